@@ -1,0 +1,11 @@
+"""The error that a user can mend."""
+
+from hydra.errors import CompactHydraException
+
+
+class InputError(CompactHydraException):
+    """Input that cannot be used: which file or key, what is wrong, what to do.
+
+    Hydra prints a ``CompactHydraException`` as its message alone and exits with
+    status 1; ``HYDRA_FULL_ERROR=1`` shows the traceback.
+    """

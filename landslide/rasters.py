@@ -1,0 +1,144 @@
+"""Grids, and files that appear whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import RasterioIOError
+from rasterio.io import DatasetReader
+
+from landslide.errors import InputError
+
+TILE = 256
+"""Side in pixels of the internal tiles of every raster written here."""
+
+
+class Grid(NamedTuple):
+    """A north-up pixel grid in a projected CRS."""
+
+    crs: CRS
+    transform: Affine
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, source: DatasetReader) -> Self:
+        """Grid of an open raster."""
+        return cls(source.crs, source.transform, source.height, source.width)
+
+    @property
+    def pixel_area(self) -> float:
+        """Area of one pixel in m²."""
+        return abs(self.transform.a * self.transform.e)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Bounds (west, south, east, north) in CRS units."""
+        west, north = self.transform @ (0, 0)
+        east, south = self.transform @ (self.width, self.height)
+        return west, south, east, north
+
+    def matches(self, other: Self) -> bool:
+        """Whether both grids have the same CRS, size and (to 1e-3 px) origin."""
+        tolerance = 1e-3 * abs(self.transform.a)
+        return (
+            self.crs == other.crs
+            and (self.height, self.width) == (other.height, other.width)
+            and self.transform.almost_equals(other.transform, precision=tolerance)
+        )
+
+    def __str__(self) -> str:
+        """Describe the grid in one phrase."""
+        return (
+            f"{self.width} x {self.height} px of {self.transform.a:g} m from "
+            f"({self.transform.c:.2f}, {self.transform.f:.2f}) in {self.crs}"
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when all went well.
+
+    Whatever happens inside, ``path`` is never half-written: on an error the
+    temporary file is removed and an older ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    temporary.unlink()
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    finally:
+        for leftover in path.parent.glob(f"{temporary.name}*"):
+            leftover.unlink()
+
+
+def open_raster(path: Path | str) -> DatasetReader:
+    """Open a raster for reading.
+
+    Raises:
+        InputError: The file is missing or is not a raster.
+    """
+    try:
+        return rasterio.open(path)
+    except RasterioIOError as error:
+        raise InputError(f"{path} cannot be read as a raster: {error}") from error
+
+
+def write_raster(
+    path: Path,
+    array: NDArray[Any],
+    grid: Grid,
+    bands: Sequence[str],
+    nodata: float,
+    **tags: str,
+) -> None:
+    """Write (C, H, W) or (H, W) as a tiled, compressed GeoTIFF with described bands.
+
+    Args:
+        path: File to write; it appears only when complete.
+        array: Pixels; the dtype is kept.
+        grid: Grid of the pixels.
+        bands: One description per band.
+        nodata: Declared nodata value.
+        **tags: Dataset tags.
+    """
+    array = np.atleast_3d(array.T).T
+    profile = raster_profile(grid, array.dtype.name, len(array), nodata)
+    with replacing(path) as temporary, rasterio.open(temporary, "w", **profile) as sink:
+        sink.descriptions = tuple(bands)
+        sink.update_tags(**tags)
+        sink.write(array)
+
+
+def raster_profile(grid: Grid, dtype: str, count: int, nodata: float) -> dict[str, Any]:
+    """Creation options of every GeoTIFF written here (tiled, deflate, BigTIFF if needed)."""
+    return {
+        "driver": "GTiff",
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "height": grid.height,
+        "width": grid.width,
+        "count": count,
+        "dtype": dtype,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": TILE,
+        "blockysize": TILE,
+        "compress": "deflate",
+        "predictor": 3 if dtype.startswith("float") else 1,
+        "bigtiff": "if_safer",
+    }
