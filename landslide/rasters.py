@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
+from rasterio.transform import array_bounds
 
 from landslide.errors import InputError
 
@@ -42,8 +43,7 @@ class Grid(NamedTuple):
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Bounds (west, south, east, north) in CRS units."""
-        west, north = self.transform @ (0, 0)
-        east, south = self.transform @ (self.width, self.height)
+        west, south, east, north = array_bounds(self.height, self.width, self.transform)
         return west, south, east, north
 
     def matches(self, other: Self) -> bool:
