@@ -3,7 +3,7 @@
 from hydra.errors import CompactHydraException
 
 
-class InputError(CompactHydraException):
+class InputError(CompactHydraException, ValueError):
     """Input that cannot be used: which file or key, what is wrong, what to do.
 
     Hydra prints a ``CompactHydraException`` as its message alone and exits with

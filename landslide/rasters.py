@@ -22,6 +22,15 @@ TILE = 256
 """Side in pixels of the internal tiles of every raster written here."""
 
 
+class Window(NamedTuple):
+    """A rectangle of pixels, by its offset from a scene's north-west corner."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+
 class Grid(NamedTuple):
     """A north-up pixel grid in a projected CRS."""
 
@@ -45,6 +54,26 @@ class Grid(NamedTuple):
         """Bounds (west, south, east, north) in CRS units."""
         west, south, east, north = array_bounds(self.height, self.width, self.transform)
         return west, south, east, north
+
+    def slices(self, window: Window) -> tuple[slice, slice]:
+        """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed."""
+        xres, yres = self.transform.a, -self.transform.e
+        west = self.transform.c + window.col * xres
+        north = self.transform.f - window.row * yres
+        return (
+            slice(west, west + window.width * xres),
+            slice(north - window.height * yres, north),
+        )
+
+    def window(self, x: slice, y: slice) -> Window:
+        """Pixel window of map coordinates: the inverse of ``slices``."""
+        xres, yres = self.transform.a, -self.transform.e
+        return Window(
+            row=round((self.transform.f - y.stop) / yres),
+            col=round((x.start - self.transform.c) / xres),
+            height=round((y.stop - y.start) / yres),
+            width=round((x.stop - x.start) / xres),
+        )
 
     def matches(self, other: Self) -> bool:
         """Whether both grids have the same CRS, size and (to 1e-3 px) origin."""

@@ -1,0 +1,66 @@
+"""Radiometric augmentations of backscatter, for use among kornia's.
+
+They act on images (B, C, H, W) in linear power, before normalisation; NaN stays NaN.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from kornia.augmentation import IntensityAugmentationBase2D
+from torch import Tensor
+from torch.distributions import Gamma
+
+from landslide.datasets import is_backscatter
+
+
+class RandomGain(IntensityAugmentationBase2D):  # type: ignore[misc]
+    """Raise or lower all backscatter of one date together, as soil moisture does.
+
+    Args:
+        bands: Names of the channels; bands of one date share the part after ``vv_``.
+        std_db: Standard deviation of the gain in dB.
+        p: Probability per patch.
+    """
+
+    def __init__(self, bands: Sequence[str], std_db: float, p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.std_db = std_db
+        dates = [band.split("_", 1)[-1] if is_backscatter(band) else None for band in bands]
+        names = sorted({date for date in dates if date is not None})
+        # (C, dates): which date's gain, if any, a channel takes
+        self.membership = torch.tensor([[date == name for name in names] for date in dates]).float()
+
+    def apply_transform(
+        self, input: Tensor, params: Any, flags: Any, transform: Any = None  # noqa: A002, ANN401
+    ) -> Tensor:
+        """Multiply each channel by its date's gain."""
+        membership = self.membership.to(input)
+        gain_db = self.std_db * torch.randn(
+            len(input), membership.shape[1], device=input.device, dtype=input.dtype
+        )
+        return input * 10 ** (gain_db @ membership.T / 10)[:, :, None, None]
+
+
+class RandomSpeckle(IntensityAugmentationBase2D):  # type: ignore[misc]
+    """Multiply backscatter by unit-mean gamma noise, independent per pixel.
+
+    Args:
+        bands: Names of the channels.
+        looks: Shape of the gamma distribution; the more looks, the weaker the noise.
+        p: Probability per patch.
+    """
+
+    def __init__(self, bands: Sequence[str], looks: float, p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.gamma = Gamma(looks, looks)
+        self.channels = [i for i, band in enumerate(bands) if is_backscatter(band)]
+
+    def apply_transform(
+        self, input: Tensor, params: Any, flags: Any, transform: Any = None  # noqa: A002, ANN401
+    ) -> Tensor:
+        """Multiply the backscatter channels by noise."""
+        output = input.clone()
+        noise = self.gamma.sample(input[:, self.channels].shape).to(input)
+        output[:, self.channels] *= noise
+        return output

@@ -1,0 +1,169 @@
+"""Scenes to splits to geo-samplers to loaders."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import geopandas as gpd
+import pandas as pd
+import torch
+from kornia.augmentation import AugmentationSequential
+from lightning import LightningDataModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from landslide.datasets import Sample, Scene
+from landslide.errors import InputError
+from landslide.models.layers import DOWNSAMPLING
+from landslide.samplers import PatchSampler, Query
+from landslide.splits import combine, patch_table, write_splits
+
+Split = Literal["train", "val", "test"]
+
+MIB = 2**20
+
+
+class Scenes(Dataset[Sample]):
+    """Several scenes, each on its own grid and CRS."""
+
+    def __init__(self, scenes: Sequence[Scene]) -> None:
+        self.scenes = scenes
+
+    def __getitem__(self, query: Query) -> Sample:
+        """Read one patch."""
+        return self.scenes[query.scene][query.x, query.y]
+
+
+class LandslideDataModule(LightningDataModule):
+    """Patches of one or several scenes, split, sampled and batched.
+
+    A batch is {"image": (B, C, H, W) float32, "mask": (B, H, W) uint8}; see
+    ``landslide.datasets`` for their units and invalid values.
+
+    Args:
+        root: Scene folder, or several.
+        orbit: ``ascending`` or ``descending``.
+        bands: Bands by description.
+        patch_size: Side of a patch in pixels, a multiple of 16.
+        batch_size: Patches per batch and process.
+        split: Function of a patch table and a seed that adds the ``split``.
+        sampler: Sampler of the training split, given all but its own settings.
+        augmentation: kornia augmentations by name, applied to training batches in order.
+        seed: Seed of split and sampler.
+        num_workers: Processes that read patches when the scenes are not kept in memory.
+        memory_mib: Scenes are read once and kept while they take at most this many MiB.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | Path | Sequence[str],
+        orbit: str,
+        bands: Sequence[str],
+        patch_size: int,
+        batch_size: int,
+        split: Callable[..., gpd.GeoDataFrame],
+        sampler: Callable[..., PatchSampler],
+        augmentation: Mapping[str, nn.Module] | None = None,
+        seed: int = 0,
+        num_workers: int = 0,
+        memory_mib: int = 4096,
+    ) -> None:
+        super().__init__()
+        self.roots = [Path(r) for r in ([root] if isinstance(root, str | Path) else root)]
+        self.orbit, self.bands = orbit, list(bands)
+        self.patch_size, self.batch_size = patch_size, batch_size
+        self.split, self.sampler, self.seed = split, sampler, seed
+        self.num_workers, self.memory_mib = num_workers, memory_mib
+        self.augment = (
+            AugmentationSequential(*augmentation.values(), data_keys=["input", "mask"])
+            if augmentation
+            else None
+        )
+        self.scenes: list[Scene] = []
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the scenes and split their patches, once.
+
+        Raises:
+            InputError: A scene cannot be used, or a split has no landslide.
+        """
+        if self.scenes:
+            return
+        if self.patch_size % DOWNSAMPLING or self.patch_size <= 0:
+            raise InputError(
+                f"patch_size={self.patch_size} is not a multiple of {DOWNSAMPLING}, which the "
+                "networks' poolings need"
+            )
+        scenes = [Scene.of(root, self.orbit, self.bands) for root in self.roots]
+        if sum(scene.bytes for scene in scenes) <= self.memory_mib * MIB:
+            for scene in scenes:
+                scene.load()
+        self.tables = [
+            self.split(patch_table(scene, self.patch_size), seed=self.seed) for scene in scenes
+        ]
+        self.patches = combine(self.tables)
+        self.scenes = scenes
+
+    def write_splits(self, path: Path) -> None:
+        """Write every patch with its split as GeoJSON, for a look in a GIS."""
+        write_splits(self.tables, path)
+
+    def patches_of(self, split: Split) -> pd.DataFrame:
+        """Patch table of one split."""
+        return self.patches[self.patches.split == split]
+
+    def training_images(self) -> Iterator[Tensor]:
+        """Every image of the training split once, as it was measured: (1, C, H, W)."""
+        for query in PatchSampler(self.patches_of("train"), self.scenes, self.patch_size):
+            yield Scenes(self.scenes)[query]["image"][None]
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Batches of the training split, drawn by the configured sampler."""
+        return self._loader(
+            self.sampler(
+                self.patches_of("train"),
+                self.scenes,
+                self.patch_size,
+                seed=self.seed,
+                **self._process(),
+            )
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Batches of the validation split, in order."""
+        return self._loader(self._in_order("val"))
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Batches of the test split, in order."""
+        return self._loader(self._in_order("test"))
+
+    def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        """Augment training batches where they will be used."""
+        if self.augment is None or self.trainer is None or not self.trainer.training:
+            return batch
+        with torch.no_grad():
+            image, mask = self.augment(batch["image"], batch["mask"][:, None].float())
+        return Sample(image=image, mask=mask[:, 0].to(torch.uint8))
+
+    def _in_order(self, split: Split) -> PatchSampler:
+        return PatchSampler(
+            self.patches_of(split), self.scenes, self.patch_size, **self._process()
+        )
+
+    def _process(self) -> dict[str, int]:
+        if self.trainer is None:
+            return {}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def _loader(self, sampler: PatchSampler) -> DataLoader[Sample]:
+        options: dict[str, Any] = {}
+        if self.num_workers:
+            options = {"num_workers": self.num_workers, "persistent_workers": True}
+        return DataLoader(
+            Scenes(self.scenes),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )

@@ -1,0 +1,295 @@
+"""A scene's composite and its ground truth, read through TorchGeo.
+
+Everywhere below, an image is (C, H, W) float32 in the units of the file (backscatter
+in linear power, slope in degrees) with NaN where there is no measurement, and a mask
+is (H, W) uint8 with 0 no landslide, 1 landslide, 255 unknown.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import rasterio
+import torch
+from rasterio.windows import Window as RasterWindow
+from torch import Tensor
+from torchgeo.datasets import GeoDataset, RasterDataset
+
+from landslide.errors import InputError
+from landslide.rasters import Grid, Window, open_raster
+
+UNKNOWN = 255
+"""Mask value of pixels that loss, metrics and maps leave out."""
+
+BACKSCATTER = ("vv", "vh", "hv", "hh")
+
+STRIP = 512
+"""Rows that are read at once when a whole scene is gone through."""
+
+
+class Sample(TypedDict):
+    """One window of a scene."""
+
+    image: Tensor
+    mask: Tensor
+
+
+def is_backscatter(band: str) -> bool:
+    """Whether a band is radar backscatter in linear power (``vv_pre``, ``vh_post1``, …)."""
+    return band.split("_")[0].lower() in BACKSCATTER
+
+
+class Composite(RasterDataset):
+    """Bands of one orbit, chosen by their GeoTIFF descriptions.
+
+    A backscatter that is zero, negative or infinite is not a measurement and reads NaN.
+
+    Args:
+        path: GeoTIFF on a projected, north-up grid with described bands.
+        bands: Descriptions of the bands to read, in the order of the image's channels.
+
+    Raises:
+        InputError: The file is missing or no raster; it lacks a band, a CRS or a
+            projected CRS; its grid is rotated; its backscatter is in decibels.
+    """
+
+    def __init__(self, path: Path | str, bands: Sequence[str]) -> None:
+        with open_raster(path) as source:
+            self.all_bands = _described_bands(source, bands)
+            self.grid = _projected_grid(source)
+            _require_linear_power(source, bands)
+        super().__init__(paths=[str(path)], bands=list(bands))
+        self._backscatter = torch.tensor([is_backscatter(band) for band in bands])
+
+    def __getitem__(self, query: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Read a window given in map coordinates, ``dataset[x0:x1, y0:y1]``."""
+        sample: dict[str, Any] = super().__getitem__(query)
+        image = sample["image"]
+        measured = image.isfinite() & ((image > 0) | ~self._backscatter[:, None, None])
+        sample["image"] = image.where(measured, torch.nan)
+        return sample
+
+
+class GroundTruth(RasterDataset):
+    """The landslide mask of a scene.
+
+    Raises:
+        InputError: The file is missing, is no raster, has no projected north-up grid.
+    """
+
+    is_image = False
+
+    def __init__(self, path: Path) -> None:
+        with open_raster(path) as source:
+            self.grid = _projected_grid(source)
+        self.path = path
+        super().__init__(paths=[str(path)])
+
+    def __getitem__(self, query: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Read a window given in map coordinates.
+
+        Raises:
+            InputError: The mask holds values other than 0, 1 and 255.
+        """
+        sample: dict[str, Any] = super().__getitem__(query)
+        mask = sample["mask"]
+        strange = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
+        if len(strange):
+            raise InputError(
+                f"{self.path} holds the value {int(strange[0])}: a landslide mask has 0 (no "
+                f"landslide), 1 (landslide) and {UNKNOWN} (unknown) only"
+            )
+        return sample
+
+
+class Scene(torch.utils.data.Dataset[Sample]):
+    """Composite and ground truth of one scene on one grid, window by window.
+
+    A pixel without a measurement in any band is unknown in the mask. Windows may hang
+    over the scene's edges: what lies outside is NaN and unknown.
+
+    Args:
+        composite: GeoTIFF of the composite.
+        bands: Bands to read, by description.
+        truth: GeoTIFF of the landslide mask; without one the mask is 0 where measured.
+
+    Raises:
+        InputError: See ``Composite`` and ``GroundTruth``; also when their grids differ.
+    """
+
+    def __init__(
+        self, composite: Path | str, bands: Sequence[str], truth: Path | None = None
+    ) -> None:
+        self.bands = list(bands)
+        self.path = composite
+        image = Composite(composite, bands)
+        self.grid: Grid = image.grid
+        self._source: GeoDataset = image
+        if truth is not None:
+            mask = GroundTruth(truth)
+            if not mask.grid.matches(self.grid):
+                raise InputError(
+                    f"{truth} and {composite} lie on different grids ({mask.grid}; {self.grid}): "
+                    "warp the mask to the composite's grid (nearest neighbour)"
+                )
+            self._source = image & mask
+        self._memory: Sample | None = None
+
+    @classmethod
+    def of(cls, root: Path, orbit: str, bands: Sequence[str], *, truth: bool = True) -> "Scene":
+        """Open a scene folder.
+
+        Args:
+            root: Folder with ``<orbit>.tif`` and, for training, ``landslides.tif``.
+            orbit: ``ascending`` or ``descending``.
+            bands: Bands to read, by description.
+            truth: Whether the scene must have a landslide mask; if not, one is ignored.
+
+        Raises:
+            InputError: The folder or one of its files is missing or unusable.
+        """
+        if not root.is_dir():
+            raise InputError(
+                f"there is no scene folder {root}: simulate one with `python -m landslide.simulate "
+                f"root={root}`, assemble one as the README's section 'Your own scene' says, or "
+                "name another with dataset.root (training) or scene (prediction)"
+            )
+        composite = root / f"{orbit}.tif"
+        if not composite.exists():
+            found = sorted(path.stem for path in root.glob("*cending.tif"))
+            raise InputError(
+                f"{root} has no {composite.name}: choose another orbit (found: "
+                f"{', '.join(found) or 'none'}) or add the file"
+            )
+        mask = root / "landslides.tif"
+        if truth and not mask.exists():
+            raise InputError(f"{root} has no landslides.tif, which training and testing need")
+        return cls(composite, bands, mask if truth else None)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the whole scene takes when it is kept."""
+        return self.grid.height * self.grid.width * (4 * len(self.bands) + 1)
+
+    def load(self) -> None:
+        """Read the whole scene once and serve windows from memory from then on."""
+        size = (self.grid.height, self.grid.width)
+        memory = Sample(
+            image=torch.empty(len(self.bands), *size), mask=torch.empty(size, dtype=torch.uint8)
+        )
+        for window in self.strips():
+            rows = slice(window.row, window.row + window.height)
+            strip = self.read(window)
+            memory["image"][:, rows] = strip["image"]
+            memory["mask"][rows] = strip["mask"]
+        self._memory = memory
+
+    def strips(self, height: int = STRIP) -> list[Window]:
+        """Full-width windows that cover the scene from north to south."""
+        H, W = self.grid.height, self.grid.width
+        return [Window(row, 0, min(height, H - row), W) for row in range(0, H, height)]
+
+    def __getitem__(self, query: tuple[slice, slice]) -> Sample:
+        """Read map coordinates (x, y), as a geo-sampler yields them."""
+        return self.read(self.grid.window(*query))
+
+    def read(self, window: Window) -> Sample:
+        """Read a pixel window: image (C, H, W) and mask (H, W)."""
+        top, left = max(window.row, 0), max(window.col, 0)
+        bottom = min(window.row + window.height, self.grid.height)
+        right = min(window.col + window.width, self.grid.width)
+        inside = Window(top, left, bottom - top, right - left)
+        if inside == window:
+            return self._read_inside(window)
+        size = (window.height, window.width)
+        sample = Sample(
+            image=torch.full((len(self.bands), *size), torch.nan),
+            mask=torch.full(size, UNKNOWN, dtype=torch.uint8),
+        )
+        if inside.height > 0 and inside.width > 0:
+            rows = slice(top - window.row, bottom - window.row)
+            cols = slice(left - window.col, right - window.col)
+            part = self._read_inside(inside)
+            sample["image"][:, rows, cols] = part["image"]
+            sample["mask"][rows, cols] = part["mask"]
+        return sample
+
+    def _read_inside(self, window: Window) -> Sample:
+        if self._memory is not None:
+            rows = slice(window.row, window.row + window.height)
+            cols = slice(window.col, window.col + window.width)
+            return Sample(
+                image=self._memory["image"][:, rows, cols], mask=self._memory["mask"][rows, cols]
+            )
+        sample = self._source[self.grid.slices(window)]
+        image = sample["image"]
+        size = (window.height, window.width)
+        if tuple(image.shape[1:]) != size:
+            raise RuntimeError(f"{self.path}: read {tuple(image.shape[1:])} px, wanted {size}")
+        mask = sample.get("mask", torch.zeros(size)).to(torch.uint8)
+        return Sample(image=image, mask=mask.masked_fill(image.isnan().any(dim=0), UNKNOWN))
+
+
+def scene_info(root: Path) -> dict[str, Any]:
+    """What ``scene.json`` says of a scene; empty where there is none.
+
+    Raises:
+        InputError: The file is not JSON.
+    """
+    path = root / "scene.json"
+    if not path.exists():
+        return {}
+    try:
+        info: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    return info
+
+
+def _described_bands(source: rasterio.DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:
+    described = tuple(name or "" for name in source.descriptions)
+    missing = [band for band in bands if band not in described]
+    if missing:
+        has = ", ".join(name for name in described if name) or "no described band"
+        raise InputError(
+            f"{source.name} does not describe the band {missing[0]!r}; it has {has}: set the "
+            "band descriptions or choose other bands"
+        )
+    return described
+
+
+def _projected_grid(source: rasterio.DatasetReader) -> Grid:
+    grid = Grid.of(source)
+    if grid.crs is None:
+        raise InputError(f"{source.name} has no coordinate reference system: assign one")
+    if not grid.crs.is_projected:
+        raise InputError(
+            f"{source.name} is in the geographic CRS {grid.crs}: warp it to a projected one in "
+            "metres, such as UTM"
+        )
+    a, b, _, d, e, _ = grid.transform[:6]
+    if b or d or a <= 0 or e >= 0:
+        raise InputError(f"{source.name} is rotated or not north-up: warp it to a north-up grid")
+    return grid
+
+
+def _require_linear_power(source: rasterio.DatasetReader, bands: Sequence[str]) -> None:
+    """Raise where most backscatter is negative, looking at a lattice of small windows."""
+    indexes = [source.descriptions.index(band) + 1 for band in bands if is_backscatter(band)]
+    if not indexes:
+        return
+    size = 64
+    values = []
+    for row in np.linspace(0, max(source.height - size, 0), 4, dtype=int):
+        for col in np.linspace(0, max(source.width - size, 0), 4, dtype=int):
+            window = RasterWindow(col, row, size, size)
+            values.append(source.read(indexes, window=window, masked=True).compressed())
+    found = np.concatenate(values)
+    found = found[np.isfinite(found)]
+    if len(found) and (found < 0).mean() > 0.5:
+        raise InputError(
+            f"{source.name}: most backscatter is negative, which looks like decibels where linear "
+            "power is expected: convert it with 10 ** (dB / 10)"
+        )

@@ -1,0 +1,48 @@
+"""Metrics that pool true and false positives over a whole split."""
+
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    BinaryAveragePrecision,
+    BinaryF1Score,
+    BinaryJaccardIndex,
+    BinaryPrecision,
+    BinaryRecall,
+    BinaryStatScores,
+)
+
+from landslide.datasets import UNKNOWN
+
+COUNTS = ("tp", "fp", "tn", "fn")
+
+
+class Counts(BinaryStatScores):
+    """Pixel counts of the confusion matrix, by name."""
+
+    def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
+        """Return tp, fp, tn and fn."""
+        return dict(zip(COUNTS, super().compute(), strict=False))
+
+
+def pixel_metrics(threshold: float, *, average_precision: bool = True) -> MetricCollection:
+    """Precision, recall, F1, IoU, counts and average precision of known pixels.
+
+    All take probabilities and a mask of the same shape.
+
+    Args:
+        threshold: Probability from which a pixel counts as landslide.
+        average_precision: Whether to keep all probabilities for it.
+    """
+    settings = {"threshold": threshold, "ignore_index": UNKNOWN, "validate_args": False}
+    metrics: dict[str, Metric | MetricCollection] = {
+        "precision": BinaryPrecision(**settings),
+        "recall": BinaryRecall(**settings),
+        "f1": BinaryF1Score(**settings),
+        "iou": BinaryJaccardIndex(**settings),
+        "counts": Counts(**settings),
+    }
+    if average_precision:
+        metrics["average_precision"] = BinaryAveragePrecision(
+            ignore_index=UNKNOWN, validate_args=False
+        )
+    return MetricCollection(metrics)

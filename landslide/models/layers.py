@@ -1,0 +1,110 @@
+"""The blocks that the paper's networks are made of.
+
+The layers compute what Keras' layers of the same settings compute, so that weights
+move between the two unchanged but for the order of their axes.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from landslide.errors import InputError
+
+DOWNSAMPLING = 16
+"""Input height and width must be multiples of this: four poolings by two."""
+
+
+def check_size(x: Tensor) -> None:
+    """Raise unless height and width of (B, C, H, W) are multiples of 16.
+
+    Raises:
+        InputError: A side is not a multiple of 16.
+    """
+    H, W = x.shape[-2:]
+    if H % DOWNSAMPLING or W % DOWNSAMPLING:
+        raise InputError(
+            f"the network pools four times and needs sides that are multiples of "
+            f"{DOWNSAMPLING} px, not {H} x {W}: choose another patch_size or window.size"
+        )
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Batch normalisation with Keras' defaults (its momentum 0.99 is torch's 0.01)."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class DoubleConv(nn.Sequential):
+    """[3x3 convolution, batch normalisation, ReLU] twice: (B, C, H, W) -> (B, F, H, W)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+            batch_norm(out_channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            batch_norm(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class SameConvTranspose2d(nn.ConvTranspose2d):
+    """3x3 transposed convolution with Keras' ``same`` padding, stride 1 or 2.
+
+    Weights are a transposed convolution's (in, out, 3, 3); the arithmetic is a plain
+    convolution, exact and faster on CPU and GPU: for stride 1 with the kernel turned
+    by 180°, for stride 2 a 2x2 convolution to four times the channels followed by a
+    pixel shuffle (output pixel 2i + a sees inputs i - 1 and i only).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, 3, stride=stride)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (B, C, H, W) to (B, F, stride * H, stride * W)."""
+        if self.stride == (1, 1):
+            return F.conv2d(x, self.weight.flip(2, 3).transpose(0, 1), self.bias, padding=1)
+        assert self.bias is not None
+        # (B, C, H, W) -> (B, 4F, H, W) -> (B, F, 2H, 2W)
+        x = F.conv2d(F.pad(x, (1, 0, 1, 0)), self._subpixel_kernel(), self.bias.repeat_interleave(4))
+        return F.pixel_shuffle(x, 2)
+
+    def _subpixel_kernel(self) -> Tensor:
+        # Along one axis, with taps for inputs (i - 1, i): even outputs see (w2, w0), odd (0, w1).
+        w = F.pad(self.weight, (0, 1, 0, 1))
+        taps = [2, 0, 3, 1]  # index 3 is the zero just padded
+        w = w[:, :, taps][:, :, :, taps]  # (C, F, 4, 4), axes (2a + tap)
+        C, F_ = w.shape[:2]
+        w = w.reshape(C, F_, 2, 2, 2, 2).permute(1, 2, 4, 0, 3, 5)  # (F, a, b, C, tap, tap)
+        return w.reshape(4 * F_, C, 2, 2)
+
+
+class UpConv(nn.Sequential):
+    """Transposed convolution of stride 2, then ReLU: (B, C, H, W) -> (B, F, 2H, 2W)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            SameConvTranspose2d(in_channels, out_channels, stride=2), nn.ReLU(inplace=True)
+        )
+
+
+@torch.no_grad()
+def init_glorot_normal(module: nn.Module) -> None:
+    """Keras' ``glorot_normal``: truncated at two standard deviations, biases zero."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        taps = math.prod(module.kernel_size)
+        std = math.sqrt(2 / (taps * (module.in_channels + module.out_channels)))
+        std /= 0.87962566103423978  # standard deviation of a unit normal truncated at ±2
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def init_glorot_uniform(module: nn.Module) -> None:
+    """Keras' default ``glorot_uniform``, biases zero."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.xavier_uniform_(module.weight)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,115 @@
+"""From measurements to what a network sees; part of the model and of its checkpoint.
+
+Each module maps an image (B, C, H, W) in the units of the file, NaN where there is no
+measurement, to finite values; what was NaN becomes 0.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from landslide.datasets import is_backscatter
+
+Scale = Literal["amplitude", "decibel", "power"]
+
+FLOOR_DB = -50.0
+"""Backscatter below this, in dB, carries no information; keeps the logarithm finite."""
+
+
+class Normalization(nn.Module):
+    """Bring backscatter to a scale; leave other bands as they are.
+
+    Args:
+        bands: Names of the channels.
+        scale: ``amplitude`` is the root of linear power, ``decibel`` 10 log10 of it,
+            ``power`` leaves it.
+    """
+
+    backscatter: Tensor
+
+    def __init__(self, bands: Sequence[str], scale: Scale = "power") -> None:
+        super().__init__()
+        self.scale = scale
+        backscatter = torch.tensor([is_backscatter(band) for band in bands])
+        self.register_buffer("backscatter", backscatter[:, None, None], persistent=False)
+
+    def rescale(self, image: Tensor) -> Tensor:
+        """Return the image with its backscatter channels on the chosen scale, NaN kept."""
+        match self.scale:
+            case "amplitude":
+                return torch.where(self.backscatter, image.clamp_min(0).sqrt(), image)
+            case "decibel":
+                decibel = 10 * image.clamp_min(10 ** (FLOOR_DB / 10)).log10()
+                return torch.where(self.backscatter, decibel, image)
+            case "power":
+                return image
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return finite values (B, C, H, W)."""
+        return self.rescale(image).nan_to_num(nan=0.0)
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Take statistics from the training split; nothing to do for most."""
+
+
+class PatchMinMax(Normalization):
+    """Each patch and band by its own minimum and maximum to [0, 1], as the paper does.
+
+    Args:
+        bands: Names of the channels.
+        scale: Scale of backscatter before it; the paper's is amplitude.
+    """
+
+    def __init__(self, bands: Sequence[str], scale: Scale = "amplitude") -> None:
+        super().__init__(bands, scale)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return values in [0, 1]; a band that is constant in a patch becomes 0."""
+        image = self.rescale(image)
+        invalid = image.isnan()
+        low = image.masked_fill(invalid, torch.inf).amin(dim=(2, 3), keepdim=True)
+        high = image.masked_fill(invalid, -torch.inf).amax(dim=(2, 3), keepdim=True)
+        span = (high - low).clamp_min(1e-12)
+        return ((image - low) / span).masked_fill(invalid, 0.0)
+
+
+class ZScore(Normalization):
+    """Each band by mean and standard deviation of the training split.
+
+    Args:
+        bands: Names of the channels.
+        scale: Scale of backscatter before it.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, bands: Sequence[str], scale: Scale = "decibel") -> None:
+        super().__init__(bands, scale)
+        self.register_buffer("mean", torch.zeros(len(bands), 1, 1))
+        self.register_buffer("std", torch.ones(len(bands), 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return standard scores; what was NaN becomes the mean, 0."""
+        return ((self.rescale(image) - self.mean) / self.std).nan_to_num(nan=0.0)
+
+    @torch.no_grad()
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Take mean and standard deviation per band over all valid pixels.
+
+        Args:
+            images: Batches (B, C, H, W) of the training split.
+        """
+        count, total, squares = (torch.zeros_like(self.mean, dtype=torch.float64) for _ in "123")
+        for image in images:
+            values = self.rescale(image.to(self.mean.device)).double()
+            valid = values.isfinite()
+            values = values.masked_fill(~valid, 0.0)
+            count += valid.sum(dim=(0, 2, 3))[:, None, None]
+            total += values.sum(dim=(0, 2, 3))[:, None, None]
+            squares += values.square().sum(dim=(0, 2, 3))[:, None, None]
+        mean = total / count
+        self.mean.copy_(mean)
+        self.std.copy_((squares / count - mean.square()).clamp_min(1e-12).sqrt())

@@ -1,0 +1,71 @@
+"""Random fields of a given correlation length."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Float = NDArray[np.float32]
+
+
+def smooth_noise(shape: tuple[int, int], length: float, rng: np.random.Generator) -> Float:
+    """Stationary Gaussian field of zero mean and unit variance.
+
+    Args:
+        shape: Size (H, W) in pixels.
+        length: Correlation length in pixels (standard deviation of the smoothing kernel
+            times the square root of two); below half a pixel the field is white.
+        rng: Source of randomness.
+
+    Returns:
+        (H, W) float32.
+    """
+    if length < 0.5:
+        return rng.standard_normal(shape, dtype=np.float32)
+    # Drawn on a coarser grid: a wide kernel on the full grid would only cost time.
+    step = max(1, int(length / 3))
+    sigma = length / step / np.sqrt(2)
+    margin = int(np.ceil(3 * sigma)) + 2
+    coarse = tuple(size // step + 2 + 2 * margin for size in shape)
+    white = rng.standard_normal(coarse, dtype=np.float32)
+    taps = np.exp(-0.5 * (np.arange(-30, 31) / sigma) ** 2)
+    gain = np.square(taps / taps.sum()).sum()  # variance left by the separable kernel
+    field = ndimage.gaussian_filter(white, sigma, mode="wrap") / gain
+    if step == 1:
+        return np.ascontiguousarray(field[: shape[0], : shape[1]])
+    offset = margin + rng.random(2)
+    return resample(field, shape, 1 / step, (float(offset[0]), float(offset[1])))
+
+
+def fractal_noise(shape: tuple[int, int], exponent: float, rng: np.random.Generator) -> Float:
+    """Self-affine surface of zero mean and unit variance by spectral synthesis.
+
+    Args:
+        shape: Size (H, W) in pixels.
+        exponent: Power spectral density falls as frequency to the minus ``exponent``.
+        rng: Source of randomness.
+
+    Returns:
+        (H, W) float32, not periodic (cut from a surface of twice the side).
+    """
+    height, width = 2 * shape[0], 2 * shape[1]
+    spectrum = np.fft.rfft2(rng.standard_normal((height, width), dtype=np.float32))
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    frequency[0, 0] = np.inf
+    surface = np.fft.irfft2(spectrum * frequency ** (-exponent / 2), s=(height, width))
+    surface = surface[: shape[0], : shape[1]]
+    return ((surface - surface.mean()) / surface.std()).astype(np.float32)
+
+
+def resample(
+    field: NDArray[np.floating],
+    shape: tuple[int, int],
+    step: float,
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> Float:
+    """Cubic resampling on a regular grid: row i reads ``offset + (i + 0.5) * step - 0.5``."""
+    matrix = np.array([step, step])
+    start = np.array(offset) + 0.5 * step - 0.5
+    out: Float = ndimage.affine_transform(
+        np.asarray(field, np.float32), matrix, start, shape, order=3, mode="nearest"
+    )
+    return out

@@ -1,0 +1,133 @@
+"""Radar geometry: what a side-looking radar sees of a terrain.
+
+Angles are in degrees. The look is that of a plane wave: over a scene of a few tens of
+kilometres the incidence angle of Sentinel-1 changes by a degree or two, which is neglected.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from landslide.simulate.noise import Float
+from landslide.simulate.terrain import gradient
+
+
+class Orbit(NamedTuple):
+    """Direction of flight and look of a right-looking radar.
+
+    Attributes:
+        heading: Flight direction in degrees clockwise from grid north.
+        incidence: Incidence angle on the ellipsoid in degrees.
+    """
+
+    heading: float
+    incidence: float
+
+    @property
+    def look(self) -> float:
+        """Azimuth in degrees towards which the radar looks."""
+        return (self.heading + 90) % 360
+
+
+class Distortion(NamedTuple):
+    """Where relief hides or folds the terrain, (H, W) booleans each."""
+
+    shadow: NDArray[np.bool_]
+    layover: NDArray[np.bool_]
+
+
+def local_incidence(elevation: Float, spacing: float, orbit: Orbit) -> Float:
+    """Angle between the surface normal and the direction to the radar.
+
+    cos(theta) = (cos(i) - p sin(i)) / sqrt(1 + |grad z|²), where p is the gradient of the
+    elevation along the look direction, negative on slopes that face the radar... turned so
+    that a slope of angle a facing the radar has theta = |i - a|, and facing away i + a.
+
+    Args:
+        elevation: (H, W) in metres.
+        spacing: Pixel size in metres.
+        orbit: Geometry.
+
+    Returns:
+        (H, W) float32 in degrees, [0, 180); over 90 the surface is turned away.
+    """
+    theta: Float = np.degrees(np.arccos(np.clip(_facing(elevation, spacing, orbit)[0], -1, 1)))
+    return theta.astype(np.float32)
+
+
+def projected_area(elevation: Float, spacing: float, orbit: Orbit) -> Float:
+    """Surface of a pixel seen along the look, over the same on flat ground; 0 if turned away.
+
+    The gamma-nought reference area of Small (2011, IEEE TGRS 49(8), section III) per map
+    pixel: cos(theta) of the surface element, enlarged by its tilt, over cos(incidence).
+    """
+    cosine, tilt = _facing(elevation, spacing, orbit)
+    area: Float = np.maximum(cosine * tilt, 0) / np.float32(np.cos(np.radians(orbit.incidence)))
+    return area
+
+
+def _facing(elevation: Float, spacing: float, orbit: Orbit) -> tuple[Float, Float]:
+    """Cosine of the local incidence angle, and surface per map area (1 / cos slope)."""
+    south, east = gradient(elevation, spacing)
+    look, incidence = np.radians([orbit.look, orbit.incidence])
+    rise = np.float32(np.sin(look)) * east - np.float32(np.cos(look)) * south
+    tilt = np.sqrt(1 + south**2 + east**2)
+    cosine: Float = (np.cos(incidence) + rise * np.sin(incidence)).astype(np.float32) / tilt
+    return cosine, tilt
+
+
+def distortion(elevation: Float, spacing: float, orbit: Orbit) -> Distortion:
+    """Shadow and layover by a scan along range.
+
+    The terrain is turned so that columns run away from the radar. A point lies in shadow
+    when an earlier one rises above its line of sight; it is laid over when its slant range
+    is not in the order of its ground range (Kropatsch & Strobl 1990, IEEE TGRS 28(1)).
+
+    Args:
+        elevation: (H, W) in metres, without NaN.
+        spacing: Pixel size in metres.
+        orbit: Geometry.
+    """
+    turn = _Turn(elevation.shape, orbit)
+    z = turn.forward(elevation)
+    x = np.arange(z.shape[1], dtype=np.float32) * np.float32(spacing)
+    incidence = np.radians(orbit.incidence)
+    sight = z + x / np.float32(np.tan(incidence))
+    shadow = sight < np.maximum.accumulate(sight, axis=1) - 1e-2
+    slant = x * np.float32(np.sin(incidence)) - z * np.float32(np.cos(incidence))
+    before = np.maximum.accumulate(slant, axis=1)
+    after = np.minimum.accumulate(slant[:, ::-1], axis=1)[:, ::-1]
+    layover = (slant < before - 1e-2) | (slant > after + 1e-2)
+    return Distortion(turn.back(shadow), turn.back(layover))
+
+
+class _Turn:
+    """Turns an image so that its columns point away from the radar, and back."""
+
+    def __init__(self, shape: tuple[int, ...], orbit: Orbit) -> None:
+        look = np.radians(orbit.look)
+        # Unit steps in (row, col): along range, and along azimuth to its right.
+        self.range = np.array([-np.cos(look), np.sin(look)])
+        self.azimuth = np.array([np.sin(look), np.cos(look)])
+        self.shape = (shape[0], shape[1])
+        self.centre = (np.array(self.shape) - 1) / 2
+        half = np.abs(np.stack([self.azimuth, self.range])) @ (self.centre + 1)
+        self.size = (int(np.ceil(2 * half[0])) + 1, int(np.ceil(2 * half[1])) + 1)
+        self.middle = (np.array(self.size) - 1) / 2
+
+    def forward(self, image: Float) -> Float:
+        matrix = np.stack([self.azimuth, self.range], axis=1)
+        turned: Float = ndimage.affine_transform(
+            image, matrix, self.centre - matrix @ self.middle, self.size, order=1, mode="nearest"
+        )
+        return turned
+
+    def back(self, image: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        matrix = np.stack([self.azimuth, self.range])
+        turned = ndimage.affine_transform(
+            image.astype(np.float32), matrix, self.middle - matrix @ self.centre, self.shape, order=1
+        )
+        back: NDArray[np.bool_] = turned > 0.5
+        return back

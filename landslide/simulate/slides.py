@@ -1,0 +1,261 @@
+"""Landslides: how large, where they start, where they run, and how they are mapped."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from scipy import ndimage, stats
+
+from landslide.rasters import Grid
+from landslide.simulate.noise import Float, smooth_noise
+from landslide.simulate.terrain import gradient, slope_degrees
+
+TAIL_EXPONENT = 1.4
+"""rho of Malamud et al. (2004): beyond the rollover, density falls as area^-(rho + 1)."""
+SUBPIXELS = 4
+"""Sub-pixels per side when a polygon's share of a pixel is measured."""
+SHORTEST = 30.0
+"""Shortest runout in metres."""
+
+
+@dataclass(frozen=True)
+class Slides:
+    """What governs the landslides and their inventory.
+
+    Attributes:
+        share: Landslide share of the scene, (0, 0.5).
+        mean_area: Mean area of a landslide in m².
+        slope: Slope in degrees where landslides start most readily.
+        slope_spread: Standard deviation in degrees around ``slope``.
+        aspect: Aspect in degrees clockwise from north that failed most readily.
+        aspect_preference: Relative excess of failures at that aspect, [0, 1].
+        minimum_area: Smallest mapped landslide in m².
+        boundary_error: Standard deviation of a mapped outline's displacement in metres.
+        missed: Share of landslides left out of the inventory, [0, 1).
+    """
+
+    share: float = 0.068
+    mean_area: float = 7850.0
+    slope: float = 28.0
+    slope_spread: float = 6.0
+    aspect: float = 135.0
+    aspect_preference: float = 0.3
+    minimum_area: float = 300.0
+    boundary_error: float = 6.0
+    missed: float = 0.05
+
+
+class Paths(NamedTuple):
+    """Paths of N landslides over S steps, head first.
+
+    Attributes:
+        rows: (N, S) pixel rows, fractional.
+        cols: (N, S) pixel columns, fractional.
+        radius: (N, S) half width in pixels, 0 beyond the toe.
+    """
+
+    rows: Float
+    cols: Float
+    radius: Float
+
+
+def landslide_areas(
+    count: int, mean_area: float, minimum_area: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw landslide areas from a truncated inverse gamma distribution.
+
+    Malamud et al. (2004, Earth Surf. Process. Landforms 29, 687-711, eq. 3) with
+    rho = 1.4; the rollover follows from the wanted mean, and nothing is larger than
+    a hundred times the mean.
+
+    Args:
+        count: How many.
+        mean_area: Mean of the untruncated distribution in m².
+        minimum_area: Smallest area in m².
+        rng: Source of randomness.
+
+    Returns:
+        (count,) areas in m², all in [minimum_area, 100 * mean_area].
+    """
+    law = stats.invgamma(TAIL_EXPONENT, scale=mean_area * (TAIL_EXPONENT - 1))
+    low, high = law.cdf([minimum_area, 100 * mean_area])
+    areas: NDArray[np.float64] = law.ppf(rng.uniform(low, high, count))
+    return areas
+
+
+def draw_landslides(
+    elevation: Float, valid: NDArray[np.bool_], grid: Grid, options: Slides, rng: np.random.Generator
+) -> gpd.GeoDataFrame:
+    """Draw landslides until they cover the wanted share of the valid pixels.
+
+    Args:
+        elevation: (H, W) in metres, without NaN.
+        valid: (H, W) pixels that count.
+        grid: Grid of both.
+        options: What governs them.
+        rng: Source of randomness.
+
+    Returns:
+        Polygons in the CRS of the grid; may overlap, as scars do.
+    """
+    wanted = options.share * int(valid.sum())
+    count = 40 + int(2.5 * wanted * grid.pixel_area / options.mean_area)
+    areas = landslide_areas(count, options.mean_area, options.minimum_area, rng)
+    heads = _heads(elevation, valid, grid, options, count, rng)
+    paths = _run_out(elevation, heads, areas, grid.transform.a, rng)
+    polygons = gpd.GeoDataFrame(geometry=_outlines(paths, grid), crs=grid.crs)
+    order = first_covering(polygons, grid)
+    covered = np.bincount(order[(order > 0) & valid], minlength=count + 1)[1:].cumsum()
+    enough = min(count, int(np.searchsorted(covered, wanted)) + 1)
+    return polygons.iloc[:enough]
+
+
+def _heads(
+    elevation: Float,
+    valid: NDArray[np.bool_],
+    grid: Grid,
+    options: Slides,
+    count: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """(2, count) pixels where landslides start: steep, high on the slope, clustered."""
+    smooth = ndimage.gaussian_filter(elevation, 2)
+    slope = slope_degrees(smooth, grid.transform.a)
+    south, east = gradient(smooth, grid.transform.a)
+    aspect = np.arctan2(-east, south)  # of the downslope direction
+    lead = aspect - np.radians(options.aspect)
+    weight = np.exp(-0.5 * ((slope - options.slope) / options.slope_spread) ** 2)
+    weight *= 1 + options.aspect_preference * np.cos(lead)
+    # Shaking, rock and soil differ from hill to hill: slides come in swarms.
+    weight *= np.exp(1.0 * smooth_noise(elevation.shape, 120, rng))
+    above = smooth - ndimage.gaussian_filter(elevation, 12)
+    weight *= 1 / (1 + np.exp(-above / max(1.0, 0.5 * float(above.std()))))
+    weight = (weight * valid).ravel().astype(np.float64)
+    chosen = np.searchsorted(np.cumsum(weight) / weight.sum(), rng.random(count), side="right")
+    return np.stack(np.divmod(np.minimum(chosen, weight.size - 1), elevation.shape[1]))
+
+
+def _run_out(
+    elevation: Float,
+    heads: NDArray[np.int64],
+    areas: NDArray[np.float64],
+    spacing: float,
+    rng: np.random.Generator,
+) -> Paths:
+    """Let every landslide run down the fall line, all at once, a pixel a step."""
+    elongation = np.exp(rng.normal(np.log(2.6), 0.4, areas.size))
+    length = np.maximum(np.sqrt(areas * elongation), SHORTEST) / spacing
+    south, east = gradient(ndimage.gaussian_filter(elevation, 2.5), spacing)
+    position = heads + rng.random(heads.shape)
+    heading = np.zeros_like(position)
+    travelled, alive = np.zeros(areas.size), np.ones(areas.size, bool)
+    track, flow, slopes = [], [], []
+    for _ in range(int(np.ceil(length.max())) + 1):
+        row = np.clip(position[0].astype(int), 0, elevation.shape[0] - 1)
+        col = np.clip(position[1].astype(int), 0, elevation.shape[1] - 1)
+        fall = -np.stack([south[row, col], east[row, col]])
+        steep = np.hypot(*fall)
+        alive &= travelled <= length
+        track.append(position.copy())
+        flow.append(alive.copy())
+        slopes.append(steep)
+        # Momentum carries a slide across small hollows and out onto the valley floor.
+        heading = 0.6 * heading + fall / np.maximum(steep, 1e-6) * np.minimum(1, 4 * steep)
+        position = position + heading / np.maximum(np.hypot(*heading), 1e-6)
+        # On flat ground the energy is spent three times as fast.
+        travelled += np.where(steep < np.tan(np.radians(6)), 3.0, 1.0)
+    rows, cols = np.stack(track, axis=1)
+    return Paths(rows, cols, _half_widths(np.stack(flow, 1), np.stack(slopes, 1), areas, spacing, rng))
+
+
+def _half_widths(
+    alive: NDArray[np.bool_],
+    slopes: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    spacing: float,
+    rng: np.random.Generator,
+) -> Float:
+    """(N, S) half widths in pixels, such that the swept area is the drawn one."""
+    steps = alive.sum(1, keepdims=True)
+    along = np.arange(alive.shape[1])[None, :] / np.maximum(steps, 1)
+    head = np.clip(0.55 + 2.5 * along, 0, 1)
+    spread = 1 + 0.8 * np.clip(1 - slopes / np.tan(np.radians(14)), 0, 1)
+    ragged = np.exp(0.3 * ndimage.gaussian_filter1d(rng.standard_normal(alive.shape), 1.5, axis=1) * 2)
+    profile = np.where(alive, head * spread * ragged, 0)
+    # A chain of discs of radius r over S steps covers 2 r S and a cap of about 2 r² more.
+    mean = np.maximum(profile.sum(1, keepdims=True) / np.maximum(steps, 1), 1e-6)
+    pixels = areas[:, None] / spacing**2
+    radius = (np.sqrt(steps**2 + 3.1 * pixels) - steps) / 3.1
+    return (profile / mean * np.minimum(radius, 40)).astype(np.float32)
+
+
+def _outlines(paths: Paths, grid: Grid) -> list[shapely.Geometry]:
+    """Outline of every landslide: the hulls of consecutive discs, united."""
+    x, y = grid.transform * (paths.cols, paths.rows)
+    discs = shapely.buffer(shapely.points(x, y), paths.radius * grid.transform.a, quad_segs=3)
+    links = shapely.convex_hull(shapely.union(discs[:, :-1], discs[:, 1:]))
+    gone = paths.radius[:, 1:] <= 0
+    links[gone] = None
+    merged: list[shapely.Geometry] = list(shapely.union_all(links, axis=1))
+    return merged
+
+
+def first_covering(polygons: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int32]:
+    """(H, W): the 1-based number of the first polygon covering each pixel centre, 0 if none."""
+    numbered = [(shape, number) for number, shape in enumerate(polygons.geometry, 1)]
+    return _burn(numbered[::-1], grid, "int32")
+
+
+def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
+    """(H, W): the share of each pixel that polygons cover, [0, 1] in steps of a sixteenth."""
+    n = SUBPIXELS
+    fine = Grid(grid.crs, grid.transform * grid.transform.scale(1 / n), n * grid.height, n * grid.width)
+    burnt = _burn([(shape, 1) for shape in polygons.geometry], fine, "uint8")
+    blocks = burnt.reshape(grid.height, n, grid.width, n)
+    return blocks.sum((1, 3), dtype=np.uint8).astype(np.float32) / n**2
+
+
+def _burn(shapes: list[tuple[shapely.Geometry, int]], grid: Grid, dtype: str) -> NDArray[np.int32]:
+    if not shapes:
+        return np.zeros((grid.height, grid.width), dtype)
+    burnt: NDArray[np.int32] = rasterize(
+        shapes, (grid.height, grid.width), transform=grid.transform, dtype=dtype
+    )
+    return burnt
+
+
+def map_inventory(
+    landslides: gpd.GeoDataFrame, options: Slides, rng: np.random.Generator
+) -> gpd.GeoDataFrame:
+    """The inventory that an interpreter draws of the landslides: close, not perfect.
+
+    Outlines are displaced and grown or shrunk by the boundary error, some landslides are
+    missed, touching ones are mapped as one, and small ones are left out.
+
+    Args:
+        landslides: True outlines in a metric CRS.
+        options: What governs the errors.
+        rng: Source of randomness.
+
+    Returns:
+        Polygons with ``area_m2``.
+    """
+    error = options.boundary_error
+    count = len(landslides)
+    shift = rng.normal(0, error / np.sqrt(2), (count, 2))
+    grow = rng.normal(0, error / 2, count)
+    kept = rng.random(count) >= options.missed
+    drawn = [
+        shapely.transform(shape, lambda xy, by=by: xy + by)  # type: ignore[misc]
+        for shape, by in zip(landslides.geometry, shift, strict=True)
+    ]
+    outlines = shapely.buffer(np.array(drawn, dtype=object), grow, quad_segs=2)
+    merged = shapely.get_parts(shapely.union_all(shapely.simplify(outlines[kept], 3.0)))
+    merged = merged[shapely.area(merged) >= options.minimum_area]
+    inventory = gpd.GeoDataFrame(geometry=merged, crs=landslides.crs)
+    inventory["area_m2"] = inventory.area.round(1)
+    return inventory

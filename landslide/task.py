@@ -1,0 +1,208 @@
+"""Normalisation, model, loss, metrics and optimiser in one LightningModule."""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_class, instantiate
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+import landslide
+from landslide.datasets import Sample
+from landslide.errors import InputError
+from landslide.metrics import pixel_metrics
+from landslide.normalization import Normalization
+
+Config = dict[str, Any]
+
+FORMAT = "landslide_version"
+"""Key by which a checkpoint is known as ours; holds the version that wrote it."""
+
+
+class LandslideTask(LightningModule):
+    """Segment landslides.
+
+    All settings are plain values, so that the checkpoint holds everything prediction
+    needs and loads with ``weights_only=True``.
+
+    Args:
+        model: ``_target_`` and arguments of an ``nn.Module``: (B, C, H, W) to logits
+            (B, 1, H, W).
+        loss: The same of a loss of logits (B, 1, H, W) and mask (B, H, W).
+        normalization: The same of a ``Normalization``, which is given ``bands``.
+        optimizer: The same of an optimiser, which is given the parameters.
+        scheduler: The same of a learning-rate scheduler, which is given the optimiser
+            and stepped every epoch with ``val_loss`` if it asks for a metric.
+        bands: Names of the input channels.
+        orbit: Orbit of the training scenes.
+        patch_size: Side of the training patches in pixels.
+        threshold: Probability from which a pixel counts as landslide.
+    """
+
+    model: nn.Module
+    normalization: Normalization
+
+    def __init__(
+        self,
+        *,
+        model: Config,
+        loss: Config,
+        normalization: Config,
+        optimizer: Config,
+        scheduler: Config | None = None,
+        bands: Sequence[str],
+        orbit: str,
+        patch_size: int,
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.bands, self.orbit = list(bands), orbit
+        self.patch_size, self.threshold = patch_size, threshold
+        self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
+        # Channels last is the layout that convolutions are fastest in.
+        self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = _module(loss)
+        self.metrics = nn.ModuleDict(
+            {
+                "on_train": pixel_metrics(threshold, average_precision=False),
+                "on_val": pixel_metrics(threshold),
+                "on_test": pixel_metrics(threshold),
+            }
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map measurements (B, C, H, W), NaN where invalid, to logits (B, 1, H, W).
+
+        Raises:
+            InputError: The model does not return one logit per pixel.
+        """
+        x = self.normalization(image).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.model(x)
+        B, _, H, W = image.shape
+        if logits.shape != (B, 1, H, W):
+            raise InputError(
+                f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} where "
+                f"logits of shape {(B, 1, H, W)} are needed: give it one output channel"
+            )
+        return logits
+
+    def setup(self, stage: str) -> None:
+        """Take the statistics of the normalisation from the training split."""
+        if stage == "fit":
+            self.normalization.fit(self.trainer.datamodule.training_images())  # type: ignore[attr-defined]
+
+    def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        """Add a batch to the validation metrics."""
+        self._step(batch, "val")
+
+    def test_step(self, batch: Sample, batch_idx: int) -> None:
+        """Add a batch to the test metrics."""
+        self._step(batch, "test")
+
+    def _step(self, batch: Sample, stage: str) -> Tensor:
+        image, mask = batch["image"], batch["mask"]
+        logits = self(image)
+        loss: Tensor = self.loss(logits, mask)
+        probability = torch.sigmoid(logits.detach().squeeze(1))
+        self.metrics[f"on_{stage}"].update(probability, mask.long())
+        distributed = stage != "train"
+        self.log(
+            f"{stage}_loss",
+            loss.detach(),
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(image),
+            sync_dist=distributed,
+        )
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch's counts."""
+        self.metrics["on_train"].reset()
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's counts."""
+        self.metrics["on_val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the last epoch's counts."""
+        self.metrics["on_test"].reset()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's pooled metrics."""
+        self._log_metrics("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's pooled metrics."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the pooled metrics."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> None:
+        for name, value in self.metrics[f"on_{stage}"].compute().items():
+            self.log(f"{stage}_{name}", value.float(), prog_bar=name == "f1")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimiser and, where one is set, the scheduler."""
+        optimizer = instantiate(self.hparams["optimizer"], params=self.parameters())
+        if self.hparams["scheduler"] is None:
+            return optimizer  # type: ignore[no-any-return]
+        scheduler = instantiate(self.hparams["scheduler"], optimizer=optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": "val_loss"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Mark the checkpoint as ours and free it from the download of encoder weights."""
+        checkpoint[FORMAT] = landslide.__version__
+        model = dict(checkpoint.get("hyper_parameters", {}).get("model", {}))
+        if "encoder_weights" in model:
+            checkpoint["hyper_parameters"]["model"] = model | {"encoder_weights": None}
+
+
+def load_task(path: Path) -> LandslideTask:
+    """Load a checkpoint for inference on the CPU.
+
+    Raises:
+        InputError: The file is missing, truncated, or was not written by this project.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint {path}: train one with train.py")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a readable checkpoint (truncated, or of another program): name one "
+            "that train.py wrote, such as checkpoints/best.ckpt of a run folder"
+        ) from error
+    if not isinstance(checkpoint, Mapping) or FORMAT not in checkpoint:
+        raise InputError(
+            f"{path} was not written by this program: weights of the authors' Keras program are "
+            "converted with `python -m landslide.models.keras`"
+        )
+    task = LandslideTask(**checkpoint["hyper_parameters"])
+    task.load_state_dict(checkpoint["state_dict"])
+    return task.eval()
+
+
+def _module(config: Config, **arguments: object) -> nn.Module:
+    """Instantiate ``_target_``, which may only be an ``nn.Module``: checkpoints name theirs."""
+    target = config.get("_target_", "")
+    kind = get_class(target)
+    if not issubclass(kind, nn.Module):
+        raise InputError(f"_target_: {target} is not a torch.nn.Module: name a class that is one")
+    module: nn.Module = instantiate(config, **arguments)
+    return module
