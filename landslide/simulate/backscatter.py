@@ -93,9 +93,7 @@ class RadarGrid:
         """Add a quarter of every pixel's power, at a sub-pixel place, bilinearly."""
         z = _between(self.elevation, rows, down, right)
         i, j = np.indices(z.shape, dtype=np.float32)
-        azimuth, reach = self.project(
-            i + np.float32(rows.start + down), j + np.float32(right), z
-        )
+        azimuth, reach = self.project(i + np.float32(rows.start + down), j + np.float32(right), z)
         azimuth, reach = azimuth - self.origin[0], reach - self.origin[1]
         p = _between(power, rows, down, right) / 4
         row, col = azimuth.astype(np.int64), reach.astype(np.int64)
@@ -128,9 +126,7 @@ def _between(field: Float, rows: slice, down: float, right: float) -> Float:
     return ((1 - right) * column[:, :-1] + right * column[:, 1:]).astype(np.float32)
 
 
-def speckle(
-    power: Float, radar: Radar, spacing: float, rng: np.random.Generator
-) -> Float:
+def speckle(power: Float, radar: Radar, spacing: float, rng: np.random.Generator) -> Float:
     """Multilook intensity image of fully developed speckle.
 
     Each look is a circular Gaussian field of variance ``power`` seen through the system's

@@ -89,9 +89,7 @@ def land_cover(
     return LandCover(cover, field, harvest[field], felling)
 
 
-def _fields(
-    shape: tuple[int, int], spacing: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _fields(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Number of the field of every pixel: strips of about 60 x 150 m, turned block by block."""
     seeds = max(1, int(shape[0] * shape[1] * spacing**2 / 1.2e6))
     where = np.ones(shape, bool)
@@ -125,7 +123,9 @@ def _river(elevation: Float, spacing: float, rng: np.random.Generator) -> NDArra
     far, nearest = ndimage.distance_transform_edt(area < 2.0, return_indices=True)
     width = np.clip(10 * np.sqrt(area[tuple(nearest)]), 15, 60)
     beyond = (far * step * spacing - width / 2).astype(np.float32)
-    bent: Float = ndimage.map_coordinates(beyond, (rows / step, cols / step), order=1, mode="nearest")
+    bent: Float = ndimage.map_coordinates(
+        beyond, (rows / step, cols / step), order=1, mode="nearest"
+    )
     return bent < 0
 
 

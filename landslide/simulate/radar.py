@@ -127,7 +127,11 @@ class _Turn:
     def back(self, image: NDArray[np.bool_]) -> NDArray[np.bool_]:
         matrix = np.stack([self.azimuth, self.range])
         turned = ndimage.affine_transform(
-            image.astype(np.float32), matrix, self.middle - matrix @ self.centre, self.shape, order=1
+            image.astype(np.float32),
+            matrix,
+            self.middle - matrix @ self.centre,
+            self.shape,
+            order=1,
         )
         back: NDArray[np.bool_] = turned > 0.5
         return back

@@ -88,7 +88,11 @@ def landslide_areas(
 
 
 def draw_landslides(
-    elevation: Float, valid: NDArray[np.bool_], grid: Grid, options: Slides, rng: np.random.Generator
+    elevation: Float,
+    valid: NDArray[np.bool_],
+    grid: Grid,
+    options: Slides,
+    rng: np.random.Generator,
 ) -> gpd.GeoDataFrame:
     """Draw landslides until they cover the wanted share of the valid pixels.
 
@@ -168,8 +172,10 @@ def _run_out(
         position = position + heading / np.maximum(np.hypot(*heading), 1e-6)
         # On flat ground the energy is spent three times as fast.
         travelled += np.where(steep < np.tan(np.radians(6)), 3.0, 1.0)
-    rows, cols = np.stack(track, axis=1)
-    return Paths(rows, cols, _half_widths(np.stack(flow, 1), np.stack(slopes, 1), areas, spacing, rng))
+    rows, cols = np.stack(track, axis=-1)
+    return Paths(
+        rows, cols, _half_widths(np.stack(flow, 1), np.stack(slopes, 1), areas, spacing, rng)
+    )
 
 
 def _half_widths(
@@ -184,7 +190,9 @@ def _half_widths(
     along = np.arange(alive.shape[1])[None, :] / np.maximum(steps, 1)
     head = np.clip(0.55 + 2.5 * along, 0, 1)
     spread = 1 + 0.8 * np.clip(1 - slopes / np.tan(np.radians(14)), 0, 1)
-    ragged = np.exp(0.3 * ndimage.gaussian_filter1d(rng.standard_normal(alive.shape), 1.5, axis=1) * 2)
+    ragged = np.exp(
+        0.3 * ndimage.gaussian_filter1d(rng.standard_normal(alive.shape), 1.5, axis=1) * 2
+    )
     profile = np.where(alive, head * spread * ragged, 0)
     # A chain of discs of radius r over S steps covers 2 r S and a cap of about 2 r² more.
     mean = np.maximum(profile.sum(1, keepdims=True) / np.maximum(steps, 1), 1e-6)
@@ -196,10 +204,13 @@ def _half_widths(
 def _outlines(paths: Paths, grid: Grid) -> list[shapely.Geometry]:
     """Outline of every landslide: the hulls of consecutive discs, united."""
     x, y = grid.transform * (paths.cols, paths.rows)
-    discs = shapely.buffer(shapely.points(x, y), paths.radius * grid.transform.a, quad_segs=3)
-    links = shapely.convex_hull(shapely.union(discs[:, :-1], discs[:, 1:]))
-    gone = paths.radius[:, 1:] <= 0
-    links[gone] = None
+    alive = paths.radius > 0
+    discs = np.full(alive.shape, None, dtype=object)
+    centres = shapely.points(x[alive], y[alive])
+    discs[alive] = shapely.buffer(centres, paths.radius[alive] * grid.transform.a, quad_segs=3)
+    links = np.full((alive.shape[0], alive.shape[1] - 1), None, dtype=object)
+    linked = alive[:, 1:]
+    links[linked] = shapely.convex_hull(shapely.union(discs[:, :-1][linked], discs[:, 1:][linked]))
     merged: list[shapely.Geometry] = list(shapely.union_all(links, axis=1))
     return merged
 
@@ -213,7 +224,9 @@ def first_covering(polygons: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int32]:
 def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
     """(H, W): the share of each pixel that polygons cover, [0, 1] in steps of a sixteenth."""
     n = SUBPIXELS
-    fine = Grid(grid.crs, grid.transform * grid.transform.scale(1 / n), n * grid.height, n * grid.width)
+    fine = Grid(
+        grid.crs, grid.transform * grid.transform.scale(1 / n), n * grid.height, n * grid.width
+    )
     burnt = _burn([(shape, 1) for shape in polygons.geometry], fine, "uint8")
     blocks = burnt.reshape(grid.height, n, grid.width, n)
     return blocks.sum((1, 3), dtype=np.uint8).astype(np.float32) / n**2

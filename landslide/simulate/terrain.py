@@ -94,9 +94,7 @@ def _dissected(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Float,
             surface = resample(surface, size, 0.5).astype(np.float64)
             surface += 0.3 * rng.standard_normal(size)
             outlets = _outlets(surface)
-        surface, area = erode(
-            surface, outlets, uplift, steps, erosion=0.15, diffusion=diffusion
-        )
+        surface, area = erode(surface, outlets, uplift, steps, erosion=0.15, diffusion=diffusion)
     return surface.astype(np.float32), (area * (POSTING / 1000) ** 2).astype(np.float32)
 
 
@@ -108,9 +106,7 @@ def _outlets(surface: NDArray[np.float64]) -> NDArray[np.bool_]:
     return border & (surface <= low)
 
 
-def _valley_floor(
-    relief: Float, area: Float, window: tuple[slice, slice], share: float
-) -> Float:
+def _valley_floor(relief: Float, area: Float, window: tuple[slice, slice], share: float) -> Float:
     """Surface (H, W) of the sediment that buries ``share`` of the window."""
     channel = area > min(1.0, float(np.quantile(area, 0.995)))
     nearest = ndimage.distance_transform_edt(~channel, return_distances=False, return_indices=True)

@@ -1,0 +1,99 @@
+"""Write a simulated scene: ``python -m landslide.simulate root=data/demo``."""
+
+from pathlib import Path
+
+import hydra
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from landslide.errors import InputError
+from landslide.simulate.backscatter import Radar
+from landslide.simulate.landcover import Changes
+from landslide.simulate.scattering import Scattering
+from landslide.simulate.scene import BANDS, Options, Scene, Terrain, simulate_scene
+from landslide.simulate.slides import Slides
+
+STAGES = 6
+
+
+@hydra.main(config_path="../../conf", config_name="simulate", version_base=None)
+def main(config: DictConfig) -> None:
+    """Simulate, write, and say what was written."""
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("simulating", total=STAGES)
+
+        def advance(stage: str) -> None:
+            bar.update(task, description=f"simulating: {stage}")
+            bar.advance(task)
+
+        scene = simulate_scene(
+            Path(config.root),
+            size=OmegaConf.to_object(config.size) if config.size is not None else _default(config),
+            seed=config.seed,
+            dem=config.dem,
+            landslides=config.landslides,
+            overwrite=config.overwrite,
+            options=options_of(config),
+            progress=advance,
+        )
+    report(scene, Path(config.root), console)
+
+
+def _default(config: DictConfig) -> tuple[int, int] | None:
+    """Size when none is given: the DEM's extent, or that of the demonstration."""
+    return None if config.dem is not None else (1024, 1536)
+
+
+def options_of(config: DictConfig) -> Options:
+    """Physical parameters of a configuration.
+
+    Raises:
+        InputError: A parameter is not a number.
+    """
+    groups = {}
+    kinds = {
+        "terrain": Terrain,
+        "slides": Slides,
+        "changes": Changes,
+        "scattering": Scattering,
+        "radar": Radar,
+    }
+    for name, kind in kinds.items():
+        values = {}
+        for key, value in config[name].items():
+            if not isinstance(value, int | float):
+                raise InputError(f"{name}.{key}={value} is not a number; give one.")
+            values[str(key)] = float(value)
+        groups[name] = kind(**values)
+    return Options(**groups)
+
+
+def report(scene: Scene, root: Path, console: Console) -> None:
+    """Print the bands, the landslides and the files."""
+    table = Table(title="Simulated scene: VV gamma nought (dB) and slope (degrees)")
+    for column in ("orbit", "band", "mean", "5 %", "50 %", "95 %", "valid"):
+        table.add_column(column, justify="left" if column in ("orbit", "band") else "right")
+    for name, images in scene.backscatter.items():
+        for band, image in zip(BANDS, [*images, scene.slope], strict=True):
+            valid = image[np.isfinite(image)]
+            shown = valid if band == "slope" else 10 * np.log10(valid)
+            numbers = [shown.mean(), *np.percentile(shown, [5, 50, 95])]
+            share = f"{100 * valid.size / image.size:.1f} %"
+            table.add_row(name, band, *(f"{number:.1f}" for number in numbers), share)
+    console.print(table)
+    known = scene.mask != 255
+    share = 100 * float((scene.mask[known] == 1).mean()) if known.any() else 0.0
+    area = f"{share:.1f} % of {known.sum() * scene.grid.pixel_area / 1e6:.1f} km²"
+    console.print(f"{len(scene.inventory)} mapped landslides, {area}")
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            console.print(f"  {path}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    main()
