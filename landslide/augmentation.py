@@ -32,7 +32,11 @@ class RandomGain(IntensityAugmentationBase2D):  # type: ignore[misc]
         self.membership = torch.tensor([[date == name for name in names] for date in dates]).float()
 
     def apply_transform(
-        self, input: Tensor, params: Any, flags: Any, transform: Any = None  # noqa: A002, ANN401
+        self,
+        input: Tensor,
+        params: Any,
+        flags: Any,
+        transform: Any = None,  # noqa: ANN401
     ) -> Tensor:
         """Multiply each channel by its date's gain."""
         membership = self.membership.to(input)
@@ -57,7 +61,11 @@ class RandomSpeckle(IntensityAugmentationBase2D):  # type: ignore[misc]
         self.channels = [i for i, band in enumerate(bands) if is_backscatter(band)]
 
     def apply_transform(
-        self, input: Tensor, params: Any, flags: Any, transform: Any = None  # noqa: A002, ANN401
+        self,
+        input: Tensor,
+        params: Any,
+        flags: Any,
+        transform: Any = None,  # noqa: ANN401
     ) -> Tensor:
         """Multiply the backscatter channels by noise."""
         output = input.clone()

@@ -147,9 +147,7 @@ class LandslideDataModule(LightningDataModule):
         return Sample(image=image, mask=mask[:, 0].to(torch.uint8))
 
     def _in_order(self, split: Split) -> PatchSampler:
-        return PatchSampler(
-            self.patches_of(split), self.scenes, self.patch_size, **self._process()
-        )
+        return PatchSampler(self.patches_of(split), self.scenes, self.patch_size, **self._process())
 
     def _process(self) -> dict[str, int]:
         if self.trainer is None:

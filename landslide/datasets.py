@@ -216,6 +216,24 @@ class Scene(torch.utils.data.Dataset[Sample]):
             sample["mask"][rows, cols] = part["mask"]
         return sample
 
+    def overview(self, longest: int) -> Tensor:
+        """Read the whole composite at reduced resolution.
+
+        Args:
+            longest: Pixels of the longer side, at most.
+
+        Returns:
+            (C, H, W); NaN where there is no measurement.
+        """
+        step = max(1, -(-max(self.grid.height, self.grid.width) // longest))
+        whole = Window(0, 0, self.grid.height, self.grid.width)
+        x, y = self.grid.slices(whole)
+        res = step * self.grid.transform.a
+        image: Tensor = self._source[slice(x.start, x.stop, res), slice(y.start, y.stop, res)][
+            "image"
+        ]
+        return image
+
     def _read_inside(self, window: Window) -> Sample:
         if self._memory is not None:
             rows = slice(window.row, window.row + window.height)

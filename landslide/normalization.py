@@ -28,6 +28,8 @@ class Normalization(nn.Module):
     """
 
     backscatter: Tensor
+    per_window = False
+    """Whether values depend on the window that is normalised, so that windows leave seams."""
 
     def __init__(self, bands: Sequence[str], scale: Scale = "power") -> None:
         super().__init__()
@@ -61,6 +63,8 @@ class PatchMinMax(Normalization):
         bands: Names of the channels.
         scale: Scale of backscatter before it; the paper's is amplitude.
     """
+
+    per_window = True
 
     def __init__(self, bands: Sequence[str], scale: Scale = "amplitude") -> None:
         super().__init__(bands, scale)

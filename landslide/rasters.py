@@ -21,6 +21,9 @@ from landslide.errors import InputError
 TILE = 256
 """Side in pixels of the internal tiles of every raster written here."""
 
+BLOCK = 4 * TILE
+"""Side in pixels of the blocks that a scene is gone through in."""
+
 
 class Window(NamedTuple):
     """A rectangle of pixels, by its offset from a scene's north-west corner."""
@@ -54,6 +57,14 @@ class Grid(NamedTuple):
         """Bounds (west, south, east, north) in CRS units."""
         west, south, east, north = array_bounds(self.height, self.width, self.transform)
         return west, south, east, north
+
+    def blocks(self, side: int = BLOCK) -> list[Window]:
+        """Windows that cover the grid, row by row from the north-west corner."""
+        return [
+            Window(row, col, min(side, self.height - row), min(side, self.width - col))
+            for row in range(0, self.height, side)
+            for col in range(0, self.width, side)
+        ]
 
     def slices(self, window: Window) -> tuple[slice, slice]:
         """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed."""

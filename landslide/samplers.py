@@ -117,9 +117,7 @@ class BalancedSampler(PatchSampler):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        super().__init__(
-            patches, scenes, patch_size, seed=seed, rank=rank, world_size=world_size
-        )
+        super().__init__(patches, scenes, patch_size, seed=seed, rank=rank, world_size=world_size)
         self.landslide_share = landslide_share
         self._cells = {
             (int(s), int(r), int(c)) for s, r, c in patches[["scene", "row", "col"]].to_numpy()
@@ -136,7 +134,9 @@ class BalancedSampler(PatchSampler):
         return [self._draw(bool(landslide), rng) for landslide in wanted]
 
     def _draw(self, landslide: bool, rng: np.random.Generator) -> Query:
-        homes = self._homes[landslide] if len(self._homes[landslide]) else self._homes[not landslide]
+        homes = (
+            self._homes[landslide] if len(self._homes[landslide]) else self._homes[not landslide]
+        )
         scene, row, col = (int(v) for v in homes[rng.integers(len(homes))])
         size = self.patch_size
         home = Window(row * size, col * size, size, size)

@@ -6,7 +6,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np

@@ -67,7 +67,9 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
             return F.conv2d(x, self.weight.flip(2, 3).transpose(0, 1), self.bias, padding=1)
         assert self.bias is not None
         # (B, C, H, W) -> (B, 4F, H, W) -> (B, F, 2H, 2W)
-        x = F.conv2d(F.pad(x, (1, 0, 1, 0)), self._subpixel_kernel(), self.bias.repeat_interleave(4))
+        x = F.conv2d(
+            F.pad(x, (1, 0, 1, 0)), self._subpixel_kernel(), self.bias.repeat_interleave(4)
+        )
         return F.pixel_shuffle(x, 2)
 
     def _subpixel_kernel(self) -> Tensor:

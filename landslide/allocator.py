@@ -1,0 +1,20 @@
+"""Memory settings that large convolutions on a CPU need."""
+
+import ctypes
+import platform
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEEP = 2**30
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory instead of returning it to the kernel.
+
+    Activations of tens of MiB are otherwise mapped and unmapped at every layer, and
+    the kernel zeroes their pages each time. Does nothing without glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD):
+        libc.mallopt(option, _KEEP if option != _M_TOP_PAD else 64 * 2**20)

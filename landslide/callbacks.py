@@ -1,0 +1,83 @@
+"""What is written and printed while training runs."""
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback as HydraCallback
+from lightning import Callback, LightningModule, Trainer
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from landslide.rasters import replacing
+
+
+class History(Callback):
+    """Write one row of losses and metrics an epoch, kept through a resumed run.
+
+    Args:
+        path: CSV file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Append the epoch, validation included, and write the file anew."""
+        if not trainer.is_global_zero:
+            return
+        row = {"epoch": float(trainer.current_epoch)}
+        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["seconds"] = time.perf_counter() - self._start
+        self.rows.append(row)
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the rows in the checkpoint, so that a resumed run goes on with them."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of the interrupted run."""
+        self.rows = list(state_dict["rows"])
+
+
+class SweepReport(HydraCallback):
+    """Name a failed job of a sweep as it fails, and close a sweep with a table of scores."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[str, str]] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
+        """Note the job's score, or say on standard error that it failed and why."""
+        job = " ".join(job_return.overrides or []) or "defaults"
+        if job_return.status == JobStatus.COMPLETED:
+            score = job_return.return_value
+            self.jobs.append((job, "" if score is None else f"{score:.4f}"))
+            return
+        error = job_return._return_value
+        self.jobs.append((job, f"failed: {error}"))
+        Console(stderr=True, soft_wrap=True).print(
+            f"Job {len(self.jobs) - 1} ({job}) failed: {error}", markup=False, highlight=False
+        )
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Print the validation F1 of every job."""
+        table = Table(title="Sweep")
+        for heading in ("job", "overrides", "validation F1"):
+            table.add_column(heading)
+        for number, (job, score) in enumerate(self.jobs):
+            table.add_row(str(number), job, score)
+        Console().print(table)

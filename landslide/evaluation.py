@@ -1,0 +1,81 @@
+"""Metrics of a checkpoint on the validation and test splits, and how they are told."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningDataModule, Trainer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torchmetrics.functional.classification import binary_precision_recall_curve
+
+from landslide.datasets import UNKNOWN
+from landslide.metrics import COUNTS
+from landslide.rasters import replacing
+from landslide.task import LandslideTask
+
+Results = dict[str, dict[str, float]]
+Curve = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+SCORES = ("precision", "recall", "f1", "iou", "average_precision")
+
+
+def evaluate(
+    trainer: Trainer, task: LandslideTask, datamodule: LightningDataModule, checkpoint: str
+) -> tuple[Results, Curve]:
+    """Score a checkpoint on validation and test, every pixel of a split pooled.
+
+    Args:
+        trainer: A trainer of one process, so that no patch is scored twice.
+        task: Task of the checkpoint's architecture.
+        datamodule: Its ``val`` and ``test`` loaders are scored.
+        checkpoint: Path of the checkpoint.
+
+    Returns:
+        The metrics of both splits, and the precision and recall of the test split at
+        falling thresholds.
+    """
+    results: Results = {}
+    trainer.validate(task, datamodule, ckpt_path=checkpoint, verbose=False)
+    results["val"] = _results(task, "val", len(datamodule.patches_of("val")))
+    trainer.test(task, datamodule, ckpt_path=checkpoint, verbose=False)
+    results["test"] = _results(task, "test", len(datamodule.patches_of("test")))
+    ranked = task.metrics["on_test"]["average_precision"]
+    precision, recall, _ = binary_precision_recall_curve(
+        _joined(ranked.preds), _joined(ranked.target), ignore_index=UNKNOWN
+    )
+    return results, (precision.cpu().numpy(), recall.cpu().numpy())
+
+
+def _joined(state: Any) -> Any:  # noqa: ANN401
+    """A list state of torchmetrics as one tensor."""
+    return torch.cat(state) if isinstance(state, list) else state
+
+
+def _results(task: LandslideTask, stage: str, patches: int) -> dict[str, float]:
+    computed = {name: value.item() for name, value in task.metrics[f"on_{stage}"].compute().items()}
+    counts: dict[str, float] = {name: int(computed[name]) for name in COUNTS}
+    scores = {name: computed[name] for name in SCORES}
+    return counts | scores | {"threshold": task.threshold, "patches": patches}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def print_results(results: Results, title: str) -> None:
+    """Print the scores of each split as a table, in percent."""
+    table = Table(title=title)
+    table.add_column("split")
+    for heading in ("patches", "precision", "recall", "F1", "IoU", "average precision"):
+        table.add_column(heading, justify="right")
+    for split, values in results.items():
+        scores = [f"{100 * values[name]:.2f}" for name in SCORES]
+        table.add_row(split, str(values["patches"]), *scores)
+    Console().print(table)

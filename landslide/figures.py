@@ -1,0 +1,131 @@
+"""Figures of a training run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from landslide.datamodule import LandslideDataModule, Scenes
+from landslide.datasets import UNKNOWN, is_backscatter
+from landslide.evaluation import Curve
+from landslide.rasters import replacing
+from landslide.samplers import PatchSampler
+from landslide.task import LandslideTask
+
+# Okabe and Ito's colours, told apart by colour-blind readers.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#999999"
+OUTCOMES = {
+    "true positive": GREEN,
+    "false positive": RED,
+    "false negative": BLUE,
+    "unknown": GREY,
+}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save a figure, whole or not at all, and close it."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+
+
+def training_curves(history: Path, path: Path) -> None:
+    """Loss and F1 of training and validation over the epochs."""
+    rows = pd.read_csv(history)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    best = rows.loc[rows.val_loss.idxmin(), "epoch"]
+    for axis, name, label in zip(axes, ("loss", "f1"), ("Loss", "F1"), strict=True):
+        axis.plot(rows.epoch, rows[f"train_{name}"], color=BLUE, label="training")
+        axis.plot(rows.epoch, rows[f"val_{name}"], color=ORANGE, label="validation")
+        axis.axvline(best, color=GREY, linestyle=":", label="best validation loss")
+        axis.set(xlabel="Epoch", ylabel=label, ylim=(0, None))
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False)
+    save(figure, path)
+
+
+def precision_recall(
+    curve: Curve, chosen: tuple[float, float], threshold: float, path: Path
+) -> None:
+    """Precision over recall on the test split, with the working point marked."""
+    precision, recall = curve
+    figure, axis = plt.subplots(figsize=(4.2, 4), layout="constrained")
+    axis.step(recall, precision, where="post", color=BLUE)
+    axis.plot(chosen[1], chosen[0], "o", color=RED, label=f"threshold {threshold:g}")
+    axis.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axis.set_title("Test split")
+    axis.legend(frameon=False)
+    axis.grid(alpha=0.3)
+    save(figure, path)
+
+
+def samples(
+    task: LandslideTask, datamodule: LandslideDataModule, path: Path, *, title: str, count: int = 6
+) -> None:
+    """Test patches with their bands, ground truth and prediction.
+
+    The patches are those at even ranks of landslide area, from most to least, among
+    those with a landslide: neither the best nor the worst are picked.
+    """
+    patches = datamodule.patches_of("test").sort_values("landslide_pixels", ascending=False)
+    patches = patches[patches.landslide_pixels > 0]
+    ranks = np.unique(np.linspace(0, len(patches) - 1, count).round().astype(int))
+    queries = PatchSampler(patches.iloc[ranks], datamodule.scenes, datamodule.patch_size)
+    chosen = [Scenes(datamodule.scenes)[query] for query in queries]
+    bands = task.bands
+    figure, axes = plt.subplots(
+        len(chosen),
+        len(bands) + 2,
+        figsize=(1.7 * (len(bands) + 2), 1.75 * len(chosen) + 0.6),
+        layout="constrained",
+        squeeze=False,
+    )
+    for row, sample in zip(axes, chosen, strict=True):
+        with torch.inference_mode():
+            image = sample["image"][None].to(task.device)
+            probability = torch.sigmoid(task.eval()(image))[0, 0].cpu().numpy()
+        mask = sample["mask"].numpy()
+        for axis, band, values in zip(row, bands, sample["image"].numpy(), strict=False):
+            _show_band(axis, band, values)
+        row[-2].imshow(probability, cmap="viridis", vmin=0, vmax=1)
+        _show_outcome(row[-1], probability >= task.threshold, mask)
+    for axis, heading in zip(axes[0], [*bands, "probability", "outcome"], strict=True):
+        axis.set_title(heading, fontsize=9)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    figure.suptitle(title, fontsize=9)
+    figure.legend(
+        handles=[Patch(color=color, label=name) for name, color in OUTCOMES.items()],
+        loc="outside lower center",
+        ncols=len(OUTCOMES),
+        frameon=False,
+        fontsize=8,
+    )
+    save(figure, path)
+
+
+def _show_band(axis: Axes, band: str, values: NDArray[np.float32]) -> None:
+    if is_backscatter(band):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = 10 * np.log10(values)
+        axis.imshow(values, cmap="gray", vmin=-18, vmax=-2)
+    else:
+        axis.imshow(values, cmap="cividis")
+
+
+def _show_outcome(axis: Axes, predicted: NDArray[np.bool_], mask: NDArray[np.uint8]) -> None:
+    outcome = np.zeros(mask.shape, dtype=np.uint8)
+    outcome[predicted & (mask == 1)] = 1
+    outcome[predicted & (mask == 0)] = 2
+    outcome[~predicted & (mask == 1)] = 3
+    outcome[mask == UNKNOWN] = 4
+    colors: Sequence[str] = ["white", *OUTCOMES.values()]
+    axis.imshow(outcome, cmap=ListedColormap(colors), vmin=0, vmax=4, interpolation="nearest")

@@ -1,0 +1,172 @@
+"""The map as a picture: polygons over backscatter, with what a map needs to be read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import geopandas as gpd
+import matplotlib.pyplot as plt
+import numpy as np
+import rasterio
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrow, Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from landslide.datasets import UNKNOWN, Scene, is_backscatter
+from landslide.figures import save
+from landslide.truth import COLORS, OUTCOMES
+
+VERMILION, NOT_OBSERVED = "#d55e00", "#f0e442"
+
+LONGEST = 1600
+"""Longer side in pixels of the picture under the polygons."""
+
+
+class Lines(NamedTuple):
+    """Words on a map."""
+
+    title: str
+    source: str
+
+
+def landslide_map(scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: Path) -> None:
+    """Polygons over the last backscatter image, or over the first band where there is none.
+
+    Args:
+        scene: The scene that was mapped.
+        polygons: Landslides in the scene's CRS.
+        lines: Title and source line.
+        path: Picture to write.
+    """
+    backscatter = [i for i, band in enumerate(scene.bands) if is_backscatter(band)]
+    shown = backscatter[-1] if backscatter else 0
+    values = scene.overview(LONGEST)[shown].numpy()
+    if backscatter:
+        values = 10 * np.log10(np.where(values > 0, values, np.nan))
+    figure, axis = _page(scene)
+    low, high = np.nanpercentile(values, (2, 98)) if np.isfinite(values).any() else (0, 1)
+    image = axis.imshow(values, cmap="gray", vmin=low, vmax=high, extent=_extent(scene))
+    axis.set_facecolor(NOT_OBSERVED)
+    if len(polygons):
+        polygons.plot(ax=axis, facecolor=VERMILION, edgecolor="none", alpha=0.45)
+        polygons.boundary.plot(ax=axis, color=VERMILION, linewidth=0.5)
+    handles = [Patch(facecolor=VERMILION, alpha=0.7, label=f"landslide ({len(polygons):,} mapped)")]
+    if np.isnan(values).any():
+        handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed"))
+    unit = " (dB)" if backscatter else ""
+    figure.colorbar(image, ax=axis, shrink=0.5, pad=0.01, label=f"{scene.bands[shown]}{unit}")
+    _finish(figure, axis, scene, lines, handles)
+    save(figure, path)
+
+
+def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
+    """True and false positives and negatives in four colours, as in the paper's Figure 5."""
+    with rasterio.open(outcome) as source:
+        step = max(1, max(source.shape) // LONGEST)
+        shape = (source.height // step, source.width // step)
+        values: NDArray[np.uint8] = source.read(1, out_shape=shape)
+    figure, axis = _page(scene)
+    shown = np.ma.masked_equal(values, UNKNOWN)
+    colors = ListedColormap([COLORS[i] for i in range(len(OUTCOMES))])
+    axis.imshow(
+        shown, cmap=colors, vmin=-0.5, vmax=3.5, extent=_extent(scene), interpolation="nearest"
+    )
+    axis.set_facecolor(NOT_OBSERVED)
+    handles = [Patch(facecolor=COLORS[i], edgecolor="0.6", label=OUTCOMES[i]) for i in (1, 2, 3, 0)]
+    if np.ma.is_masked(shown):
+        handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed or unknown"))
+    _finish(figure, axis, scene, lines, handles)
+    save(figure, path)
+
+
+def _page(scene: Scene) -> tuple[Figure, Axes]:
+    ratio = scene.grid.height / scene.grid.width
+    width = 10.0 if ratio <= 1 else 10 / min(ratio, 2)
+    figure, axis = plt.subplots(figsize=(width, (width - 1.7) * ratio + 1.1), layout="constrained")
+    return figure, axis
+
+
+def _extent(scene: Scene) -> tuple[float, float, float, float]:
+    west, south, east, north = scene.grid.bounds
+    return west, east, south, north
+
+
+def _finish(
+    figure: Figure, axis: Axes, scene: Scene, lines: Lines, handles: Sequence[Patch]
+) -> None:
+    west, south, east, north = scene.grid.bounds
+    axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
+    for ticks in (axis.xaxis, axis.yaxis):
+        ticks.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ticks.set_major_formatter(FuncFormatter(lambda metres, _: f"{metres / 1000:,.10g}"))
+    axis.tick_params(labelsize=8)
+    axis.grid(color="white", alpha=0.35, linewidth=0.4)
+    axis.set_xlabel(f"Easting (km), {_crs_name(scene)}", fontsize=8)
+    axis.set_ylabel("Northing (km)", fontsize=8)
+    axis.set_title(lines.title, fontsize=11, loc="left")
+    _scale_bar(axis, east - west)
+    _north_arrow(axis)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+    figure.text(0.995, 0.005, lines.source, fontsize=6.5, ha="right", va="bottom", color="0.35")
+
+
+def _crs_name(scene: Scene) -> str:
+    epsg = scene.grid.crs.to_epsg()
+    return f"EPSG:{epsg}" if epsg else "projected CRS"
+
+
+def _scale_bar(axis: Axes, width: float) -> None:
+    """A bar of about a fifth of the map's width, in a round number of metres."""
+    target = width / 5
+    magnitude = 10 ** np.floor(np.log10(target))
+    length = max(step * magnitude for step in (1, 2, 5) if step * magnitude <= target)
+    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    west, east = axis.get_xlim()
+    south, north = axis.get_ylim()
+    height = 0.008 * (north - south)
+    x, y = west + 0.03 * (east - west), south + 0.03 * (north - south)
+    margin = 0.012 * (east - west)
+    axis.add_patch(
+        Rectangle(
+            (x - margin, y - 1.5 * height),
+            length + 2 * margin,
+            7.5 * height,
+            facecolor="white",
+            alpha=0.8,
+            zorder=4,
+        )
+    )
+    for half, color in enumerate(("black", "white")):
+        corner = (x + half * length / 2, y)
+        bar = Rectangle(
+            corner, length / 2, height, facecolor=color, edgecolor="black", linewidth=0.6, zorder=5
+        )
+        axis.add_patch(bar)
+    axis.text(
+        x + length / 2, y + 1.8 * height, label, ha="center", va="bottom", fontsize=8, zorder=5
+    )
+
+
+def _north_arrow(axis: Axes) -> None:
+    arrow = FancyArrow(
+        0.965,
+        0.885,
+        0,
+        0.05,
+        width=0.004,
+        head_width=0.018,
+        head_length=0.025,
+        transform=axis.transAxes,
+        facecolor="black",
+        edgecolor="white",
+        linewidth=0.6,
+        zorder=5,
+    )
+    axis.add_patch(arrow)
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
+    axis.text(
+        0.965, 0.875, "N", transform=axis.transAxes, ha="center", va="top", fontsize=9, bbox=box
+    )

@@ -1,0 +1,107 @@
+"""A map against ground truth: pooled pixel metrics and the outcome of every pixel."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from numpy.typing import NDArray
+from torchmetrics.classification import BinaryAveragePrecision
+
+from landslide.datasets import UNKNOWN, GroundTruth
+from landslide.errors import InputError
+from landslide.metrics import pixel_metrics
+from landslide.polygons import burn, raster_window, read_inventory
+from landslide.rasters import Grid, Window, raster_profile
+
+OUTCOMES = ("true negative", "true positive", "false positive", "false negative")
+"""Values 0 to 3 of ``outcome.tif``."""
+
+COLORS = {0: "#f7f7f7", 1: "#009e73", 2: "#d55e00", 3: "#0072b2"}
+"""Okabe and Ito's green, vermilion and blue: told apart by colour-blind readers."""
+
+Truth = Callable[[Window], NDArray[np.uint8]]
+
+
+def open_truth(path: Path, grid: Grid) -> Truth:
+    """Open a mask raster or polygons as a function of a window, 255 where unknown.
+
+    Raises:
+        InputError: The file is missing, unreadable, or a raster on another grid.
+    """
+    if not path.exists():
+        raise InputError(f"there is no inventory {path}")
+    if path.suffix.lower() not in (".tif", ".tiff", ".vrt"):
+        outlines = read_inventory(path, grid)
+        ones = [1] * len(outlines)
+        return lambda window: burn(outlines, ones, grid, window).astype(np.uint8)
+    truth = GroundTruth(path)
+    if not truth.grid.matches(grid):
+        raise InputError(
+            f"inventory={path} lies on another grid ({truth.grid}) than the scene ({grid}): warp it "
+            "(nearest neighbour) or give polygons"
+        )
+
+    def read(window: Window) -> NDArray[np.uint8]:
+        mask: NDArray[np.uint8] = truth[grid.slices(window)]["mask"].numpy().astype(np.uint8)
+        return mask
+
+    return read
+
+
+def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[str, float]:
+    """Write ``outcome.tif`` and return the pooled metrics of a mapped scene.
+
+    Args:
+        folder: Holds ``probability.tif`` and ``landslides.tif``.
+        truth: Ground truth of a window.
+        grid: Grid of the scene.
+        threshold: Threshold of the mask, for the record.
+
+    Returns:
+        Counts and scores over all observed pixels with known truth. Precision, recall,
+        F1 and IoU are those of the mask; average precision is that of the probability
+        at 200 of its quantiles, so that memory does not grow with the scene.
+    """
+    metrics = pixel_metrics(0.5, average_precision=False)
+    thresholds = _thresholds(folder / "probability.tif")
+    ranked = BinaryAveragePrecision(thresholds, ignore_index=UNKNOWN, validate_args=False)
+    profile = raster_profile(grid, "uint8", 1, UNKNOWN)
+    with (
+        rasterio.open(folder / "probability.tif") as probabilities,
+        rasterio.open(folder / "landslides.tif") as masks,
+        rasterio.open(folder / "outcome.tif", "w", **profile) as sink,
+    ):
+        sink.descriptions = ("outcome: " + ", ".join(f"{i} {n}" for i, n in enumerate(OUTCOMES)),)
+        sink.write_colormap(1, {value: _rgba(color) for value, color in COLORS.items()})
+        for window in grid.blocks():
+            place = raster_window(window)
+            mapped, known = masks.read(1, window=place), truth(window)
+            known = np.where(mapped == UNKNOWN, np.uint8(UNKNOWN), known)
+            target = torch.from_numpy(known).long()
+            metrics.update(torch.from_numpy(np.where(mapped == 1, 1.0, 0.0)), target)
+            probability = torch.from_numpy(probabilities.read(1, window=place))
+            ranked.update(probability.nan_to_num(0.0), target)
+            outcome = np.where(mapped == 1, np.uint8(2), np.uint8(3))
+            outcome = np.where(mapped == known, known, outcome)
+            sink.write(np.where(known == UNKNOWN, np.uint8(UNKNOWN), outcome), 1, window=place)
+    scores = {name: value.item() for name, value in metrics.compute().items()}
+    counts = {name: int(scores.pop(name)) for name in ("tp", "fp", "fn", "tn")}
+    average_precision = ranked.compute().item()
+    return {**counts, **scores, "average_precision": average_precision, "threshold": threshold}
+
+
+def _thresholds(probability: Path) -> torch.Tensor:
+    """Quantiles of the probability, dense at its upper end where landslides are."""
+    with rasterio.open(probability) as source:
+        step = max(1, max(source.shape) // 1024)
+        sample = source.read(1, out_shape=(source.height // step, source.width // step))
+    sample = sample[np.isfinite(sample)]
+    quantiles = np.quantile(sample, 1 - np.geomspace(1e-4, 1, 200)) if len(sample) else [0.5]
+    return torch.from_numpy(np.unique(quantiles).astype(np.float32))
+
+
+def _rgba(color: str) -> tuple[int, int, int, int]:
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue, 255

@@ -1,0 +1,176 @@
+"""From an image of any size to probabilities without seams.
+
+A predictor says which input a block of output needs and computes it. Blocks do not
+depend on each other, so a scene streams through memory block by block.
+"""
+
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landslide.errors import InputError
+from landslide.models.layers import DOWNSAMPLING
+from landslide.rasters import Window
+from landslide.task import LandslideTask
+
+TTA = Literal["none", "flips"]
+
+FLIPS: dict[str, list[list[int]]] = {"none": [[]], "flips": [[], [2], [3], [2, 3]]}
+"""Axes of (B, C, H, W) that are flipped before and flipped back after the network."""
+
+
+class Predictor(Protocol):
+    """Probability of blocks of a scene of a given size."""
+
+    def source(self, block: Window) -> Window:
+        """Window of the scene that the block depends on; may hang over the edges."""
+
+    def __call__(self, image: Tensor, block: Window) -> Tensor:
+        """Map the source window's image (C, H, W) to the block's probability (H, W)."""
+
+
+class Network:
+    """The task as a function from measurements to probability, on a device.
+
+    Args:
+        task: A loaded checkpoint.
+        device: Where it runs.
+        tta: ``flips`` averages over the four flips.
+    """
+
+    def __init__(self, task: LandslideTask, device: torch.device, tta: TTA = "none") -> None:
+        if tta not in FLIPS:
+            raise InputError(f"tta={tta} is unknown: choose from {', '.join(FLIPS)}")
+        self.task = task.to(device).eval()
+        self.device = device
+        self.flips = FLIPS[tta]
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor) -> Tensor:
+        """Map (B, C, H, W) measurements to (B, H, W) probabilities on the CPU."""
+        image = image.to(self.device)
+        total = torch.zeros(1, device=self.device)
+        for axes in self.flips:
+            total = total + torch.sigmoid(self.task(image.flip(axes))).flip(axes)
+        return (total / len(self.flips)).squeeze(1).cpu()
+
+
+class HaloPredictor:
+    """One pass per block with a halo: equals one pass over the whole scene.
+
+    Block origins and the halo are multiples of 16 px, since pooling is not
+    shift-invariant. At the scene's edges the input ends where the scene does (filled up
+    to a multiple of 16), so that the convolutions' zero padding lies where it would.
+
+    Args:
+        network: Normalises by stored statistics.
+        size: Height and width of the scene.
+        halo: Pixels around a block that its probabilities depend on.
+    """
+
+    def __init__(self, network: Network, size: tuple[int, int], halo: int) -> None:
+        if halo % DOWNSAMPLING or halo < 0:
+            raise InputError(f"window.halo={halo} is not a multiple of {DOWNSAMPLING}")
+        self.network = network
+        self.halo = halo
+        self.height, self.width = (-(-side // DOWNSAMPLING) * DOWNSAMPLING for side in size)
+
+    def source(self, block: Window) -> Window:
+        """Return the block with its halo, cut off at the scene's edges."""
+        top, left = max(block.row - self.halo, 0), max(block.col - self.halo, 0)
+        bottom = min(_up(block.row + block.height) + self.halo, self.height)
+        right = min(_up(block.col + block.width) + self.halo, self.width)
+        return Window(top, left, bottom - top, right - left)
+
+    def __call__(self, image: Tensor, block: Window) -> Tensor:
+        """Return the block's probability (H, W)."""
+        source = self.source(block)
+        top, left = block.row - source.row, block.col - source.col
+        probability = self.network(image[None])[0]
+        return probability[top : top + block.height, left : left + block.width]
+
+
+class BlendPredictor:
+    """Overlapping windows, each normalised by itself, blended by Hann weights.
+
+    Args:
+        network: Normalises each window by its own minimum and maximum.
+        size: Height and width of the scene.
+        window: Side of a window in pixels.
+        overlap: Share of a window that its neighbour covers, in [0, 1). At 0 windows tile
+            the scene as in the paper.
+        batch_size: Windows per pass.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        size: tuple[int, int],
+        window: int,
+        overlap: float,
+        batch_size: int = 32,
+    ) -> None:
+        if not 0 <= overlap < 1:
+            raise InputError(f"window.overlap={overlap} is outside of [0, 1)")
+        self.network = network
+        self.window = window
+        self.batch_size = batch_size
+        stride = max(1, round(window * (1 - overlap)))
+        self.rows, self.cols = (_starts(side, window, stride) for side in size)
+        # Strictly positive, so that pixels covered once keep their value.
+        ramp = torch.sin(torch.pi * (torch.arange(window) + 0.5) / window) ** 2
+        self.weight = torch.outer(ramp, ramp) if overlap else torch.ones(window, window)
+
+    def source(self, block: Window) -> Window:
+        """Return the bounding box of all windows that touch the block."""
+        rows, cols = self._touching(block)
+        return Window(
+            int(rows[0]),
+            int(cols[0]),
+            int(rows[-1] - rows[0]) + self.window,
+            int(cols[-1] - cols[0]) + self.window,
+        )
+
+    def __call__(self, image: Tensor, block: Window) -> Tensor:
+        """Return the block's probability (H, W)."""
+        source = self.source(block)
+        rows, cols = self._touching(block)
+        offsets = [(int(r - source.row), int(c - source.col)) for r in rows for c in cols]
+        total = torch.zeros(2, source.height, source.width)  # weighted probability, weight
+        side = self.window
+        for i in range(0, len(offsets), self.batch_size):
+            batch = offsets[i : i + self.batch_size]
+            patches = torch.stack([image[:, r : r + side, c : c + side] for r, c in batch])
+            for (r, c), probability in zip(batch, self.network(patches), strict=True):
+                total[0, r : r + side, c : c + side] += probability * self.weight
+                total[1, r : r + side, c : c + side] += self.weight
+        top, left = block.row - source.row, block.col - source.col
+        total = total[:, top : top + block.height, left : left + block.width]
+        return total[0] / total[1]
+
+    def _touching(self, block: Window) -> tuple[np.ndarray, np.ndarray]:
+        def touching(starts: np.ndarray, start: int, length: int) -> np.ndarray:
+            return starts[(starts > start - self.window) & (starts < start + length)]
+
+        return (
+            touching(self.rows, block.row, block.height),
+            touching(self.cols, block.col, block.width),
+        )
+
+
+def _up(pixels: int) -> int:
+    """Round up to the networks' grid."""
+    return -(-pixels // DOWNSAMPLING) * DOWNSAMPLING
+
+
+def _starts(length: int, window: int, stride: int) -> np.ndarray:
+    """Window starts along one axis that cover it.
+
+    Overlapping windows end at the edge, where the last is moved inwards; tiles hang over.
+    """
+    if stride == window or length <= window:
+        return np.arange(0, length, window)
+    starts = np.arange(0, length - window + 1, stride)
+    return starts if starts[-1] == length - window else np.append(starts, length - window)
