@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from torchmetrics.functional.classification import binary_precision_recall_curve
 
+from landslide.datamodule import LandslideDataModule
 from landslide.datasets import UNKNOWN
 from landslide.metrics import COUNTS
 from landslide.rasters import replacing
@@ -25,24 +26,23 @@ SCORES = ("precision", "recall", "f1", "iou", "average_precision")
 
 
 def evaluate(
-    trainer: Trainer, task: LandslideTask, datamodule: LightningDataModule, checkpoint: str
+    trainer: Trainer, task: LandslideTask, datamodule: LandslideDataModule
 ) -> tuple[Results, Curve]:
-    """Score a checkpoint on validation and test, every pixel of a split pooled.
+    """Score a task on validation and test, every pixel of a split pooled.
 
     Args:
         trainer: A trainer of one process, so that no patch is scored twice.
-        task: Task of the checkpoint's architecture.
+        task: A loaded checkpoint.
         datamodule: Its ``val`` and ``test`` loaders are scored.
-        checkpoint: Path of the checkpoint.
 
     Returns:
         The metrics of both splits, and the precision and recall of the test split at
         falling thresholds.
     """
     results: Results = {}
-    trainer.validate(task, datamodule, ckpt_path=checkpoint, verbose=False)
+    trainer.validate(task, datamodule, verbose=False)
     results["val"] = _results(task, "val", len(datamodule.patches_of("val")))
-    trainer.test(task, datamodule, ckpt_path=checkpoint, verbose=False)
+    trainer.test(task, datamodule, verbose=False)
     results["test"] = _results(task, "test", len(datamodule.patches_of("test")))
     ranked = task.metrics["on_test"]["average_precision"]
     precision, recall, _ = binary_precision_recall_curve(

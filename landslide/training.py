@@ -1,6 +1,7 @@
 """One training run, from configuration to metrics and figures."""
 
 import logging
+import warnings
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -14,7 +15,7 @@ from landslide.datamodule import LandslideDataModule
 from landslide.datasets import scene_info
 from landslide.errors import InputError
 from landslide.evaluation import evaluate, print_results, write_json
-from landslide.task import LandslideTask
+from landslide.task import LandslideTask, load_task
 
 
 def train(config: DictConfig) -> float:
@@ -29,7 +30,7 @@ def train(config: DictConfig) -> float:
     Raises:
         InputError: The data or the configuration cannot be used.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    _quiet_lightning()
     keep_memory()
     seed_everything(config.seed, workers=True, verbose=False)
     output = Path(config.output_dir)
@@ -45,26 +46,39 @@ def train(config: DictConfig) -> float:
     )
     trainer.fit(task, datamodule, ckpt_path=_existing(config.ckpt_path))
 
-    best = output / "checkpoints" / "best.ckpt"
-    # One process, so that every patch is scored once.
+    # The best checkpoint, as anyone would load it; one process scores every patch once.
+    best = load_task(output / "checkpoints" / "best.ckpt")
     scorer: Trainer = instantiate(
-        config.trainer, devices=1, strategy="auto", logger=False, enable_checkpointing=False
+        config.trainer,
+        devices=1,
+        strategy="auto",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
     )
-    results, curve = evaluate(scorer, task, datamodule, str(best))
+    results, curve = evaluate(scorer, best, datamodule)
     write_json(output / "metrics.json", {**results, "seed": config.seed})
     what = f"{config.dataset.name}, {_nature(datamodule)}"
     figures.training_curves(output / "history.csv", output / "figures" / "training.png")
-    figures.samples(task, datamodule, output / "figures" / "samples.png", title=what)
+    figures.samples(best, datamodule, output / "figures" / "samples.png", title=what)
     test = results["test"]
     figures.precision_recall(
         curve,
         (test["precision"], test["recall"]),
-        task.threshold,
+        best.threshold,
         output / "figures" / "precision_recall.png",
     )
     print_results(results, f"{what}, seed {config.seed}: best checkpoint, percent")
     Console(soft_wrap=True).print(f"Run folder: {output}")
     return results["val"]["f1"]
+
+
+def _quiet_lightning() -> None:
+    """Leave out what Lightning says of itself and of torch's deprecations."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # Scenes in memory are sliced in microseconds: worker processes would only cost.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def _existing(checkpoint: str | None) -> str | None:

@@ -1,0 +1,142 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from landslide.errors import InputError
+from landslide.losses import DiceLoss
+from landslide.models import AttentionUNet, UNet
+from landslide.models.keras import Weights, read_weights, state_dict
+from landslide.models.layers import SameConvTranspose2d
+
+SHARED = os.environ.get("LANDSLIDE_SHARED_DATA")
+needs_reference = pytest.mark.skipif(
+    not SHARED, reason="LANDSLIDE_SHARED_DATA, which holds the Keras reference values, is unset"
+)
+
+
+def parameters(model: torch.nn.Module) -> int:
+    counted = [v for name, v in model.state_dict().items() if "num_batches" not in name]
+    return sum(value.numel() for value in counted)
+
+
+@pytest.mark.parametrize("filters", [2, 4, 32])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_parameter_count_is_the_papers(filters: int, bands: int) -> None:
+    f = filters
+    expected = 822 * f**2 + 210 * f + 9 * bands * f + 4
+    model = AttentionUNet(bands, filters)
+    assert parameters(model) == expected
+    assert sum(p.numel() for p in model.parameters()) == expected - 70 * f
+
+
+def test_parameter_count_of_the_published_setting() -> None:
+    assert parameters(AttentionUNet(4, 4)) == 14_140
+    assert parameters(AttentionUNet(4, 32)) == 849_604
+    assert parameters(AttentionUNet(3, 32)) == 849_316
+
+
+def keras_parameters(reference: np.lib.npyio.NpzFile, prefix: str) -> Weights:
+    return {k.removeprefix(prefix): reference[k] for k in reference.files if k.startswith(prefix)}
+
+
+@needs_reference
+@pytest.mark.parametrize("tag", ["f4", "f4_c3"])
+def test_agrees_with_keras_in_inference_training_and_gradients(tag: str) -> None:
+    folder = Path(SHARED or "") / "keras_reference"
+    reference = np.load(folder / f"parity_{tag}.npz")
+    weights = read_weights(folder / f"keras_{tag}.hdf5")
+    x = torch.from_numpy(reference["x_nhwc"]).permute(0, 3, 1, 2)
+    target = torch.from_numpy(reference["target_nhwc"])[..., 0]
+    model = AttentionUNet(x.shape[1], filters=4)
+    model.load_state_dict(state_dict(weights))
+
+    with torch.no_grad():
+        probability = torch.sigmoid(model.eval()(x)).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(probability, reference["y_nhwc"], atol=1e-5, rtol=0)
+
+    logits = model.train()(x)
+    probability = torch.sigmoid(logits.detach()).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(probability, reference["y_train_nhwc"], atol=1e-4, rtol=0)
+    loss = DiceLoss()(logits, target)
+    assert loss.item() == pytest.approx(float(reference["dice_train"]), abs=1e-6)
+    loss.backward()
+    gradients = state_dict({**weights, **keras_parameters(reference, "grad/")})
+    after = state_dict({**weights, **keras_parameters(reference, "bn_after/")})
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-4, rtol=0)
+    for name, buffer in model.named_buffers():
+        if "running" in name:
+            torch.testing.assert_close(buffer, after[name], atol=1e-5, rtol=0)
+
+
+@needs_reference
+def test_unnamed_keras_layers_are_taken_in_order_whatever_their_first_number() -> None:
+    weights = read_weights(Path(SHARED or "") / "keras_reference" / "keras_f4.hdf5")
+    later = {}
+    for key, value in weights.items():
+        layer, parameter = key.split("/")
+        for kind in ("conv2d_transpose", "conv2d"):
+            number = layer.removeprefix(kind).lstrip("_")
+            if layer.startswith(kind) and (number.isdigit() or not number):
+                layer = f"{kind}_{int(number or 0) + 9}"  # 9, 10, …: not in alphabetical order
+                break
+        later[f"{layer}/{parameter}"] = value
+    assert later.keys() != weights.keys()
+    torch.testing.assert_close(state_dict(later), state_dict(weights))
+
+
+@needs_reference
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    weights = read_weights(Path(SHARED or "") / "keras_reference" / "keras_f4.hdf5")
+    partial = {key: value for key, value in weights.items() if not key.startswith("psi_2")}
+    with pytest.raises(InputError, match="psi_2"):
+        state_dict(partial)
+    (tmp_path / "x.hdf5").write_text("no")
+    with pytest.raises(InputError, match="cannot be read as Keras"):
+        read_weights(tmp_path / "x.hdf5")
+
+
+@pytest.mark.parametrize("model", [AttentionUNet(3, 4), UNet(3, 4), UNet(3, 4, dropout=0.3)])
+@pytest.mark.parametrize("size", [(16, 16), (64, 64), (48, 160)])
+def test_every_model_takes_any_multiple_of_16(
+    model: torch.nn.Module, size: tuple[int, int]
+) -> None:
+    assert model(torch.rand(2, 3, *size)).shape == (2, 1, *size)
+
+
+@pytest.mark.parametrize("model", [AttentionUNet(3, 4), UNet(3, 4)])
+def test_other_sizes_are_refused_clearly(model: torch.nn.Module) -> None:
+    with pytest.raises(InputError, match="multiples of 16 px, not 64 x 72"):
+        model(torch.rand(1, 3, 64, 72))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    model, x = UNet(3, 4, dropout=0.5), torch.rand(2, 3, 32, 32)
+    assert not torch.equal(model.train()(x), model(x))
+    assert torch.equal(model.eval()(x), model(x))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_upsampling_is_keras_transposed_convolution(stride: int) -> None:
+    layer = SameConvTranspose2d(5, 3, stride).double()
+    x = torch.rand(2, 5, 7, 9, dtype=torch.float64)
+    # Keras crops what a full transposed convolution adds: one pixel all around for
+    # stride 1, the last row and column for stride 2.
+    full = F.conv_transpose2d(x, layer.weight, layer.bias, stride=stride)
+    expected = full[:, :, 1:-1, 1:-1] if stride == 1 else full[:, :, :-1, :-1]
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_initial_weights_follow_glorot() -> None:
+    torch.manual_seed(0)
+    model = AttentionUNet(4, 32)
+    normal = model.center[0].weight
+    assert normal.std().item() == pytest.approx((2 / (9 * (64 + 128))) ** 0.5, rel=0.02)
+    uniform = model.attention1.phi.weight
+    limit = (6 / (128 + 128)) ** 0.5
+    assert uniform.abs().max().item() == pytest.approx(limit, rel=0.01)
+    assert all((v == 0).all() for k, v in model.named_parameters() if k.endswith("theta.bias"))
