@@ -1,5 +1,7 @@
 """Simulated scenes with known landslides, for tests, demonstrations and teaching."""
 
-from landslide.simulate.scene import Options, Scene, simulate, simulate_scene
+from landslide.simulate.options import Options
+from landslide.simulate.scene import Scene, simulate
+from landslide.simulate.write import simulate_scene
 
 __all__ = ["Options", "Scene", "simulate", "simulate_scene"]

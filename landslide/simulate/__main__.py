@@ -1,6 +1,7 @@
 """Write a simulated scene: ``python -m landslide.simulate root=data/demo``."""
 
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
@@ -12,9 +13,11 @@ from rich.table import Table
 from landslide.errors import InputError
 from landslide.simulate.backscatter import Radar
 from landslide.simulate.landcover import Changes
+from landslide.simulate.options import Options, Terrain
 from landslide.simulate.scattering import Scattering
-from landslide.simulate.scene import BANDS, Options, Scene, Terrain, simulate_scene
+from landslide.simulate.scene import Scene
 from landslide.simulate.slides import Slides
+from landslide.simulate.write import BANDS, simulate_scene
 
 STAGES = 6
 
@@ -33,7 +36,7 @@ def main(config: DictConfig) -> None:
 
         scene = simulate_scene(
             Path(config.root),
-            size=OmegaConf.to_object(config.size) if config.size is not None else _default(config),
+            size=_size(config),
             seed=config.seed,
             dem=config.dem,
             landslides=config.landslides,
@@ -44,9 +47,13 @@ def main(config: DictConfig) -> None:
     report(scene, Path(config.root), console)
 
 
-def _default(config: DictConfig) -> tuple[int, int] | None:
-    """Size when none is given: the DEM's extent, or that of the demonstration."""
-    return None if config.dem is not None else (1024, 1536)
+def _size(config: DictConfig) -> list[int] | None:
+    """The wanted size; without one, the DEM's extent, or that of the demonstration."""
+    if config.size is None:
+        return None if config.dem is not None else [1024, 1536]
+    if not OmegaConf.is_list(config.size) or not all(isinstance(n, int) for n in config.size):
+        raise InputError(f"size={config.size} is not usable; give [rows,cols] as whole numbers.")
+    return list(config.size)
 
 
 def options_of(config: DictConfig) -> Options:
@@ -55,21 +62,21 @@ def options_of(config: DictConfig) -> Options:
     Raises:
         InputError: A parameter is not a number.
     """
-    groups = {}
-    kinds = {
+    groups: dict[str, Any] = {}
+    kinds: dict[str, Any] = {
         "terrain": Terrain,
         "slides": Slides,
         "changes": Changes,
         "scattering": Scattering,
         "radar": Radar,
     }
-    for name, kind in kinds.items():
-        values = {}
-        for key, value in config[name].items():
+    for group, kind in kinds.items():
+        values: dict[str, float] = {}
+        for key, value in config[group].items():
             if not isinstance(value, int | float):
-                raise InputError(f"{name}.{key}={value} is not a number; give one.")
+                raise InputError(f"{group}.{key}={value} is not a number; give one.")
             values[str(key)] = float(value)
-        groups[name] = kind(**values)
+        groups[group] = kind(**values)
     return Options(**groups)
 
 

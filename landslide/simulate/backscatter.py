@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from landslide.simulate.noise import Float
+from landslide.simulate.noise import Float, pixel_indices
 from landslide.simulate.radar import Orbit
 
 EDGE = 24
@@ -52,7 +52,7 @@ class RadarGrid:
         look = np.radians(orbit.look)
         self._sin, self._cos = np.float32(np.sin(look)), np.float32(np.cos(look))
         self._rise = np.float32(1 / (spacing * np.tan(np.radians(orbit.incidence))))
-        rows, cols = np.indices(self.elevation.shape, dtype=np.float32)
+        rows, cols = pixel_indices(self.elevation.shape)
         azimuth, reach = self.project(rows, cols, self.elevation)
         self.origin = (float(azimuth.min()) - 8, float(reach.min()) - 8)
         self.shape = (
@@ -92,7 +92,7 @@ class RadarGrid:
     ) -> None:
         """Add a quarter of every pixel's power, at a sub-pixel place, bilinearly."""
         z = _between(self.elevation, rows, down, right)
-        i, j = np.indices(z.shape, dtype=np.float32)
+        i, j = pixel_indices(z.shape)
         azimuth, reach = self.project(i + np.float32(rows.start + down), j + np.float32(right), z)
         azimuth, reach = azimuth - self.origin[0], reach - self.origin[1]
         p = _between(power, rows, down, right) / 4

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.simulate.drainage import drainage_area, route
-from landslide.simulate.noise import Float, smooth_noise
+from landslide.simulate.noise import Float, pixel_indices, smooth_noise
 from landslide.simulate.terrain import slope_degrees
 
 FLAT = 6.0
@@ -38,12 +38,12 @@ class Changes:
         felled: Share of the forest felled or thrown by wind in that month, [0, 1].
     """
 
-    forest: float = 0.7
+    forest: float = 0.4
     farmland: float = 1.2
     moisture: float = 1.0
     harvested: float = 0.35
     flooded: float = 0.02
-    felled: float = 0.015
+    felled: float = 0.01
 
 
 class LandCover(NamedTuple):
@@ -116,7 +116,7 @@ def _river(elevation: Float, spacing: float, rng: np.random.Generator) -> NDArra
     area = np.empty(coarse.size)
     area[drainage.order] = drainage_area(drainage) * (step * spacing / 1000) ** 2
     area = area.reshape(coarse.shape)
-    rows, cols = np.indices(elevation.shape, dtype=np.float32)
+    rows, cols = pixel_indices(elevation.shape)
     # Rivers wind: the straight course of the coarse grid is bent by some tens of metres.
     rows += 40 / spacing * smooth_noise(elevation.shape, 180 / spacing, rng)
     cols += 40 / spacing * smooth_noise(elevation.shape, 180 / spacing, rng)

@@ -25,15 +25,22 @@ def smooth_noise(shape: tuple[int, int], length: float, rng: np.random.Generator
     step = max(1, int(length / 3))
     sigma = length / step / np.sqrt(2)
     margin = int(np.ceil(3 * sigma)) + 2
-    coarse = tuple(size // step + 2 + 2 * margin for size in shape)
+    extra = 2 + 2 * margin
+    coarse = (shape[0] // step + extra, shape[1] // step + extra)
     white = rng.standard_normal(coarse, dtype=np.float32)
     taps = np.exp(-0.5 * (np.arange(-30, 31) / sigma) ** 2)
     gain = np.square(taps / taps.sum()).sum()  # variance left by the separable kernel
-    field = ndimage.gaussian_filter(white, sigma, mode="wrap") / gain
+    field: Float = ndimage.gaussian_filter(white, sigma, mode="wrap") / np.float32(gain)
     if step == 1:
         return np.ascontiguousarray(field[: shape[0], : shape[1]])
     offset = margin + rng.random(2)
     return resample(field, shape, 1 / step, (float(offset[0]), float(offset[1])))
+
+
+def pixel_indices(shape: tuple[int, ...]) -> tuple[Float, Float]:
+    """Row and column of every pixel, float32, of the first two dimensions."""
+    rows, cols = np.indices(shape[:2], dtype=np.float32)
+    return rows.astype(np.float32, copy=False), cols.astype(np.float32, copy=False)
 
 
 def fractal_noise(shape: tuple[int, int], exponent: float, rng: np.random.Generator) -> Float:
@@ -53,7 +60,8 @@ def fractal_noise(shape: tuple[int, int], exponent: float, rng: np.random.Genera
     frequency[0, 0] = np.inf
     surface = np.fft.irfft2(spectrum * frequency ** (-exponent / 2), s=(height, width))
     surface = surface[: shape[0], : shape[1]]
-    return ((surface - surface.mean()) / surface.std()).astype(np.float32)
+    unit: Float = ((surface - surface.mean()) / surface.std()).astype(np.float32)
+    return unit
 
 
 def resample(

@@ -1,71 +1,88 @@
 """Overview figure of a simulated scene."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LightSource
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.image import AxesImage
 from scipy import ndimage
 
 from landslide.rasters import Grid
 from landslide.simulate.noise import Float
-
-if TYPE_CHECKING:
-    from landslide.simulate.scene import Scene
+from landslide.simulate.scene import Scene
 
 LONGEST = 1100
 """Pixels of the longer side of a panel; larger scenes are averaged in linear power."""
 
 
-def draw_overview(scene: "Scene", path: Path) -> None:
-    """Write a figure: per orbit before, after, change; and slope with the landslides."""
+def draw_overview(scene: Scene, path: Path) -> None:
+    """Write a figure: per orbit before, after, change and false colour; slope; landslides.
+
+    Args:
+        scene: Simulated scene.
+        path: PNG to write.
+    """
     step = max(1, round(max(scene.slope.shape) / LONGEST))
     height, width = scene.slope.shape
-    tall = 3.6 * height / width
-    figure = Figure(figsize=(15, 2 * tall + 1.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(15, 15 / 3.3 * height / width * 3 + 1.5), dpi=100)
+    figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 4, sharex=True, sharey=True)
-    for row, (name, images) in zip(axes, scene.backscatter.items(), strict=True):
+    axes = figure.subplots(3, 3, sharex=True, sharey=True)
+    for row, column, (name, images) in zip(axes, range(2), scene.backscatter.items(), strict=False):
         before, after = (_reduce(image, step) for image in images[:2])
-        for axis, title, image in ((row[0], "before", before), (row[1], "after", after)):
-            shown = _show(axis, _decibel(image), scene.grid, cmap="gray", vmin=-18, vmax=-2)
-            axis.set_title(f"{name}, {title}")
-        figure.colorbar(shown, ax=row[1], label="VV gamma0 (dB)", shrink=0.8)
-        change = _decibel(_smooth(after)) - _decibel(_smooth(before))
-        shown = _show(row[2], change, scene.grid, cmap="RdBu_r", vmin=-5, vmax=5)
-        row[2].set_title(f"{name}, change (3 x 3)")
-        figure.colorbar(shown, ax=row[2], label="dB", shrink=0.8)
-        rgb = np.stack([_decibel(after), _decibel(before), _decibel(before)], axis=-1)
-        if name == "ascending":
-            _show(row[3], np.nan_to_num(np.clip((rgb + 18) / 16, 0, 1)), scene.grid)
-            row[3].set_title("ascending: red brighter, cyan darker")
-        else:
-            _slope(row[3], scene, step)
-            row[3].set_title("slope and mapped landslides")
+        _orbit(figure, row, name, before, after, scene.grid)
+        power = np.stack([after, before, before], axis=-1)
+        composite = np.nan_to_num(np.clip((_decibel(power) + 16) / 16, 0, 1), nan=1.0)
+        _show(axes[2, column], composite.astype(np.float32), scene.grid)
+        axes[2, column].set_title(f"{name}: red brighter after, cyan darker")
+    _relief(figure, axes[2, 2], scene, step)
     for axis in axes.flat:
-        axis.tick_params(labelsize=6)
+        axis.tick_params(labelsize=7)
         axis.ticklabel_format(style="plain", useOffset=False)
-    title = f"Simulated scene, {height} x {width} px of 10 m, {scene.grid.crs}"
-    figure.suptitle(f"{title}; easting and northing in m")
+        axis.set(xlabel="", ylabel="")
+    figure.suptitle(
+        f"Simulated scene, {height} x {width} px of 10 m "
+        f"(easting and northing in m, {scene.grid.crs})"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
 
 
-def _slope(axis: Axes, scene: "Scene", step: int) -> None:
+def _orbit(
+    figure: Figure, row: list[Axes], name: str, before: Float, after: Float, grid: Grid
+) -> None:
+    """Before, after and change of one orbit."""
+    for axis, title, image in ((row[0], "before", before), (row[1], "after", after)):
+        shown = _show(axis, _decibel(image), grid, cmap="gray", vmin=-17, vmax=0)
+        axis.set_title(f"{name}, {title}")
+    figure.colorbar(shown, ax=row[:2], label="VV gamma nought (dB)", shrink=0.8, aspect=30)
+    smooth = [ndimage.uniform_filter(image, 5) for image in (before, after)]
+    change = _decibel(smooth[1]) - _decibel(smooth[0])
+    shown = _show(row[2], change, grid, cmap="RdBu_r", vmin=-6, vmax=6)
+    row[2].set_title(f"{name}, change (mean of 5 x 5)")
+    figure.colorbar(shown, ax=row[2], label="change (dB)", shrink=0.8, aspect=30)
+
+
+def _relief(figure: Figure, axis: Axes, scene: Scene, step: int) -> None:
+    """Hill shading, slope and mapped landslides."""
     elevation = scene.elevation[::step, ::step]
     shade = LightSource(315, 45).hillshade(elevation, dx=10 * step, dy=10 * step)
     _show(axis, shade, scene.grid, cmap="gray")
-    _show(axis, scene.slope[::step, ::step], scene.grid, cmap="YlOrBr", vmin=0, vmax=45, alpha=0.35)
-    scene.inventory.boundary.plot(ax=axis, color="crimson", linewidth=0.4)
+    slope = scene.slope[::step, ::step]
+    shown = _show(axis, slope, scene.grid, cmap="YlOrBr", vmin=0, vmax=45, alpha=0.4)
+    if not scene.inventory.empty:
+        scene.inventory.boundary.plot(ax=axis, color="crimson", linewidth=0.4)
+    axis.set_title("slope and mapped landslides")
+    figure.colorbar(shown, ax=axis, label="slope (degrees)", shrink=0.8, aspect=30)
 
 
-def _show(axis: Axes, image: Float, grid: Grid, **style: object) -> object:
+def _show(axis: Axes, image: Float, grid: Grid, **style: str | float) -> AxesImage:
     west, south, east, north = grid.bounds
-    return axis.imshow(image, extent=(west, east, south, north), **style)  # type: ignore[arg-type]
+    extent = (west, east, south, north)
+    return axis.imshow(image, extent=extent, **style)  # type: ignore[arg-type]
 
 
 def _reduce(image: Float, step: int) -> Float:
@@ -76,11 +93,6 @@ def _reduce(image: Float, step: int) -> Float:
     return mean
 
 
-def _smooth(image: Float) -> Float:
-    smooth: Float = ndimage.uniform_filter(image, 3)
-    return smooth
-
-
-def _decibel(image: Float) -> NDArray[np.float32]:
-    level: NDArray[np.float32] = 10 * np.log10(image)
+def _decibel(image: Float) -> Float:
+    level: Float = 10 * np.log10(image)
     return level

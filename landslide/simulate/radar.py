@@ -41,9 +41,9 @@ class Distortion(NamedTuple):
 def local_incidence(elevation: Float, spacing: float, orbit: Orbit) -> Float:
     """Angle between the surface normal and the direction to the radar.
 
-    cos(theta) = (cos(i) - p sin(i)) / sqrt(1 + |grad z|²), where p is the gradient of the
-    elevation along the look direction, negative on slopes that face the radar... turned so
-    that a slope of angle a facing the radar has theta = |i - a|, and facing away i + a.
+    cos(theta) = (cos(i) + p sin(i)) / sqrt(1 + |grad z|²), with p the gradient of the
+    elevation along the look direction: a slope of angle a that faces the radar has
+    theta = |i - a|, one that faces away i + a.
 
     Args:
         elevation: (H, W) in metres.

@@ -31,11 +31,11 @@ class Scattering:
     """
 
     forest: float = -7.6
-    scar: float = -8.2
-    scar_exponent: float = 3.5
-    debris: float = 1.0
+    scar: float = -11.0
+    scar_exponent: float = 4.0
+    debris: float = 0.5
     scar_spread: float = 1.5
-    trees: float = 0.3
+    trees: float = 0.1
     texture: float = 1.2
 
 
@@ -120,21 +120,19 @@ class Ground:
         """
         s, c = self.scattering, self.changes
         shape = incidence.shape
-        falloff = np.log10(
-            np.maximum(np.cos(np.radians(incidence)), 0.02) / np.float32(np.cos(np.radians(36)))
-        )
-        wet = 0.5 * rng.standard_normal() + 0.8 * smooth_noise(shape, 2000 / self.spacing, rng)
-        leaves = c.forest * (
-            0.3 * np.float32(rng.standard_normal())
-            + 0.55 * smooth_noise(shape, 1000 / self.spacing, rng)
-            + 0.7 * smooth_noise(shape, 40 / self.spacing, rng)
-        )
-        level, exponent = self._undisturbed(day, leaves, c.moisture * wet, rng)
-        ground = from_decibel(level + self.texture + 10 * exponent * falloff)
+        cosine = np.maximum(np.cos(np.radians(incidence)), 0.02) / np.cos(np.radians(36))
+        falloff = np.log10(cosine).astype(np.float32)
+        weather = 0.5 * rng.standard_normal() + 0.8 * smooth_noise(shape, 2000 / self.spacing, rng)
+        wet = (c.moisture * weather).astype(np.float32)
+        leaves = 0.3 * rng.standard_normal() + 0.55 * smooth_noise(shape, 1000 / self.spacing, rng)
+        leaves = leaves + 0.7 * smooth_noise(shape, 40 / self.spacing, rng)
+        leaves = (c.forest * leaves).astype(np.float32)
+        level, exponent = self._undisturbed(day, leaves, wet, rng)
+        ground = from_decibel((level + self.texture + 10 * exponent * falloff).astype(np.float32))
         if day < EARTHQUAKE:
             return ground
         rough = s.scar_exponent * (1 - 0.5 * self.scars.debris)
-        bare = from_decibel(self.scar + self.texture + c.moisture * wet + 10 * rough * falloff)
+        bare = from_decibel(self.scar + self.texture + wet + 10 * rough * falloff)
         opened = self.scars.share * (1 - self.trees)
         return ground + opened * (bare - ground)
 

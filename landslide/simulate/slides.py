@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage, stats
 
+from landslide.errors import InputError
 from landslide.rasters import Grid
 from landslide.simulate.noise import Float, smooth_noise
 from landslide.simulate.terrain import gradient, slope_degrees
@@ -28,7 +29,8 @@ class Slides:
 
     Attributes:
         share: Landslide share of the scene, (0, 0.5).
-        mean_area: Mean area of a landslide in m².
+        mean_area: Mean area in m² of a single landslide; mapped ones, where several have
+            merged, are larger.
         slope: Slope in degrees where landslides start most readily.
         slope_spread: Standard deviation in degrees around ``slope``.
         aspect: Aspect in degrees clockwise from north that failed most readily.
@@ -39,13 +41,13 @@ class Slides:
     """
 
     share: float = 0.068
-    mean_area: float = 7850.0
+    mean_area: float = 6000.0
     slope: float = 28.0
     slope_spread: float = 6.0
     aspect: float = 135.0
     aspect_preference: float = 0.3
     minimum_area: float = 300.0
-    boundary_error: float = 6.0
+    boundary_error: float = 5.0
     missed: float = 0.05
 
 
@@ -105,15 +107,23 @@ def draw_landslides(
 
     Returns:
         Polygons in the CRS of the grid; may overlap, as scars do.
+
+    Raises:
+        InputError: The terrain has too little room for that share.
     """
     wanted = options.share * int(valid.sum())
-    count = 40 + int(2.5 * wanted * grid.pixel_area / options.mean_area)
+    count = 40 + int(4 * wanted * grid.pixel_area / options.mean_area)
     areas = landslide_areas(count, options.mean_area, options.minimum_area, rng)
     heads = _heads(elevation, valid, grid, options, count, rng)
     paths = _run_out(elevation, heads, areas, grid.transform.a, rng)
     polygons = gpd.GeoDataFrame(geometry=_outlines(paths, grid), crs=grid.crs)
     order = first_covering(polygons, grid)
     covered = np.bincount(order[(order > 0) & valid], minlength=count + 1)[1:].cumsum()
+    if covered[-1] < 0.8 * wanted:
+        raise InputError(
+            f"slides.share={options.share:g} cannot be reached on this terrain "
+            f"({covered[-1] / valid.sum():.3f} at most); choose a smaller one."
+        )
     enough = min(count, int(np.searchsorted(covered, wanted)) + 1)
     return polygons.iloc[:enough]
 
@@ -135,7 +145,8 @@ def _heads(
     weight = np.exp(-0.5 * ((slope - options.slope) / options.slope_spread) ** 2)
     weight *= 1 + options.aspect_preference * np.cos(lead)
     # Shaking, rock and soil differ from hill to hill: slides come in swarms.
-    weight *= np.exp(1.0 * smooth_noise(elevation.shape, 120, rng))
+    weight *= 0.003 + 1 / (1 + np.exp(2 - 6 * smooth_noise(elevation.shape, 280, rng)))
+    weight *= np.exp(0.8 * smooth_noise(elevation.shape, 60, rng))
     above = smooth - ndimage.gaussian_filter(elevation, 12)
     weight *= 1 / (1 + np.exp(-above / max(1.0, 0.5 * float(above.std()))))
     weight = (weight * valid).ravel().astype(np.float64)
@@ -198,12 +209,14 @@ def _half_widths(
     mean = np.maximum(profile.sum(1, keepdims=True) / np.maximum(steps, 1), 1e-6)
     pixels = areas[:, None] / spacing**2
     radius = (np.sqrt(steps**2 + 3.1 * pixels) - steps) / 3.1
-    return (profile / mean * np.minimum(radius, 40)).astype(np.float32)
+    widths: Float = (profile / mean * np.minimum(radius, 0.3 * steps + 0.5)).astype(np.float32)
+    return widths
 
 
-def _outlines(paths: Paths, grid: Grid) -> list[shapely.Geometry]:
+def _outlines(paths: Paths, grid: Grid) -> NDArray[np.object_]:
     """Outline of every landslide: the hulls of consecutive discs, united."""
-    x, y = grid.transform * (paths.cols, paths.rows)
+    x = grid.transform.c + grid.transform.a * paths.cols
+    y = grid.transform.f + grid.transform.e * paths.rows
     alive = paths.radius > 0
     discs = np.full(alive.shape, None, dtype=object)
     centres = shapely.points(x[alive], y[alive])
@@ -211,8 +224,7 @@ def _outlines(paths: Paths, grid: Grid) -> list[shapely.Geometry]:
     links = np.full((alive.shape[0], alive.shape[1] - 1), None, dtype=object)
     linked = alive[:, 1:]
     links[linked] = shapely.convex_hull(shapely.union(discs[:, :-1][linked], discs[:, 1:][linked]))
-    merged: list[shapely.Geometry] = list(shapely.union_all(links, axis=1))
-    return merged
+    return np.asarray(shapely.union_all(links, axis=1), dtype=object)
 
 
 def first_covering(polygons: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int32]:
@@ -229,7 +241,8 @@ def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
     )
     burnt = _burn([(shape, 1) for shape in polygons.geometry], fine, "uint8")
     blocks = burnt.reshape(grid.height, n, grid.width, n)
-    return blocks.sum((1, 3), dtype=np.uint8).astype(np.float32) / n**2
+    share: Float = blocks.sum((1, 3), dtype=np.uint8).astype(np.float32) / np.float32(n**2)
+    return share
 
 
 def _burn(shapes: list[tuple[shapely.Geometry, int]], grid: Grid, dtype: str) -> NDArray[np.int32]:

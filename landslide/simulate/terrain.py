@@ -5,7 +5,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.simulate.drainage import erode
-from landslide.simulate.noise import Float, fractal_noise, resample, smooth_noise
+from landslide.simulate.noise import (
+    Float,
+    fractal_noise,
+    pixel_indices,
+    resample,
+    smooth_noise,
+)
 
 POSTING = 30.0
 """Posting in metres of the simulated DEM, as SRTM and AW3D30."""
@@ -65,37 +71,52 @@ def hills(
         (H, W) float32 elevations in metres.
     """
     step = spacing / POSTING
-    inner = tuple(int(np.ceil(size * step)) + 2 for size in shape)
+    inner = (int(np.ceil(shape[0] * step)) + 2, int(np.ceil(shape[1] * step)) + 2)
     outer = (inner[0] + 2 * MARGIN, inner[1] + 2 * MARGIN)
     relief, area = _dissected(outer, rng)
     window = np.s_[MARGIN : MARGIN + inner[0], MARGIN : MARGIN + inner[1]]
     floor = _valley_floor(relief, area, window, valley_share)
     # Sediment meets the hillside in a narrow concave foot.
     soft = 0.012 * float(relief.std())
-    filled = soft * np.logaddexp(relief / soft, floor / soft)
+    filled = _bend(soft * np.logaddexp(relief / soft, floor / soft), rng)
     fine = resample(filled[window], shape, step, (1.0, 1.0))
     rough = resample(smooth_noise(inner, 1.5, rng), shape, step, (1.0, 1.0))
     return _scale_to_slope(fine, rough, spacing, mean_slope)
 
 
+def _bend(surface: Float, rng: np.random.Generator) -> Float:
+    """Displace a surface by up to some cells, so that no valley follows the grid's diagonals."""
+    places = np.stack(pixel_indices(surface.shape))
+    for place in places:
+        place += 3 * smooth_noise(surface.shape, 40, rng)
+        place += 0.8 * smooth_noise(surface.shape, 12, rng)
+    bent: Float = ndimage.map_coordinates(surface, places, order=3, mode="nearest")
+    return bent
+
+
 def _dissected(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Float, Float]:
     """Relief in arbitrary units and upstream area in km², (H, W) each, at 30 m."""
-    surface = uplift = None
-    area = np.ones(shape)
-    base = fractal_noise(shape, 3.0, rng)
     hardness = np.exp(0.35 * smooth_noise(shape, 60, rng))
-    for coarse, steps, diffusion in ((4, 50, 0.3), (2, 16, 0.4), (1, 8, 0.75)):
-        size = (-(-shape[0] // coarse), -(-shape[1] // coarse))
-        uplift = resample(hardness, size, coarse).astype(np.float64)
-        if surface is None:
-            surface = 6.0 * resample(base, size, coarse).astype(np.float64)
-            outlets = _outlets(surface)
-        else:
-            surface = resample(surface, size, 0.5).astype(np.float64)
-            surface += 0.3 * rng.standard_normal(size)
-            outlets = _outlets(surface)
-        surface, area = erode(surface, outlets, uplift, steps, erosion=0.15, diffusion=diffusion)
+    surface: NDArray[np.float64] = 2.5 * fractal_noise(shape, 3.0, rng).astype(np.float64)
+    area = np.ones(shape)
+    surface = _coarsen(surface, 4)
+    for coarse, steps, diffusion in ((4, 50, 0.3), (2, 16, 0.4), (1, 8, 0.55)):
+        uplift = _coarsen(hardness, coarse)
+        if coarse < 4:
+            surface = resample(surface, _coarse(shape, coarse), 0.5).astype(np.float64)
+            surface += 0.3 * rng.standard_normal(surface.shape)
+        surface, area = erode(
+            surface, _outlets(surface), uplift, steps, erosion=0.15, diffusion=diffusion
+        )
     return surface.astype(np.float32), (area * (POSTING / 1000) ** 2).astype(np.float32)
+
+
+def _coarse(shape: tuple[int, int], step: int) -> tuple[int, int]:
+    return -(-shape[0] // step), -(-shape[1] // step)
+
+
+def _coarsen(field: NDArray[np.floating], step: int) -> NDArray[np.float64]:
+    return resample(field, _coarse((field.shape[0], field.shape[1]), step), step).astype(np.float64)
 
 
 def _outlets(surface: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,0 +1,157 @@
+"""A simulated scene on disk."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyogrio import set_gdal_config_options
+
+from landslide import __version__
+from landslide.errors import InputError
+from landslide.rasters import write_raster
+from landslide.simulate.options import Options
+from landslide.simulate.overview import draw_overview
+from landslide.simulate.scene import DAYS, HEADINGS, Progress, Scene, simulate
+
+BANDS = ("vv_pre", "vv_post1", "vv_post2", "slope")
+EPICENTRE = (42.6908, 142.0067)
+"""Latitude and longitude of the Eastern Iburi earthquake's epicentre."""
+
+
+def simulate_scene(
+    root: Path | str,
+    *,
+    size: Sequence[int] | None = (1024, 1536),
+    seed: int = 0,
+    dem: Path | str | None = None,
+    landslides: Path | str | None = None,
+    overwrite: bool = False,
+    options: Options | None = None,
+    progress: Progress = lambda stage: None,
+) -> Scene:
+    """Simulate a scene and write its folder, whole or not at all.
+
+    Args:
+        root: Folder to write; ``ascending.tif``, ``descending.tif`` (VV gamma nought in
+            linear power and slope in degrees, nodata NaN), ``landslides.tif`` (0, 1, 255),
+            ``landslides.gpkg``, ``scene.json`` and ``figures/scene.png``.
+        size: As in ``simulate``.
+        seed: As in ``simulate``.
+        dem: As in ``simulate``.
+        landslides: As in ``simulate``.
+        overwrite: Replace a scene that is there.
+        options: As in ``simulate``.
+        progress: As in ``simulate``.
+
+    Returns:
+        The scene in memory.
+
+    Raises:
+        InputError: ``root`` is taken, or as in ``simulate``.
+    """
+    root, options = Path(root), options or Options()
+    if root.exists() and not (overwrite and _replaceable(root)):
+        raise InputError(_taken(root))
+    scene = simulate(size, seed, dem, landslides, options, progress)
+    made = {
+        "seed": seed,
+        "size": [scene.grid.height, scene.grid.width],
+        "dem": None if dem is None else Path(dem).name,
+        "landslides": None if landslides is None else Path(landslides).name,
+        **asdict(options),
+    }
+    progress("writing")
+    with _folder(root) as folder:
+        write_scene(folder, scene, made)
+    return scene
+
+
+def _replaceable(root: Path) -> bool:
+    return (root / "scene.json").exists() or (root.is_dir() and not any(root.iterdir()))
+
+
+def _taken(root: Path) -> str:
+    if (root / "scene.json").exists():
+        return f"{root} already holds a scene; choose another root or add overwrite=true."
+    return f"{root} already exists and is not a scene; choose another root."
+
+
+@contextmanager
+def _folder(root: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``root`` that takes its place when all went well."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=root.parent))
+    try:
+        (part / "new").mkdir()
+        yield part / "new"
+        if root.exists():
+            root.replace(part / "old")
+        (part / "new").replace(root)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
+    """Write the files of a scene into an existing folder."""
+    tags = {"simulated": "true", "seed": str(made["seed"]), "version": __version__}
+    for name, images in scene.backscatter.items():
+        stack = np.concatenate([images, scene.slope[None]])
+        units = "vv: gamma nought on the ellipsoid, linear power; slope: degrees"
+        write_raster(
+            folder / f"{name}.tif", stack, scene.grid, BANDS, float("nan"), units=units, **tags
+        )
+    write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], 255, **tags)
+    inventory = scene.inventory.assign(simulated=True)
+    # A GeoPackage dates itself; a fixed date keeps the same seed at the same bytes.
+    set_gdal_config_options({"OGR_CURRENT_DATE": "2018-09-06T03:07:00.000Z"})
+    try:
+        inventory.to_file(folder / "landslides.gpkg", layer="simulated_landslides", driver="GPKG")
+    finally:
+        set_gdal_config_options({"OGR_CURRENT_DATE": None})
+    text = json.dumps(describe(scene, made), indent=2, allow_nan=False)
+    (folder / "scene.json").write_text(text + "\n", encoding="utf-8")
+    draw_overview(scene, folder / "figures" / "scene.png")
+
+
+def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``scene.json`` says."""
+    dates = {
+        name: {band: f"2018-09-{int(day):02d}" for band, day in zip(BANDS[:3], days, strict=True)}
+        for name, days in DAYS.items()
+    }
+    return {
+        "simulated": True,
+        "event": {
+            "name": "Simulated earthquake after the Hokkaido Eastern Iburi earthquake of 2018",
+            "time": "2018-09-06T03:07:00+09:00",
+            "epicentre": {"latitude": EPICENTRE[0], "longitude": EPICENTRE[1]},
+        },
+        "dates": dates,
+        "geometry": {
+            name: {
+                "heading": heading,
+                "incidence": made["radar"]["incidence"],
+                "shadow_share": round(scene.shadow[name], 6),
+                "layover_share": round(scene.layover[name], 6),
+            }
+            for name, heading in HEADINGS.items()
+        },
+        "units": {
+            "vv": "gamma nought on the ellipsoid, not flattened for terrain, linear power",
+            "slope": "degrees, Horn's method at 10 m on a DEM resampled by cubic interpolation",
+        },
+        "sources": {
+            "dem": made["dem"] or "simulated",
+            "landslides": made["landslides"] or "simulated",
+            "backscatter": "simulated",
+        },
+        "landslides": len(scene.inventory),
+        "made_by": {"program": "landslide.simulate", "version": __version__},
+        "options": dict(made),
+    }
