@@ -90,8 +90,8 @@ def report(scene: Scene, root: Path, console: Console) -> None:
             valid = image[np.isfinite(image)]
             shown = valid if band == "slope" else 10 * np.log10(valid)
             numbers = [shown.mean(), *np.percentile(shown, [5, 50, 95])]
-            share = f"{100 * valid.size / image.size:.1f} %"
-            table.add_row(name, band, *(f"{number:.1f}" for number in numbers), share)
+            finite = f"{100 * valid.size / image.size:.1f} %"
+            table.add_row(name, band, *(f"{number:.1f}" for number in numbers), finite)
     console.print(table)
     known = scene.mask != 255
     share = 100 * float((scene.mask[known] == 1).mean()) if known.any() else 0.0

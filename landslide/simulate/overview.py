@@ -27,7 +27,7 @@ def draw_overview(scene: Scene, path: Path) -> None:
     """
     step = max(1, round(max(scene.slope.shape) / LONGEST))
     height, width = scene.slope.shape
-    figure = Figure(figsize=(15, 15 / 3.3 * height / width * 3 + 1.5), dpi=100)
+    figure = Figure(figsize=(15, 12 * height / width + 1.5), dpi=100)
     figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, 3, sharex=True, sharey=True)

@@ -147,8 +147,8 @@ def _landslides(
         inventory, known = read_landslides(source, grid)
         return inventory, inventory, known
     truth = draw_landslides(elevation, valid, grid, options.slides, draws["slides"])
-    inventory = map_inventory(truth, options.slides, draws["inventory"])
-    return truth, inventory.clip(grid.bounds).reset_index(drop=True), np.ones_like(valid)
+    inventory = map_inventory(truth, grid, options.slides, draws["inventory"])
+    return truth, inventory, np.ones_like(valid)
 
 
 def _scars(truth: gpd.GeoDataFrame, slope: Float, grid: Grid) -> Scars:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import geopandas as gpd
 import numpy as np
 import shapely
+import shapely.affinity
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage, stats
@@ -150,7 +152,9 @@ def _heads(
     above = smooth - ndimage.gaussian_filter(elevation, 12)
     weight *= 1 / (1 + np.exp(-above / max(1.0, 0.5 * float(above.std()))))
     weight = (weight * valid).ravel().astype(np.float64)
-    chosen = np.searchsorted(np.cumsum(weight) / weight.sum(), rng.random(count), side="right")
+    chosen = np.searchsorted(
+        np.cumsum(weight) / max(weight.sum(), 1e-300), rng.random(count), side="right"
+    )
     return np.stack(np.divmod(np.minimum(chosen, weight.size - 1), elevation.shape[1]))
 
 
@@ -236,9 +240,9 @@ def first_covering(polygons: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int32]:
 def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
     """(H, W): the share of each pixel that polygons cover, [0, 1] in steps of a sixteenth."""
     n = SUBPIXELS
-    fine = Grid(
-        grid.crs, grid.transform * grid.transform.scale(1 / n), n * grid.height, n * grid.width
-    )
+    t = grid.transform
+    transform = Affine(t.a / n, t.b, t.c, t.d, t.e / n, t.f)
+    fine = Grid(grid.crs, transform, n * grid.height, n * grid.width)
     burnt = _burn([(shape, 1) for shape in polygons.geometry], fine, "uint8")
     blocks = burnt.reshape(grid.height, n, grid.width, n)
     share: Float = blocks.sum((1, 3), dtype=np.uint8).astype(np.float32) / np.float32(n**2)
@@ -255,7 +259,7 @@ def _burn(shapes: list[tuple[shapely.Geometry, int]], grid: Grid, dtype: str) ->
 
 
 def map_inventory(
-    landslides: gpd.GeoDataFrame, options: Slides, rng: np.random.Generator
+    landslides: gpd.GeoDataFrame, grid: Grid, options: Slides, rng: np.random.Generator
 ) -> gpd.GeoDataFrame:
     """The inventory that an interpreter draws of the landslides: close, not perfect.
 
@@ -264,24 +268,25 @@ def map_inventory(
 
     Args:
         landslides: True outlines in a metric CRS.
+        grid: Grid of the scene, which bounds the inventory.
         options: What governs the errors.
         rng: Source of randomness.
 
     Returns:
         Polygons with ``area_m2``.
     """
-    error = options.boundary_error
-    count = len(landslides)
+    error, count = options.boundary_error, len(landslides)
     shift = rng.normal(0, error / np.sqrt(2), (count, 2))
     grow = rng.normal(0, error / 2, count)
     kept = rng.random(count) >= options.missed
     drawn = [
-        shapely.transform(shape, lambda xy, by=by: xy + by)  # type: ignore[misc]
+        shapely.affinity.translate(shape, *by)
         for shape, by in zip(landslides.geometry, shift, strict=True)
     ]
-    outlines = shapely.buffer(np.array(drawn, dtype=object), grow, quad_segs=2)
-    merged = shapely.get_parts(shapely.union_all(shapely.simplify(outlines[kept], 3.0)))
-    merged = merged[shapely.area(merged) >= options.minimum_area]
-    inventory = gpd.GeoDataFrame(geometry=merged, crs=landslides.crs)
+    outlines = shapely.simplify(shapely.buffer(drawn, grow, quad_segs=2), 3.0)
+    merged = shapely.union_all(outlines[kept]).intersection(shapely.box(*grid.bounds))
+    parts = shapely.get_parts(merged)
+    parts = parts[shapely.area(parts) >= max(options.minimum_area, 1.0)]
+    inventory = gpd.GeoDataFrame(geometry=parts, crs=landslides.crs)
     inventory["area_m2"] = inventory.area.round(1)
     return inventory
