@@ -31,7 +31,7 @@ class Scattering:
     """
 
     forest: float = -7.6
-    scar: float = -11.0
+    scar: float = -11.5
     scar_exponent: float = 4.0
     debris: float = 0.5
     scar_spread: float = 1.5

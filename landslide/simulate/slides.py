@@ -10,7 +10,7 @@ import shapely.affinity
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from scipy import ndimage, stats
+from scipy import ndimage, optimize, special, stats
 
 from landslide.errors import InputError
 from landslide.rasters import Grid
@@ -19,6 +19,8 @@ from landslide.simulate.terrain import gradient, slope_degrees
 
 TAIL_EXPONENT = 1.4
 """rho of Malamud et al. (2004): beyond the rollover, density falls as area^-(rho + 1)."""
+LARGEST = 20
+"""Largest landslide in mean areas; merged ones in an inventory may be larger."""
 SUBPIXELS = 4
 """Sub-pixels per side when a polygon's share of a pixel is measured."""
 SHORTEST = 30.0
@@ -47,7 +49,7 @@ class Slides:
     slope: float = 28.0
     slope_spread: float = 6.0
     aspect: float = 135.0
-    aspect_preference: float = 0.3
+    aspect_preference: float = 0.45
     minimum_area: float = 300.0
     boundary_error: float = 5.0
     missed: float = 0.05
@@ -73,21 +75,29 @@ def landslide_areas(
     """Draw landslide areas from a truncated inverse gamma distribution.
 
     Malamud et al. (2004, Earth Surf. Process. Landforms 29, 687-711, eq. 3) with
-    rho = 1.4; the rollover follows from the wanted mean, and nothing is larger than
-    a hundred times the mean.
+    rho = 1.4; the rollover is where it must be for the wanted mean.
 
     Args:
         count: How many.
-        mean_area: Mean of the untruncated distribution in m².
+        mean_area: Mean area in m².
         minimum_area: Smallest area in m².
         rng: Source of randomness.
 
     Returns:
-        (count,) areas in m², all in [minimum_area, 100 * mean_area].
+        (count,) areas in m², all in [minimum_area, LARGEST * mean_area].
     """
-    law = stats.invgamma(TAIL_EXPONENT, scale=mean_area * (TAIL_EXPONENT - 1))
-    low, high = law.cdf([minimum_area, 100 * mean_area])
-    areas: NDArray[np.float64] = law.ppf(rng.uniform(low, high, count))
+    low, high, rho = max(minimum_area, 1.0), LARGEST * mean_area, TAIL_EXPONENT
+
+    def excess(scale: float) -> float:
+        """Mean between the bounds less the wanted one, from incomplete gamma functions."""
+        total, mass = (
+            special.gammaincc(order, scale / high) - special.gammaincc(order, scale / low)
+            for order in (rho - 1, rho)
+        )
+        return float(scale / (rho - 1) * total / mass - mean_area)
+
+    law = stats.invgamma(rho, scale=optimize.brentq(excess, 0.01 * mean_area, 4 * mean_area))
+    areas: NDArray[np.float64] = law.ppf(rng.uniform(law.cdf(low), law.cdf(high), count))
     return areas
 
 
@@ -147,7 +157,7 @@ def _heads(
     weight = np.exp(-0.5 * ((slope - options.slope) / options.slope_spread) ** 2)
     weight *= 1 + options.aspect_preference * np.cos(lead)
     # Shaking, rock and soil differ from hill to hill: slides come in swarms.
-    weight *= 0.003 + 1 / (1 + np.exp(2 - 6 * smooth_noise(elevation.shape, 280, rng)))
+    weight *= 0.003 + 1 / (1 + np.exp(3 - 6 * smooth_noise(elevation.shape, 280, rng)))
     weight *= np.exp(0.8 * smooth_noise(elevation.shape, 60, rng))
     above = smooth - ndimage.gaussian_filter(elevation, 12)
     weight *= 1 / (1 + np.exp(-above / max(1.0, 0.5 * float(above.std()))))
@@ -166,7 +176,7 @@ def _run_out(
     rng: np.random.Generator,
 ) -> Paths:
     """Let every landslide run down the fall line, all at once, a pixel a step."""
-    elongation = np.exp(rng.normal(np.log(2.6), 0.4, areas.size))
+    elongation = np.exp(rng.normal(np.log(3.2), 0.4, areas.size))
     length = np.maximum(np.sqrt(areas * elongation), SHORTEST) / spacing
     south, east = gradient(ndimage.gaussian_filter(elevation, 2.5), spacing)
     position = heads + rng.random(heads.shape)
@@ -185,8 +195,8 @@ def _run_out(
         # Momentum carries a slide across small hollows and out onto the valley floor.
         heading = 0.6 * heading + fall / np.maximum(steep, 1e-6) * np.minimum(1, 4 * steep)
         position = position + heading / np.maximum(np.hypot(*heading), 1e-6)
-        # On flat ground the energy is spent three times as fast.
-        travelled += np.where(steep < np.tan(np.radians(6)), 3.0, 1.0)
+        # On flat ground the energy is spent five times as fast.
+        travelled += np.where(steep < np.tan(np.radians(8)), 5.0, 1.0)
     rows, cols = np.stack(track, axis=-1)
     return Paths(
         rows, cols, _half_widths(np.stack(flow, 1), np.stack(slopes, 1), areas, spacing, rng)
@@ -213,7 +223,7 @@ def _half_widths(
     mean = np.maximum(profile.sum(1, keepdims=True) / np.maximum(steps, 1), 1e-6)
     pixels = areas[:, None] / spacing**2
     radius = (np.sqrt(steps**2 + 3.1 * pixels) - steps) / 3.1
-    widths: Float = (profile / mean * np.minimum(radius, 0.3 * steps + 0.5)).astype(np.float32)
+    widths: Float = (profile / mean * np.minimum(radius, 0.22 * steps + 0.5)).astype(np.float32)
     return widths
 
 
@@ -250,6 +260,7 @@ def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
 
 
 def _burn(shapes: list[tuple[shapely.Geometry, int]], grid: Grid, dtype: str) -> NDArray[np.int32]:
+    shapes = [pair for pair in shapes if not pair[0].is_empty]
     if not shapes:
         return np.zeros((grid.height, grid.width), dtype)
     burnt: NDArray[np.int32] = rasterize(
