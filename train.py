@@ -1,5 +1,7 @@
 """Train a landslide model: ``python train.py dataset=ascending_baa_s``."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
@@ -13,4 +15,6 @@ def main(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    # argparse wants all overrides on one side of a flag; users type them on both sides of -m.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word in ("-m", "--multirun"))
     main()

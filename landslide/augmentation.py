@@ -14,7 +14,7 @@ from torch.distributions import Gamma
 from landslide.datasets import is_backscatter
 
 
-class RandomGain(IntensityAugmentationBase2D):  # type: ignore[misc]
+class RandomGain(IntensityAugmentationBase2D):
     """Raise or lower all backscatter of one date together, as soil moisture does.
 
     Args:
@@ -34,8 +34,8 @@ class RandomGain(IntensityAugmentationBase2D):  # type: ignore[misc]
     def apply_transform(
         self,
         input: Tensor,
-        params: Any,
-        flags: Any,
+        params: object,
+        flags: object,
         transform: Any = None,  # noqa: ANN401
     ) -> Tensor:
         """Multiply each channel by its date's gain."""
@@ -46,7 +46,7 @@ class RandomGain(IntensityAugmentationBase2D):  # type: ignore[misc]
         return input * 10 ** (gain_db @ membership.T / 10)[:, :, None, None]
 
 
-class RandomSpeckle(IntensityAugmentationBase2D):  # type: ignore[misc]
+class RandomSpeckle(IntensityAugmentationBase2D):
     """Multiply backscatter by unit-mean gamma noise, independent per pixel.
 
     Args:
@@ -63,8 +63,8 @@ class RandomSpeckle(IntensityAugmentationBase2D):  # type: ignore[misc]
     def apply_transform(
         self,
         input: Tensor,
-        params: Any,
-        flags: Any,
+        params: object,
+        flags: object,
         transform: Any = None,  # noqa: ANN401
     ) -> Tensor:
         """Multiply the backscatter channels by noise."""

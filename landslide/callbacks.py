@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.rasters import replacing
+from landslide.task import LandslideTask
 
 
 class History(Callback):
@@ -31,12 +32,17 @@ class History(Callback):
         """Start the epoch's clock."""
         self._start = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: LandslideTask
+    ) -> None:
         """Append the epoch, validation included, and write the file anew."""
+        # Lightning has not logged the module's own epoch end yet; all processes take part.
+        training = pl_module.epoch_metrics("train")
         if not trainer.is_global_zero:
             return
-        row = {"epoch": float(trainer.current_epoch)}
-        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row: dict[str, float] = {"epoch": trainer.current_epoch}
+        logged = {**trainer.callback_metrics, **training}
+        row |= {name: float(value) for name, value in logged.items()}
         row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row["seconds"] = time.perf_counter() - self._start
         self.rows.append(row)

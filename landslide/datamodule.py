@@ -76,7 +76,7 @@ class LandslideDataModule(LightningDataModule):
         self.split, self.sampler, self.seed = split, sampler, seed
         self.num_workers, self.memory_mib = num_workers, memory_mib
         self.augment = (
-            AugmentationSequential(*augmentation.values(), data_keys=["input", "mask"])
+            AugmentationSequential(*augmentation.values(), data_keys=["input", "mask"])  # type: ignore[arg-type]
             if augmentation
             else None
         )
@@ -120,15 +120,17 @@ class LandslideDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of the training split, drawn by the configured sampler."""
-        return self._loader(
-            self.sampler(
-                self.patches_of("train"),
-                self.scenes,
-                self.patch_size,
-                seed=self.seed,
-                **self._process(),
-            )
+        sampler = self.sampler(
+            self.patches_of("train"),
+            self.scenes,
+            self.patch_size,
+            seed=self.seed,
+            **self._process(),
         )
+        if self.trainer is not None:
+            # Lightning says the epoch only after it has drawn a resumed run's first batch.
+            sampler.set_epoch(self.trainer.current_epoch)
+        return self._loader(sampler)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Batches of the validation split, in order."""
@@ -162,6 +164,8 @@ class LandslideDataModule(LightningDataModule):
             Scenes(self.scenes),
             batch_size=self.batch_size,
             sampler=sampler,
+            # Else the loader draws from the global generator, before or after an epoch is seeded.
+            generator=torch.Generator().manual_seed(self.seed),
             pin_memory=torch.cuda.is_available(),
             **options,
         )

@@ -17,7 +17,7 @@ from landslide.datamodule import LandslideDataModule
 from landslide.datasets import UNKNOWN
 from landslide.metrics import COUNTS
 from landslide.rasters import replacing
-from landslide.task import LandslideTask
+from landslide.task import LandslideTask, Stage
 
 Results = dict[str, dict[str, float]]
 Curve = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -44,7 +44,7 @@ def evaluate(
     results["val"] = _results(task, "val", len(datamodule.patches_of("val")))
     trainer.test(task, datamodule, verbose=False)
     results["test"] = _results(task, "test", len(datamodule.patches_of("test")))
-    ranked = task.metrics["on_test"]["average_precision"]
+    ranked = task.test_metrics["average_precision"]
     precision, recall, _ = binary_precision_recall_curve(
         _joined(ranked.preds), _joined(ranked.target), ignore_index=UNKNOWN
     )
@@ -56,8 +56,8 @@ def _joined(state: Any) -> Any:  # noqa: ANN401
     return torch.cat(state) if isinstance(state, list) else state
 
 
-def _results(task: LandslideTask, stage: str, patches: int) -> dict[str, float]:
-    computed = {name: value.item() for name, value in task.metrics[f"on_{stage}"].compute().items()}
+def _results(task: LandslideTask, stage: Stage, patches: int) -> dict[str, float]:
+    computed = {name: value.item() for name, value in task.metrics(stage).compute().items()}
     counts: dict[str, float] = {name: int(computed[name]) for name in COUNTS}
     scores = {name: computed[name] for name in SCORES}
     return counts | scores | {"threshold": task.threshold, "patches": patches}

@@ -41,7 +41,7 @@ def training_curves(history: Path, path: Path) -> None:
     """Loss and F1 of training and validation over the epochs."""
     rows = pd.read_csv(history)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    best = rows.loc[rows.val_loss.idxmin(), "epoch"]
+    best = rows.epoch.to_numpy()[rows.val_loss.argmin()]
     for axis, name, label in zip(axes, ("loss", "f1"), ("Loss", "F1"), strict=True):
         axis.plot(rows.epoch, rows[f"train_{name}"], color=BLUE, label="training")
         axis.plot(rows.epoch, rows[f"val_{name}"], color=ORANGE, label="validation")

@@ -1,5 +1,7 @@
 """Metrics that pool true and false positives over a whole split."""
 
+from typing import Any
+
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
@@ -33,7 +35,11 @@ def pixel_metrics(threshold: float, *, average_precision: bool = True) -> Metric
         threshold: Probability from which a pixel counts as landslide.
         average_precision: Whether to keep all probabilities for it.
     """
-    settings = {"threshold": threshold, "ignore_index": UNKNOWN, "validate_args": False}
+    settings: dict[str, Any] = {
+        "threshold": threshold,
+        "ignore_index": UNKNOWN,
+        "validate_args": False,
+    }
     metrics: dict[str, Metric | MetricCollection] = {
         "precision": BinaryPrecision(**settings),
         "recall": BinaryRecall(**settings),

@@ -60,7 +60,7 @@ class PatchSampler(GeoSampler):
         """Patches that this process draws in an epoch."""
         return -(-len(self.patches) // self.world_size)
 
-    def __iter__(self) -> Iterator[Query]:
+    def __iter__(self) -> Iterator[Query]:  # type: ignore[override]
         """Yield the queries of this process."""
         queries = self._queries()
         missing = len(self) * self.world_size - len(queries)

@@ -43,20 +43,19 @@ def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
         mask = scene.read(window)["mask"].view(patch_size, cols, patch_size)
         landslide[row] = (mask == 1).sum(dim=(0, 2))
         valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
-    row, col = np.nonzero(valid)
-    if not len(row):
+    kept_rows, kept_cols = np.nonzero(valid)
+    if not len(kept_rows):
         raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
-    transform, size = scene.grid.transform, patch_size
-    west = transform.c + col * size * transform.a
-    north = transform.f + row * size * transform.e
+    a, _, west, _, e, north = scene.grid.transform[:6]
+    left, top = west + kept_cols * patch_size * a, north + kept_rows * patch_size * e
     return gpd.GeoDataFrame(
         {
-            "row": row,
-            "col": col,
-            "landslide_pixels": landslide[row, col],
-            "valid_pixels": valid[row, col],
+            "row": kept_rows,
+            "col": kept_cols,
+            "landslide_pixels": landslide[kept_rows, kept_cols],
+            "valid_pixels": valid[kept_rows, kept_cols],
         },
-        geometry=shapely.box(west, north + size * transform.e, west + size * transform.a, north),
+        geometry=shapely.box(left, top + patch_size * e, left + patch_size * a, top),
         crs=scene.grid.crs,
     )
 
@@ -148,8 +147,9 @@ def combine(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     Raises:
         InputError: A split is empty or has no landslide pixel.
     """
-    patches = pd.concat(
-        [pd.DataFrame(table.assign(scene=i)) for i, table in enumerate(tables)], ignore_index=True
+    patches: pd.DataFrame = pd.concat(
+        [table.drop(columns="geometry").assign(scene=i) for i, table in enumerate(tables)],
+        ignore_index=True,
     )
     for split in SPLITS:
         part = patches[patches.split == split]

@@ -3,21 +3,25 @@
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import lightning
 import torch
 from hydra.utils import get_class, instantiate
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torchmetrics import MetricCollection
 
 import landslide
 from landslide.datasets import Sample
 from landslide.errors import InputError
 from landslide.metrics import pixel_metrics
 from landslide.normalization import Normalization
+from landslide.rasters import replacing
 
 Config = dict[str, Any]
+Stage = Literal["train", "val", "test"]
 
 FORMAT = "landslide_version"
 """Key by which a checkpoint is known as ours; holds the version that wrote it."""
@@ -67,13 +71,9 @@ class LandslideTask(LightningModule):
         # Channels last is the layout that convolutions are fastest in.
         self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = _module(loss)
-        self.metrics = nn.ModuleDict(
-            {
-                "on_train": pixel_metrics(threshold, average_precision=False),
-                "on_val": pixel_metrics(threshold),
-                "on_test": pixel_metrics(threshold),
-            }
-        )
+        self.train_metrics = pixel_metrics(threshold, average_precision=False)
+        self.val_metrics = pixel_metrics(threshold)
+        self.test_metrics = pixel_metrics(threshold)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map measurements (B, C, H, W), NaN where invalid, to logits (B, 1, H, W).
@@ -86,8 +86,8 @@ class LandslideTask(LightningModule):
         B, _, H, W = image.shape
         if logits.shape != (B, 1, H, W):
             raise InputError(
-                f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} where "
-                f"logits of shape {(B, 1, H, W)} are needed: give it one output channel"
+                f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} "
+                f"where logits of shape {(B, 1, H, W)} are needed: give it one output channel"
             )
         return logits
 
@@ -108,13 +108,12 @@ class LandslideTask(LightningModule):
         """Add a batch to the test metrics."""
         self._step(batch, "test")
 
-    def _step(self, batch: Sample, stage: str) -> Tensor:
+    def _step(self, batch: Sample, stage: Stage) -> Tensor:
         image, mask = batch["image"], batch["mask"]
         logits = self(image)
         loss: Tensor = self.loss(logits, mask)
         probability = torch.sigmoid(logits.detach().squeeze(1))
-        self.metrics[f"on_{stage}"].update(probability, mask.long())
-        distributed = stage != "train"
+        self.metrics(stage).update(probability, mask.long())
         self.log(
             f"{stage}_loss",
             loss.detach(),
@@ -122,21 +121,26 @@ class LandslideTask(LightningModule):
             on_epoch=True,
             prog_bar=True,
             batch_size=len(image),
-            sync_dist=distributed,
+            sync_dist=stage != "train",
         )
         return loss
 
+    def on_fit_start(self) -> None:
+        """Remember the run's seed."""
+        self._seed = torch.initial_seed() + self.global_rank
+
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's counts."""
-        self.metrics["on_train"].reset()
+        """Forget the last epoch's counts; seed the epoch, so that resuming changes nothing."""
+        self.train_metrics.reset()
+        torch.manual_seed(self._seed + 1000 * (self.current_epoch + 1))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts."""
-        self.metrics["on_val"].reset()
+        self.val_metrics.reset()
 
     def on_test_epoch_start(self) -> None:
         """Forget the last epoch's counts."""
-        self.metrics["on_test"].reset()
+        self.test_metrics.reset()
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's pooled metrics."""
@@ -150,9 +154,24 @@ class LandslideTask(LightningModule):
         """Log the pooled metrics."""
         self._log_metrics("test")
 
-    def _log_metrics(self, stage: str) -> None:
-        for name, value in self.metrics[f"on_{stage}"].compute().items():
-            self.log(f"{stage}_{name}", value.float(), prog_bar=name == "f1")
+    def metrics(self, stage: Stage) -> MetricCollection:
+        """Pooled metrics of a stage."""
+        match stage:
+            case "train":
+                return self.train_metrics
+            case "val":
+                return self.val_metrics
+            case "test":
+                return self.test_metrics
+
+    def epoch_metrics(self, stage: Stage) -> dict[str, Tensor]:
+        """Metrics of an epoch so far, as ``<stage>_<name>``, pooled over all processes."""
+        computed = self.metrics(stage).compute()
+        return {f"{stage}_{name}": value.float() for name, value in computed.items()}
+
+    def _log_metrics(self, stage: Stage) -> None:
+        for name, value in self.epoch_metrics(stage).items():
+            self.log(name, value, prog_bar=name.endswith("_f1"))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and, where one is set, the scheduler."""
@@ -171,6 +190,18 @@ class LandslideTask(LightningModule):
         model = dict(checkpoint.get("hyper_parameters", {}).get("model", {}))
         if "encoder_weights" in model:
             checkpoint["hyper_parameters"]["model"] = model | {"encoder_weights": None}
+
+
+def save_task(task: LandslideTask, path: Path) -> None:
+    """Write a checkpoint of weights and settings, without the state of a training."""
+    content: dict[str, Any] = {
+        "state_dict": task.state_dict(),
+        "hyper_parameters": dict(task.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+    }
+    task.on_save_checkpoint(content)
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def load_task(path: Path) -> LandslideTask:

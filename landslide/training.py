@@ -34,6 +34,7 @@ def train(config: DictConfig) -> float:
     keep_memory()
     seed_everything(config.seed, workers=True, verbose=False)
     output = Path(config.output_dir)
+    resumed = _existing(config.ckpt_path)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
     datamodule.setup()
     datamodule.write_splits(output / "splits.geojson")
@@ -44,7 +45,7 @@ def train(config: DictConfig) -> float:
         logger=instantiate(config.logger),
         default_root_dir=output,
     )
-    trainer.fit(task, datamodule, ckpt_path=_existing(config.ckpt_path))
+    trainer.fit(task, datamodule, ckpt_path=resumed)
 
     # The best checkpoint, as anyone would load it; one process scores every patch once.
     best = load_task(output / "checkpoints" / "best.ckpt")

@@ -39,8 +39,8 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     truth = GroundTruth(path)
     if not truth.grid.matches(grid):
         raise InputError(
-            f"inventory={path} lies on another grid ({truth.grid}) than the scene ({grid}): warp it "
-            "(nearest neighbour) or give polygons"
+            f"inventory={path} lies on another grid ({truth.grid}) than the scene ({grid}): "
+            "warp it (nearest neighbour) or give polygons"
         )
 
     def read(window: Window) -> NDArray[np.uint8]:

@@ -42,9 +42,7 @@ def test_zscore_is_in_decibels_over_valid_pixels_of_all_batches(image: torch.Ten
     decibels = 10 * np.log10(image[:, 0].numpy().astype(float))
     np.testing.assert_allclose(module.mean.flatten()[0], np.nanmean(decibels), rtol=1e-5)
     np.testing.assert_allclose(module.std.flatten()[0], np.nanstd(decibels), rtol=1e-5)
-    np.testing.assert_allclose(
-        module.mean.flatten()[1], np.nanmean(image[:, 1].numpy()), rtol=1e-5
-    )
+    np.testing.assert_allclose(module.mean.flatten()[1], np.nanmean(image[:, 1].numpy()), rtol=1e-5)
     scores = module(image)
     assert scores.isfinite().all()
     expected = (decibels - np.nanmean(decibels)) / np.nanstd(decibels)

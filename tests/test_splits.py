@@ -97,7 +97,7 @@ def test_splits_open_in_a_gis_in_degrees(patches: gpd.GeoDataFrame, tmp_path: Pa
 def test_a_split_without_landslides_is_refused(patches: gpd.GeoDataFrame) -> None:
     table = block_split(patches, seed=0, **SHARES, period=10)
     table.loc[table.split == "val", "landslide_pixels"] = 0
-    with pytest.raises(InputError, match="val split has .* no landslide pixel"):
+    with pytest.raises(InputError, match=r"val split has .* no landslide pixel"):
         combine([table])
 
 

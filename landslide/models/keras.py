@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
+import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 from torch import Tensor
 
 from landslide.errors import InputError
@@ -116,3 +119,39 @@ def _parameters(weights: Weights, layer: str, module: str) -> dict[str, Tensor]:
     if "running_mean" in names.values():
         state[f"{module}.num_batches_tracked"] = torch.tensor(0)
     return state
+
+
+@hydra.main(config_path="../../conf", config_name="keras", version_base="1.3")
+def main(config: DictConfig) -> None:
+    """Write the checkpoint."""
+    # The task is a layer above the models; only this program needs both.
+    from landslide.task import LandslideTask, save_task
+
+    weights = read_weights(Path(config.weights))
+    state = state_dict(weights)
+    filters, bands = state["conv1.0.weight"].shape[:2]
+    if bands != len(config.bands):
+        raise InputError(
+            f"bands={list(config.bands)} names {len(config.bands)} bands, but the network in "
+            f"{config.weights} takes {bands}"
+        )
+    task = LandslideTask(
+        model={
+            "_target_": "landslide.models.AttentionUNet",
+            "in_channels": bands,
+            "filters": filters,
+        },
+        loss={"_target_": "landslide.losses.DiceLoss"},
+        normalization=OmegaConf.to_container(config.normalization),  # type: ignore[arg-type]
+        optimizer={"_target_": "torch.optim.Adam", "lr": 1e-3, "eps": 1e-7},
+        bands=list(config.bands),
+        orbit=config.orbit,
+        patch_size=config.patch_size,
+    )
+    task.model.load_state_dict(state)
+    save_task(task, Path(config.output))
+    Console(soft_wrap=True).print(f"Checkpoint: {config.output}")
+
+
+if __name__ == "__main__":
+    main()

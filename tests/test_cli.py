@@ -1,0 +1,303 @@
+"""The programs as a user types them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from conftest import make_scene
+
+from landslide.datasets import UNKNOWN
+from landslide.task import load_task
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[1]
+SMALL = ["model.filters=2", "trainer=cpu", "trainer.max_epochs=2", "patch_size=32"]
+
+
+def run(program: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / program), *overrides]
+    if program.startswith("-m"):
+        command = [sys.executable, "-m", program.removeprefix("-m "), *overrides]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+
+
+def train(root: Path, cwd: Path, *overrides: str) -> Path:
+    cwd.mkdir(exist_ok=True)
+    output = cwd / "run"
+    done = run(
+        "train.py", f"dataset.root={root}", f"hydra.run.dir={output}", *SMALL, *overrides, cwd=cwd
+    )
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+@pytest.fixture(scope="module")
+def trained(scene_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(scene_root, tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(scope="module")
+def mapped(scene_root: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("map") / "map"
+    best = trained / "checkpoints" / "best.ckpt"
+    done = run(
+        "predict.py",
+        f"checkpoint={best}",
+        f"scene={scene_root}",
+        f"output={output}",
+        cwd=output.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def test_a_run_folder_holds_what_it_promises(trained: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    scores = {"precision", "recall", "f1", "iou", "average_precision"}
+    for split in ("val", "test"):
+        assert set(metrics[split]) == scores | {"tp", "fp", "fn", "tn", "threshold", "patches"}
+        m = metrics[split]
+        assert m["f1"] == pytest.approx(2 * m["tp"] / (2 * m["tp"] + m["fp"] + m["fn"]), abs=1e-5)
+    splits = gpd.read_file(trained / "splits.geojson")
+    counts = splits.split.value_counts()
+    assert counts["test"] == metrics["test"]["patches"]
+    assert counts["val"] == metrics["val"]["patches"]
+    history = pd.read_csv(trained / "history.csv")
+    assert list(history.epoch) == [0, 1]
+    assert {"train_loss", "val_loss", "train_f1", "val_f1", "val_iou"} <= set(history)
+    for name in ("training", "samples", "precision_recall"):
+        assert (trained / "figures" / f"{name}.png").stat().st_size > 5000
+    assert (trained / "checkpoints" / "last.ckpt").exists()
+    assert not list(trained.rglob(".part-*"))
+
+
+def test_one_seed_gives_one_result(scene_root: Path, trained: Path, tmp_path: Path) -> None:
+    again = train(scene_root, tmp_path)
+    assert (again / "metrics.json").read_text() == (trained / "metrics.json").read_text()
+    other = train(scene_root, tmp_path / "other", "seed=1")
+    assert (other / "metrics.json").read_text() != (trained / "metrics.json").read_text()
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    scene_root: Path, trained: Path, tmp_path: Path
+) -> None:
+    first = train(scene_root, tmp_path / "a", "trainer.max_epochs=1")
+    last = first / "checkpoints" / "last.ckpt"
+    resumed = train(scene_root, tmp_path / "b", f"ckpt_path={last}")
+    assert list(pd.read_csv(resumed / "history.csv").epoch) == [0, 1]
+    whole, parts = (json.loads((r / "metrics.json").read_text()) for r in (trained, resumed))
+    assert whole["test"] == parts["test"]
+
+
+def test_two_processes_score_every_patch_once(scene_root: Path, tmp_path: Path) -> None:
+    output = train(scene_root, tmp_path, "trainer=ddp", "trainer.accelerator=cpu", "batch_size=3")
+    history = pd.read_csv(output / "history.csv").iloc[-1]
+    metrics = json.loads((output / "metrics.json").read_text())
+    task = load_task(output / "checkpoints" / "best.ckpt")
+    best = pd.read_csv(output / "history.csv").sort_values("val_loss").iloc[0]
+    # Pooled over two processes while training, over one afterwards: the same counts.
+    assert task.threshold == 0.5
+    for name in ("tp", "fp", "fn", "tn"):
+        assert best[f"val_{name}"] == metrics["val"][name]
+    pixels = sum(history[f"val_{name}"] for name in ("tp", "fp", "fn", "tn"))
+    assert pixels <= metrics["val"]["patches"] * 32 * 32
+
+
+def test_a_sweep_trains_every_combination_and_prints_a_table(
+    scene_root: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "train.py",
+        f"dataset.root={scene_root}",
+        *SMALL,
+        "-m",
+        "batch_size=4,8",
+        "augmentation=none",
+        f"hydra.sweep.dir={tmp_path}/sweep",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2
+    assert "batch_size=4" in done.stdout
+
+
+def test_a_crash_fails_the_sweep_and_names_the_job(scene_root: Path, tmp_path: Path) -> None:
+    done = run(
+        "train.py",
+        f"dataset.root={scene_root}",
+        *SMALL,
+        "-m",
+        "patch_size=40,32",
+        f"hydra.sweep.dir={tmp_path}/sweep",
+        cwd=tmp_path,
+    )
+    assert done.returncode != 0
+    assert "Job 0 (" in done.stderr
+    assert "patch_size=40 is not a multiple of 16" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list(tmp_path.glob("sweep/1/metrics.json"))) == 1  # the other job finished
+
+
+def test_products_share_the_scenes_grid(scene_root: Path, mapped: Path) -> None:
+    with rasterio.open(scene_root / "ascending.tif") as source:
+        profile, invalid = source.profile, np.isnan(source.read()).any(axis=0)
+    for name, dtype in (("probability", "float32"), ("landslides", "uint8"), ("outcome", "uint8")):
+        with rasterio.open(mapped / f"{name}.tif") as product:
+            assert product.crs == profile["crs"]
+            assert product.transform == profile["transform"]
+            assert product.shape == (profile["height"], profile["width"])
+            assert product.dtypes == (dtype,)
+            assert product.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert (product.read_masks(1) == 0).sum() == invalid.sum()
+    with rasterio.open(mapped / "probability.tif") as product:
+        probability = product.read(1)
+        assert np.isnan(probability[invalid]).all()
+        assert 0 <= np.nanmin(probability) < np.nanmax(probability) <= 1
+
+
+def test_polygons_mask_and_summary_agree(mapped: Path) -> None:
+    polygons = gpd.read_file(mapped / "landslides.gpkg")
+    summary = json.loads((mapped / "summary.json").read_text())
+    with rasterio.open(mapped / "landslides.tif") as product:
+        mask = product.read(1)
+    assert len(polygons) == summary["landslides"] > 0
+    assert polygons.area_m2.sum() == pytest.approx(100 * (mask == 1).sum())
+    assert polygons.area.sum() == pytest.approx(summary["landslide_area_m2"])
+    assert polygons.area_m2.min() >= 400
+    assert ((polygons.mean_probability >= 0.5) & (polygons.max_probability <= 1)).all()
+    assert polygons.mean_slope.between(0, 60).all()
+    assert summary["observed_share"] == pytest.approx((mask != UNKNOWN).mean())
+    assert set(summary["seconds"]) == {"read", "network", "write", "total"}
+    assert summary["simulated"] is True
+
+
+def test_outcome_and_metrics_agree_with_the_inventory(scene_root: Path, mapped: Path) -> None:
+    with rasterio.open(mapped / "outcome.tif") as product:
+        outcome = product.read(1)
+    with rasterio.open(mapped / "landslides.tif") as product:
+        mask = product.read(1)
+    with rasterio.open(scene_root / "landslides.tif") as source:
+        truth = source.read(1)
+    metrics = json.loads((mapped / "metrics.json").read_text())
+    assert metrics["tp"] == ((mask == 1) & (truth == 1)).sum() == (outcome == 1).sum()
+    assert metrics["fp"] == ((mask == 1) & (truth == 0)).sum() == (outcome == 2).sum()
+    assert metrics["fn"] == ((mask == 0) & (truth == 1)).sum() == (outcome == 3).sum()
+    assert metrics["f1"] == pytest.approx(
+        2 * metrics["tp"] / (2 * metrics["tp"] + metrics["fp"] + metrics["fn"]), abs=1e-5
+    )
+    assert (mapped / "map.png").stat().st_size > 20_000
+    assert (mapped / "outcome.png").stat().st_size > 10_000
+
+
+def test_a_geotiff_is_mapped_like_the_scene_it_belongs_to(
+    scene_root: Path, trained: Path, mapped: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "predict.py",
+        f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}",
+        f"scene={scene_root / 'ascending.tif'}",
+        f"inventory={scene_root / 'landslides.tif'}",
+        f"output={tmp_path / 'map'}",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("probability.tif", "landslides.tif"):
+        with (
+            rasterio.open(mapped / name) as first,
+            rasterio.open(tmp_path / "map" / name) as second,
+        ):
+            np.testing.assert_array_equal(first.read(), second.read())
+    first, second = (
+        json.loads((m / "metrics.json").read_text()) for m in (mapped, tmp_path / "map")
+    )
+    assert first == second
+
+
+BAD: list[tuple[str, Sequence[str], str]] = [
+    ("train.py", ["dataset.root=nowhere"], "python -m landslide.simulate"),
+    ("train.py", ["dataset.root={root}", "patch_size=40"], "multiple of 16"),
+    ("train.py", ["dataset.root={root}", "ckpt_path=no.ckpt"], "ckpt_path=no.ckpt"),
+    ("train.py", ["model=resnet"], "attention_unet"),
+    ("train.py", ["batchsize=4"], "batchsize"),
+    ("predict.py", ["checkpoint=no.ckpt", "scene={root}", "output=map"], "no checkpoint no.ckpt"),
+    ("predict.py", ["checkpoint={ckpt}", "scene={root}", "output=map", "tta=turn"], "tta=turn"),
+    (
+        "predict.py",
+        ["checkpoint={ckpt}", "scene={root}/landslides.tif", "output=map"],
+        "does not describe the band 'vv_pre'",
+    ),
+    (
+        "predict.py",
+        ["checkpoint={ckpt}", "scene={root}", "output=map", "window.size=100"],
+        "window.size=100",
+    ),
+    (
+        "predict.py",
+        ["checkpoint={ckpt}", "scene={root}", "output=map", "inventory=no.gpkg"],
+        "no inventory no.gpkg",
+    ),
+]
+
+
+@pytest.mark.parametrize(("program", "overrides", "expected"), BAD)
+def test_bad_input_is_one_clear_sentence(
+    program: str,
+    overrides: Sequence[str],
+    expected: str,
+    scene_root: Path,
+    trained: Path,
+    tmp_path: Path,
+) -> None:
+    names = {"root": scene_root, "ckpt": trained / "checkpoints" / "best.ckpt"}
+    options = [override.format(**names) for override in overrides]
+    if program == "train.py":
+        options.append(f"hydra.run.dir={tmp_path}/run")
+    done = run(program, *options, cwd=tmp_path)
+    assert done.returncode != 0
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    left = [p for p in tmp_path.rglob("*") if p.is_file() and ".hydra" not in p.parts]
+    assert left == []
+
+
+def test_weights_of_the_authors_program_map_a_scene(tmp_path: Path) -> None:
+    shared = os.environ.get("LANDSLIDE_SHARED_DATA")
+    if not shared:
+        pytest.skip("LANDSLIDE_SHARED_DATA, which holds Keras weights, is unset")
+    root = make_scene(tmp_path / "scene", (100, 150))
+    done = run(
+        "-m landslide.models.keras",
+        f"weights={shared}/keras_reference/keras_f4.hdf5",
+        "bands=[vv_pre,vv_post1,vv_post2,slope]",
+        f"output={tmp_path}/authors.ckpt",
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    done = run(
+        "predict.py",
+        f"checkpoint={tmp_path}/authors.ckpt",
+        f"scene={root}",
+        f"output={tmp_path}/map",
+        "window.overlap=0",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    task = load_task(tmp_path / "authors.ckpt")
+    assert task.normalization.per_window
+    assert (tmp_path / "map" / "map.png").exists()

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+from conftest import make_scene
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from landslide.datamodule import LandslideDataModule
+from landslide.task import LandslideTask
+
+CONF = Path(__file__).parents[1] / "conf"
+OPTIONS = [
+    f"{group.name}={option.stem}"
+    for group in sorted(CONF.iterdir())
+    if group.is_dir()
+    for option in sorted(group.glob("*.yaml"))
+]
+
+EXTRAS = {"logger=tensorboard": "tensorboard", "logger=mlflow": "mlflow"}
+
+
+def composed(*overrides: str, name: str = "train") -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> None:
+    pytest.importorskip(EXTRAS.get(option, "torch"), reason="an optional extra")
+    overrides = [option, f"output_dir={tmp_path}", f"dataset.root={tmp_path}"]
+    if not option.startswith("trainer="):
+        overrides.append("trainer=cpu")
+    if option == "logger=mlflow":
+        overrides.append(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db")
+    config = composed(*overrides)
+    datamodule = instantiate(config.datamodule)
+    assert isinstance(datamodule, LandslideDataModule)
+    task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))
+    task.configure_optimizers()
+    instantiate(config.logger)
+    callbacks = instantiate(config.callbacks)
+    assert {"best", "last", "early_stopping", "history"} <= set(callbacks)
+    if option != "trainer=gpu":
+        instantiate(config.trainer, callbacks=list(callbacks.values()), logger=False)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "orbit", "bands"),
+    [
+        ("ascending_baa_s", "ascending", ["vv_pre", "vv_post1", "vv_post2", "slope"]),
+        ("ascending_ba_s", "ascending", ["vv_pre", "vv_post1", "slope"]),
+        ("descending_baa_s", "descending", ["vv_pre", "vv_post1", "vv_post2", "slope"]),
+        ("descending_ba_s", "descending", ["vv_pre", "vv_post1", "slope"]),
+    ],
+)
+def test_the_papers_four_datasets(dataset: str, orbit: str, bands: list[str]) -> None:
+    config = composed(f"dataset={dataset}", "output_dir=x")
+    assert config.dataset.root == "data/iburi_2018"
+    assert config.datamodule.orbit == orbit
+    assert config.datamodule.bands == bands
+    assert config.task.model.in_channels == len(bands)
+
+
+def test_the_papers_training_settings_are_the_defaults() -> None:
+    config = composed("output_dir=x")
+    assert config.patch_size == 64
+    assert config.learning_rate == 1e-3
+    assert config.trainer.max_epochs == 200
+    assert config.callbacks.early_stopping.patience == 30
+    assert config.task.model.filters == 32
+    assert config.task.loss._target_ == "landslide.losses.DiceLoss"
+
+
+def test_a_list_of_scenes_on_different_grids_becomes_one_split(tmp_path: Path) -> None:
+    roots = [
+        make_scene(tmp_path / "a", seed=1),
+        make_scene(tmp_path / "b", (256, 192), seed=2, epsg=32653),
+    ]
+    config = composed(f"dataset.root=[{roots[0]},{roots[1]}]", "output_dir=x", "batch_size=3")
+    datamodule = instantiate(config.datamodule)
+    datamodule.setup()
+    assert set(datamodule.patches_of("train").scene) == {0, 1}
+    batch = next(iter(datamodule.train_dataloader()))
+    assert batch["image"].shape == (3, 4, 64, 64)
+    datamodule.write_splits(tmp_path / "splits.geojson")
+
+
+def test_scenes_too_large_to_keep_are_read_on_demand(scene_root: Path) -> None:
+    kept, read = (
+        instantiate(
+            composed(f"dataset.root={scene_root}", "output_dir=x", f"memory_mib={m}").datamodule
+        )
+        for m in (100, 0)
+    )
+    for datamodule in (kept, read):
+        datamodule.setup()
+    batches = [next(iter(datamodule.val_dataloader())) for datamodule in (kept, read)]
+    assert (batches[0]["mask"] == batches[1]["mask"]).all()
+    assert batches[0]["image"].nan_to_num().equal(batches[1]["image"].nan_to_num())

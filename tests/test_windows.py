@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+from test_task import make_task
+from torch import Tensor
+
+from landslide.errors import InputError
+from landslide.rasters import Window
+from landslide.windows import BlendPredictor, HaloPredictor, Network
+
+CPU = torch.device("cpu")
+
+
+def read(image: Tensor, window: Window) -> Tensor:
+    """What Scene.read gives: NaN beyond the edges."""
+    C, H, W = image.shape
+    padded = torch.full((C, H + 2000, W + 2000), torch.nan)
+    padded[:, 1000 : 1000 + H, 1000 : 1000 + W] = image
+    row, col = window.row + 1000, window.col + 1000
+    return padded[:, row : row + window.height, col : col + window.width]
+
+
+def predict(predictor: HaloPredictor | BlendPredictor, image: Tensor, side: int) -> Tensor:
+    _, H, W = image.shape
+    result = torch.full((H, W), torch.nan)
+    for row in range(0, H, side):
+        for col in range(0, W, side):
+            block = Window(row, col, min(side, H - row), min(side, W - col))
+            part = predictor(read(image, predictor.source(block)), block)
+            result[row : row + block.height, col : col + block.width] = part
+    return result
+
+
+def rough(task: torch.nn.Module) -> None:
+    """Perturb all parameters so that every one of them matters, as in a trained network."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in task.parameters():
+            value.add_(0.1 * torch.randn(value.shape, generator=generator))
+
+
+@pytest.mark.parametrize("size", [(320, 320), (300, 411), (97, 500), (40, 30)])
+def test_halo_windows_equal_one_pass_over_the_scene(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    model = {"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": 8}
+    task = make_task(model=model)
+    rough(task)
+    image = torch.rand(4, *size) + 0.01
+    image[:, 20:23, 5:25] = torch.nan
+    task.normalization.fit([image[None]])
+    network = Network(task, CPU)
+    H, W = size
+    whole = read(image, Window(0, 0, -(-H // 16) * 16, -(-W // 16) * 16))
+    expected = network(whole[None])[0, :H, :W]
+    found = predict(HaloPredictor(network, size, halo=96), image, side=128)
+    assert expected.std() > 0.01
+    assert (found - expected).abs().max() <= 1e-5
+
+
+def constant_task(value: float) -> Network:
+    task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
+    with torch.no_grad():
+        head = task.model.head
+        head.weight.zero_()
+        head.bias.fill_(value)
+    return Network(task, CPU)
+
+
+@pytest.mark.parametrize("size", [(150, 201), (64, 64), (33, 70)])
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
+def test_blending_covers_every_pixel_without_edge_artefacts(
+    size: tuple[int, int], overlap: float
+) -> None:
+    predictor = BlendPredictor(constant_task(0.3), size, window=32, overlap=overlap)
+    found = predict(predictor, torch.rand(4, *size), side=64)
+    expected = torch.sigmoid(torch.tensor(0.3))
+    torch.testing.assert_close(found, expected.expand(size))
+
+
+def test_blending_does_not_depend_on_the_blocks() -> None:
+    torch.manual_seed(0)
+    task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
+    rough(task)
+    image = torch.rand(4, 150, 201)
+    predictor = BlendPredictor(Network(task, CPU), (150, 201), window=32, overlap=0.5)
+    small, large = predict(predictor, image, 64), predict(predictor, image, 1024)
+    torch.testing.assert_close(small, large, atol=1e-6, rtol=0)
+
+
+def test_no_overlap_is_the_papers_tiling() -> None:
+    torch.manual_seed(0)
+    task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
+    rough(task)
+    network = Network(task, CPU)
+    image = torch.rand(4, 96, 128)
+    found = predict(BlendPredictor(network, (96, 128), window=32, overlap=0), image, 64)
+    for row in range(0, 96, 32):
+        for col in range(0, 128, 32):
+            tile = np.s_[row : row + 32, col : col + 32]
+            torch.testing.assert_close(found[tile], network(image[None, :, *tile])[0])
+
+
+def test_flips_average_four_views() -> None:
+    task = make_task()
+    rough(task)
+    image = torch.rand(1, 4, 32, 48) + 0.01
+    plain, flipped = Network(task, CPU), Network(task, CPU, "flips")
+    views = [plain(image.flip(axes)).flip([a - 1 for a in axes]) for axes in ([], [2], [3], [2, 3])]
+    torch.testing.assert_close(flipped(image), torch.stack(views).mean(0))
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 1.0])
+def test_an_impossible_overlap_is_refused(overlap: float) -> None:
+    with pytest.raises(InputError, match=r"window\.overlap"):
+        BlendPredictor(constant_task(0), (64, 64), window=32, overlap=overlap)
+
+
+def test_a_halo_off_the_grid_is_refused() -> None:
+    with pytest.raises(InputError, match=r"window\.halo=50"):
+        HaloPredictor(Network(make_task(), CPU), (64, 64), halo=50)
