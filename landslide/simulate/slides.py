@@ -260,7 +260,7 @@ def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
 
 
 def _burn(shapes: list[tuple[shapely.Geometry, int]], grid: Grid, dtype: str) -> NDArray[np.int32]:
-    shapes = [pair for pair in shapes if not pair[0].is_empty]
+    shapes = [pair for pair in shapes if not shapely.is_empty(pair[0])]
     if not shapes:
         return np.zeros((grid.height, grid.width), dtype)
     burnt: NDArray[np.int32] = rasterize(
