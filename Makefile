@@ -1,0 +1,32 @@
+# make demo: simulate a scene, train on it, map it. make test: everything CI checks but lint.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := data/demo
+RUN := outputs/demo
+MAP := maps/demo
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m landslide.simulate root=$(DEMO) overwrite=true
+	$(BIN)/python train.py experiment=demo dataset.root=$(DEMO) hydra.run.dir=$(RUN)
+	$(BIN)/python predict.py checkpoint=$(RUN)/checkpoints/best.ckpt scene=$(DEMO) output=$(MAP)
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The environment is made again when what it should hold changes.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,tensorboard]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) data/demo outputs/demo maps/demo
