@@ -159,7 +159,12 @@ class LandslideDataModule(LightningDataModule):
     def _loader(self, sampler: PatchSampler) -> DataLoader[Sample]:
         options: dict[str, Any] = {}
         if self.num_workers:
-            options = {"num_workers": self.num_workers, "persistent_workers": True}
+            # Spawned, not forked: a forked worker would share open files with this process.
+            options = {
+                "num_workers": self.num_workers,
+                "persistent_workers": True,
+                "multiprocessing_context": "spawn",
+            }
         return DataLoader(
             Scenes(self.scenes),
             batch_size=self.batch_size,

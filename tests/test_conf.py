@@ -86,6 +86,21 @@ def test_a_list_of_scenes_on_different_grids_becomes_one_split(tmp_path: Path) -
     datamodule.write_splits(tmp_path / "splits.geojson")
 
 
+@pytest.mark.slow
+def test_worker_processes_read_what_this_process_reads(scene_root: Path) -> None:
+    root = f"dataset.root={scene_root}"
+    alone, workers = (
+        instantiate(composed(root, "output_dir=x", "memory_mib=0", f"num_workers={n}").datamodule)
+        for n in (0, 2)
+    )
+    for datamodule in (alone, workers):
+        datamodule.setup()
+    pairs = zip(alone.train_dataloader(), workers.train_dataloader(), strict=True)
+    for first, second in pairs:
+        assert (first["mask"] == second["mask"]).all()
+        assert first["image"].nan_to_num().equal(second["image"].nan_to_num())
+
+
 def test_scenes_too_large_to_keep_are_read_on_demand(scene_root: Path) -> None:
     kept, read = (
         instantiate(
