@@ -1,8 +1,5 @@
 """Metrics of a checkpoint on the validation and test splits, and how they are told."""
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,6 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import UNKNOWN
 from landslide.metrics import COUNTS
-from landslide.rasters import replacing
 from landslide.task import LandslideTask, Stage
 
 Results = dict[str, dict[str, float]]
@@ -61,12 +57,6 @@ def _results(task: LandslideTask, stage: Stage, patches: int) -> dict[str, float
     counts: dict[str, float] = {name: int(computed[name]) for name in COUNTS}
     scores = {name: computed[name] for name in SCORES}
     return counts | scores | {"threshold": task.threshold, "patches": patches}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def print_results(results: Results, title: str) -> None:

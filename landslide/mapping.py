@@ -12,7 +12,6 @@ import landslide
 from landslide.allocator import keep_memory
 from landslide.datasets import Scene, scene_info
 from landslide.errors import InputError
-from landslide.evaluation import write_json
 from landslide.maps import Lines, landslide_map, outcome_map
 from landslide.models.layers import DOWNSAMPLING
 from landslide.prediction import (
@@ -25,7 +24,7 @@ from landslide.prediction import (
     to_cog,
     version_tags,
 )
-from landslide.rasters import BLOCK
+from landslide.rasters import BLOCK, write_json
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
 from landslide.windows import Network
@@ -98,12 +97,14 @@ def _inputs(config: DictConfig) -> tuple[LandslideTask, Scene, Path | None, dict
 def _lines(task: LandslideTask, scene: Scene, info: dict[str, Any], threshold: float) -> Lines:
     event = info.get("event") or Path(scene.path).stem
     name = event.get("name", "") if isinstance(event, dict) else str(event)
-    simulated = "SIMULATED data, " if info.get("simulated") else ""
+    simulated = "SIMULATED data: " if info.get("simulated") else ""
+    dates = info.get("dates", {}).get(Path(scene.path).stem, {})
+    images = [f"{band} {dates[band]}" if band in dates else band for band in scene.bands]
     model = str(task.hparams["model"]["_target_"]).rsplit(".", 1)[-1]
     return Lines(
-        title=f"Landslides mapped from radar: {simulated}{name}",
+        title=f"Landslides mapped from radar\n{simulated}{name}",
         source=(
-            f"{simulated}bands {', '.join(scene.bands)}; {model}, threshold {threshold:g}; "
+            f"{simulated}{', '.join(images)}; {model}, threshold {threshold:g}; "
             f"landslide-sar {landslide.__version__}"
         ),
     )

@@ -47,7 +47,7 @@ def landslide_map(scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: 
     if backscatter:
         values = 10 * np.log10(np.where(values > 0, values, np.nan))
     figure, axis = _page(scene)
-    low, high = np.nanpercentile(values, (2, 98)) if np.isfinite(values).any() else (0, 1)
+    low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0, 1)
     image = axis.imshow(values, cmap="gray", vmin=low, vmax=high, extent=_extent(scene))
     axis.set_facecolor(NOT_OBSERVED)
     if len(polygons):
@@ -85,7 +85,7 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
 def _page(scene: Scene) -> tuple[Figure, Axes]:
     ratio = scene.grid.height / scene.grid.width
     width = 10.0 if ratio <= 1 else 10 / min(ratio, 2)
-    figure, axis = plt.subplots(figsize=(width, (width - 1.7) * ratio + 1.1), layout="constrained")
+    figure, axis = plt.subplots(figsize=(width, (width - 1.7) * ratio + 1.4), layout="constrained")
     return figure, axis
 
 
@@ -106,11 +106,20 @@ def _finish(
     axis.grid(color="white", alpha=0.35, linewidth=0.4)
     axis.set_xlabel(f"Easting (km), {_crs_name(scene)}", fontsize=8)
     axis.set_ylabel("Northing (km)", fontsize=8)
-    axis.set_title(lines.title, fontsize=11, loc="left")
+    axis.set_title(lines.title, fontsize=10, loc="left")
     _scale_bar(axis, east - west)
     _north_arrow(axis)
-    figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=8)
-    figure.text(0.995, 0.005, lines.source, fontsize=6.5, ha="right", va="bottom", color="0.35")
+    figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False, fontsize=8)
+    axis.text(
+        1,
+        -0.085 * figure.get_figwidth() / figure.get_figheight(),
+        lines.source,
+        transform=axis.transAxes,
+        fontsize=6.5,
+        ha="right",
+        va="top",
+        color="0.35",
+    )
 
 
 def _crs_name(scene: Scene) -> str:

@@ -1,8 +1,9 @@
 """Grids, and files that appear whole or not at all."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -124,6 +125,12 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         for leftover in path.parent.glob(f"{temporary.name}*"):
             leftover.unlink()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def open_raster(path: Path | str) -> DatasetReader:

@@ -14,7 +14,8 @@ from landslide.allocator import keep_memory
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import scene_info
 from landslide.errors import InputError
-from landslide.evaluation import evaluate, print_results, write_json
+from landslide.evaluation import evaluate, print_results
+from landslide.rasters import write_json
 from landslide.task import LandslideTask, load_task
 
 

@@ -5,13 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-import torch
 from numpy.typing import NDArray
-from torchmetrics.classification import BinaryAveragePrecision
 
 from landslide.datasets import UNKNOWN, GroundTruth
 from landslide.errors import InputError
-from landslide.metrics import pixel_metrics
 from landslide.polygons import burn, raster_window, read_inventory
 from landslide.rasters import Grid, Window, raster_profile
 
@@ -50,6 +47,36 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     return read
 
 
+class Ranking:
+    """Average precision of probabilities that arrive block by block.
+
+    Probabilities are counted between thresholds, so memory does not grow with the scene.
+
+    Args:
+        thresholds: Increasing thresholds.
+    """
+
+    def __init__(self, thresholds: NDArray[np.float32]) -> None:
+        self.thresholds = thresholds
+        self.counts = np.zeros((2, len(thresholds) + 1), dtype=np.int64)
+
+    def add(self, probability: NDArray[np.float32], truth: NDArray[np.uint8]) -> None:
+        """Count known, observed pixels by their truth and by how many thresholds they reach."""
+        reached = np.searchsorted(self.thresholds, probability, side="right")
+        for value in (0, 1):
+            found = reached[(truth == value) & np.isfinite(probability)]
+            self.counts[value] += np.bincount(found, minlength=self.counts.shape[1])
+
+    def average_precision(self) -> float:
+        """Sum of precision times the gain in recall, over falling thresholds."""
+        negatives, positives = self.counts[:, ::-1].cumsum(axis=1)
+        if not positives[-1]:
+            return 0.0
+        precision = positives / np.maximum(positives + negatives, 1)
+        gain = np.diff(positives, prepend=0) / positives[-1]
+        return float((precision * gain).sum())
+
+
 def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[str, float]:
     """Write ``outcome.tif`` and return the pooled metrics of a mapped scene.
 
@@ -61,12 +88,10 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
 
     Returns:
         Counts and scores over all observed pixels with known truth. Precision, recall,
-        F1 and IoU are those of the mask; average precision is that of the probability
-        at 200 of its quantiles, so that memory does not grow with the scene.
+        F1 and IoU are those of the mask; average precision is that of the probability.
     """
-    metrics = pixel_metrics(0.5, average_precision=False)
-    thresholds = _thresholds(folder / "probability.tif")
-    ranked = BinaryAveragePrecision(thresholds, ignore_index=UNKNOWN, validate_args=False)
+    counts = np.zeros(256, dtype=np.int64)
+    ranking = Ranking(_thresholds(folder / "probability.tif"))
     profile = raster_profile(grid, "uint8", 1, UNKNOWN)
     with (
         rasterio.open(folder / "probability.tif") as probabilities,
@@ -79,27 +104,34 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
             place = raster_window(window)
             mapped, known = masks.read(1, window=place), truth(window)
             known = np.where(mapped == UNKNOWN, np.uint8(UNKNOWN), known)
-            target = torch.from_numpy(known).long()
-            metrics.update(torch.from_numpy(np.where(mapped == 1, 1.0, 0.0)), target)
-            probability = torch.from_numpy(probabilities.read(1, window=place))
-            ranked.update(probability.nan_to_num(0.0), target)
             outcome = np.where(mapped == 1, np.uint8(2), np.uint8(3))
             outcome = np.where(mapped == known, known, outcome)
-            sink.write(np.where(known == UNKNOWN, np.uint8(UNKNOWN), outcome), 1, window=place)
-    scores = {name: value.item() for name, value in metrics.compute().items()}
-    counts = {name: int(scores.pop(name)) for name in ("tp", "fp", "fn", "tn")}
-    average_precision = ranked.compute().item()
-    return {**counts, **scores, "average_precision": average_precision, "threshold": threshold}
+            outcome = np.where(known == UNKNOWN, np.uint8(UNKNOWN), outcome)
+            sink.write(outcome, 1, window=place)
+            counts += np.bincount(outcome.ravel(), minlength=256)
+            ranking.add(probabilities.read(1, window=place), known)
+    tn, tp, fp, fn = (int(count) for count in counts[:4])
+    return {
+        **{"tp": tp, "fp": fp, "fn": fn, "tn": tn},
+        "precision": tp / max(tp + fp, 1),
+        "recall": tp / max(tp + fn, 1),
+        "f1": 2 * tp / max(2 * tp + fp + fn, 1),
+        "iou": tp / max(tp + fp + fn, 1),
+        "average_precision": ranking.average_precision(),
+        "threshold": threshold,
+    }
 
 
-def _thresholds(probability: Path) -> torch.Tensor:
+def _thresholds(probability: Path) -> NDArray[np.float32]:
     """Quantiles of the probability, dense at its upper end where landslides are."""
     with rasterio.open(probability) as source:
         step = max(1, max(source.shape) // 1024)
         sample = source.read(1, out_shape=(source.height // step, source.width // step))
     sample = sample[np.isfinite(sample)]
-    quantiles = np.quantile(sample, 1 - np.geomspace(1e-4, 1, 200)) if len(sample) else [0.5]
-    return torch.from_numpy(np.unique(quantiles).astype(np.float32))
+    if not len(sample):
+        return np.array([0.5], dtype=np.float32)
+    quantiles = np.quantile(sample, 1 - np.geomspace(1e-4, 1, 1000))
+    return np.unique(quantiles).astype(np.float32)
 
 
 def _rgba(color: str) -> tuple[int, int, int, int]:
