@@ -1,0 +1,128 @@
+"""The paper's Attention U-Net in Keras, trained by ``fit``: the yardstick of training speed.
+
+A process of its own, because TensorFlow is no dependency of this project: run it with any
+interpreter that has TensorFlow. ``train_throughput.py --keras-python PATH`` does. It speaks
+that program's protocol: one line on standard input starts an epoch, one line of JSON on
+``--report-fd`` ends it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+keras: Any = tf.keras
+layers = keras.layers
+NETWORK_PARAMETERS = 849_604  # f = 32, c = 4
+
+Node = Any  # a symbolic tensor (B, H, W, C)
+
+
+def convolution(x: Node, filters: int, size: int = 1, *, inside_attention: bool = False) -> Node:
+    start = "glorot_uniform" if inside_attention else "glorot_normal"
+    return layers.Conv2D(filters, size, padding="same", kernel_initializer=start)(x)
+
+
+def normalised(x: Node, activation: bool = True) -> Node:
+    x = layers.BatchNormalization()(x)
+    return layers.ReLU()(x) if activation else x
+
+
+def encoder_block(x: Node, filters: int) -> Node:
+    for _ in range(2):
+        x = normalised(convolution(x, filters, 3))
+    return x
+
+
+def gating_signal(x: Node) -> Node:
+    return normalised(convolution(x, x.shape[-1]))
+
+
+def upsampled(x: Node, filters: int) -> Node:
+    """(B, H, W, C) -> (B, 2H, 2W, F)."""
+    return layers.Conv2DTranspose(
+        filters, 3, strides=2, padding="same", activation="relu", kernel_initializer="glorot_normal"
+    )(x)
+
+
+def attention(skip: Node, gate: Node, inter: int) -> Node:
+    """Weigh a skip connection (B, H, W, C) by a gate at half or a quarter of its size."""
+    theta = layers.Conv2D(inter, 2, strides=2)(skip)
+    phi = convolution(gate, inter, inside_attention=True)
+    stride = theta.shape[1] // gate.shape[1]
+    phi = layers.Conv2DTranspose(inter, 3, strides=stride, padding="same")(phi)
+    compared = layers.ReLU()(layers.Add()([theta, phi]))
+    psi = layers.Conv2D(1, 1, activation="sigmoid")(compared)
+    weighted = layers.Multiply()([skip, layers.UpSampling2D(2)(psi)])
+    out = convolution(weighted, skip.shape[-1], inside_attention=True)
+    return normalised(out, activation=False)
+
+
+def attention_unet(side: int, bands: int, f: int) -> Any:  # noqa: ANN401
+    """The network of Nava et al. 2022 as their program builds it."""
+    image = keras.Input((side, side, bands))
+    conv1 = encoder_block(image, f)
+    conv2 = encoder_block(layers.MaxPooling2D()(conv1), f)
+    conv3 = encoder_block(layers.MaxPooling2D()(conv2), 2 * f)
+    conv4 = encoder_block(layers.MaxPooling2D()(conv3), 2 * f)
+    center = encoder_block(layers.MaxPooling2D()(conv4), 4 * f)
+    join = layers.Concatenate()
+    up1 = join([upsampled(center, f), attention(conv4, gating_signal(center), 4 * f)])
+    up2 = join([upsampled(up1, 2 * f), attention(conv3, gating_signal(up1), 2 * f)])
+    # The third gate is taken from up1 once more.
+    up3 = join([upsampled(up2, f), attention(conv2, gating_signal(up1), f)])
+    up4 = join([upsampled(up3, f), conv1])
+    probability = layers.Conv2D(1, 1, activation="sigmoid", kernel_initializer="glorot_normal")(up4)
+    return keras.Model(image, probability)
+
+
+def dice_loss(truth: Node, probability: Node) -> Node:
+    """Pooled over the batch."""
+    overlap = tf.reduce_sum(truth * probability)
+    return 1 - (2 * overlap + 1) / (tf.reduce_sum(truth) + tf.reduce_sum(probability) + 1)
+
+
+class Turns(keras.callbacks.Callback):  # type: ignore[misc]
+    """Wait for the word before an epoch, report its time after."""
+
+    def __init__(self, patches: int, report: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.patches, self.report, self.start = patches, report, 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Wait."""
+        sys.stdin.readline()
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        """Report."""
+        seconds = time.perf_counter() - self.start
+        print(json.dumps({"patches": self.patches, "seconds": seconds}), file=self.report)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--report-fd", type=int, required=True)
+    parser.add_argument("--patches", type=int, required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    options = parser.parse_args()
+    model = attention_unet(64, 4, 32)
+    if model.count_params() != NETWORK_PARAMETERS:
+        raise SystemExit(f"{model.count_params()} parameters, not {NETWORK_PARAMETERS}")
+    model.compile(keras.optimizers.Adam(1e-3), dice_loss)
+    rng = np.random.default_rng(0)
+    images = rng.random((options.patches, 64, 64, 4), dtype=np.float32)
+    truth = (rng.random((options.patches, 64, 64, 1)) < 0.07).astype(np.float32)
+    report = os.fdopen(options.report_fd, "w", buffering=1)
+    print(json.dumps({"version": f"TensorFlow {tf.__version__}"}), file=report)
+    turns = Turns(options.patches, report)
+    model.fit(images, truth, batch_size=8, epochs=options.epochs, verbose=0, callbacks=[turns])
+
+
+if __name__ == "__main__":
+    main()
