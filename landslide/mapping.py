@@ -27,7 +27,7 @@ from landslide.prediction import (
 from landslide.rasters import BLOCK, write_json
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
-from landslide.windows import Network
+from landslide.windows import HaloPredictor, Network
 
 
 def map_scene(config: DictConfig) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
         network = Network(task, choose_device(config.device), config.tta)
         window = OmegaConf.to_container(config.window)
         predictor = choose_predictor(task, network, scene.grid, window)  # type: ignore[arg-type]
-        side = BLOCK if task.normalization.per_window else config.window.size or BLOCK
+        side = (config.window.size or BLOCK) if isinstance(predictor, HaloPredictor) else BLOCK
         output = Path(config.output)
         with staged(output) as folder:
             predict_scene(scene, predictor, side, threshold, folder, watch)

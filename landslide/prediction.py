@@ -45,7 +45,10 @@ class Stopwatch:
 def choose_predictor(
     task: LandslideTask, network: Network, grid: Grid, window: dict[str, Any]
 ) -> Predictor:
-    """Halo windows for stored statistics, blended windows for per-window scaling.
+    """Halo windows where they are exact, blended windows elsewhere.
+
+    Windows are blended where each is scaled by itself, and for a network that sees the
+    whole of its input at once.
 
     Args:
         task: A loaded checkpoint.
@@ -54,10 +57,17 @@ def choose_predictor(
         window: ``size``, ``overlap`` and ``halo`` of ``conf/predict.yaml``.
     """
     size = (grid.height, grid.width)
-    if task.normalization.per_window:
+    halo = None if task.normalization.per_window else task.halo
+    if halo is None:
         side = window["size"] or task.patch_size
         return BlendPredictor(network, size, side, window["overlap"])
-    return HaloPredictor(network, size, window["halo"])
+    if (window["size"] or 0) % halo.grid:
+        raise InputError(
+            f"window.size={window['size']} is not a multiple of the network's {halo.grid} px"
+        )
+    if window["halo"] is not None:
+        halo = halo._replace(size=window["halo"])
+    return HaloPredictor(network, size, halo)
 
 
 def predict_scene(

@@ -16,6 +16,7 @@ from torchmetrics import MetricCollection
 import landslide
 from landslide.datasets import Sample
 from landslide.errors import InputError
+from landslide.halo import Halo, measure_halo
 from landslide.metrics import pixel_metrics
 from landslide.normalization import Normalization
 from landslide.rasters import replacing
@@ -45,6 +46,8 @@ class LandslideTask(LightningModule):
         orbit: Orbit of the training scenes.
         patch_size: Side of the training patches in pixels.
         threshold: Probability from which a pixel counts as landslide.
+        halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
+            network that has none; None where it has not been measured.
     """
 
     model: nn.Module
@@ -62,6 +65,7 @@ class LandslideTask(LightningModule):
         orbit: str,
         patch_size: int,
         threshold: float = 0.5,
+        halo: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -74,6 +78,15 @@ class LandslideTask(LightningModule):
         self.train_metrics = pixel_metrics(threshold, average_precision=False)
         self.val_metrics = pixel_metrics(threshold)
         self.test_metrics = pixel_metrics(threshold)
+
+    @property
+    def halo(self) -> Halo | None:
+        """What makes windows exact, measured once; None for a network that has no halo."""
+        if self.hparams["halo"] is None:
+            measured = measure_halo(self.model.eval(), len(self.bands))
+            self.hparams["halo"] = list(measured) if measured else []
+        halo = self.hparams["halo"]
+        return Halo(*halo) if halo else None
 
     def forward(self, image: Tensor) -> Tensor:
         """Map measurements (B, C, H, W), NaN where invalid, to logits (B, 1, H, W).
@@ -200,6 +213,17 @@ def save_task(task: LandslideTask, path: Path) -> None:
         "pytorch-lightning_version": lightning.__version__,
     }
     task.on_save_checkpoint(content)
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def store_halo(path: Path, task: LandslideTask) -> None:
+    """Write the measured halo of a task into its checkpoint, where windows will need it."""
+    if task.normalization.per_window or task.hparams["halo"] is not None:
+        return
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    halo = task.halo
+    content["hyper_parameters"]["halo"] = list(halo) if halo else []
     with replacing(path) as temporary:
         torch.save(content, temporary)
 

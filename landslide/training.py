@@ -16,7 +16,7 @@ from landslide.datasets import scene_info
 from landslide.errors import InputError
 from landslide.evaluation import evaluate, print_results
 from landslide.rasters import write_json
-from landslide.task import LandslideTask, load_task
+from landslide.task import LandslideTask, load_task, store_halo
 
 
 def train(config: DictConfig) -> float:
@@ -49,7 +49,9 @@ def train(config: DictConfig) -> float:
     trainer.fit(task, datamodule, ckpt_path=resumed)
 
     # The best checkpoint, as anyone would load it; one process scores every patch once.
-    best = load_task(output / "checkpoints" / "best.ckpt")
+    path = output / "checkpoints" / "best.ckpt"
+    best = load_task(path)
+    store_halo(path, best)
     scorer: Trainer = instantiate(
         config.trainer,
         devices=1,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from landslide.errors import InputError
-from landslide.models.layers import DOWNSAMPLING
+from landslide.halo import Halo
 from landslide.rasters import Window
 from landslide.task import LandslideTask
 
@@ -60,28 +60,29 @@ class Network:
 class HaloPredictor:
     """One pass per block with a halo: equals one pass over the whole scene.
 
-    Block origins and the halo are multiples of 16 px, since pooling is not
+    Block origins and the halo are multiples of the network's grid, since pooling is not
     shift-invariant. At the scene's edges the input ends where the scene does (filled up
-    to a multiple of 16), so that the convolutions' zero padding lies where it would.
+    to a multiple of the grid), so that the convolutions' zero padding lies where it would.
 
     Args:
         network: Normalises by stored statistics.
         size: Height and width of the scene.
-        halo: Pixels around a block that its probabilities depend on.
+        halo: What a block's probabilities depend on.
     """
 
-    def __init__(self, network: Network, size: tuple[int, int], halo: int) -> None:
-        if halo % DOWNSAMPLING or halo < 0:
-            raise InputError(f"window.halo={halo} is not a multiple of {DOWNSAMPLING}")
+    def __init__(self, network: Network, size: tuple[int, int], halo: Halo) -> None:
+        if halo.size % halo.grid or halo.size < 0:
+            raise InputError(f"window.halo={halo.size} is not a multiple of {halo.grid} px")
         self.network = network
         self.halo = halo
-        self.height, self.width = (-(-side // DOWNSAMPLING) * DOWNSAMPLING for side in size)
+        self.height, self.width = (self._up(side) for side in size)
 
     def source(self, block: Window) -> Window:
         """Return the block with its halo, cut off at the scene's edges."""
-        top, left = max(block.row - self.halo, 0), max(block.col - self.halo, 0)
-        bottom = min(_up(block.row + block.height) + self.halo, self.height)
-        right = min(_up(block.col + block.width) + self.halo, self.width)
+        reach = self.halo.size
+        top, left = max(block.row - reach, 0), max(block.col - reach, 0)
+        bottom = min(self._up(block.row + block.height) + reach, self.height)
+        right = min(self._up(block.col + block.width) + reach, self.width)
         return Window(top, left, bottom - top, right - left)
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
@@ -90,6 +91,10 @@ class HaloPredictor:
         top, left = block.row - source.row, block.col - source.col
         probability = self.network(image[None])[0]
         return probability[top : top + block.height, left : left + block.width]
+
+    def _up(self, pixels: int) -> int:
+        """Round up to the network's grid."""
+        return -(-pixels // self.halo.grid) * self.halo.grid
 
 
 class BlendPredictor:
@@ -158,11 +163,6 @@ class BlendPredictor:
             touching(self.rows, block.row, block.height),
             touching(self.cols, block.col, block.width),
         )
-
-
-def _up(pixels: int) -> int:
-    """Round up to the networks' grid."""
-    return -(-pixels // DOWNSAMPLING) * DOWNSAMPLING
 
 
 def _starts(length: int, window: int, stride: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import torch
 from conftest import BANDS
 
 from landslide.errors import InputError
-from landslide.task import LandslideTask, load_task, save_task
+from landslide.task import LandslideTask, load_task, save_task, store_halo
 
 
 def make_task(**changes: object) -> LandslideTask:
@@ -52,6 +52,13 @@ def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None
     task.hparams["model"]["encoder_weights"] = "imagenet"
     content = torch.load(save(task, tmp_path / "a.ckpt"), weights_only=True)
     assert content["hyper_parameters"]["model"]["encoder_weights"] is None
+
+
+def test_the_halo_is_measured_once_and_kept(tmp_path: Path) -> None:
+    path = save(make_task(), tmp_path / "a.ckpt")
+    assert load_task(path).hparams["halo"] is None
+    store_halo(path, load_task(path))
+    assert load_task(path).hparams["halo"] == [16, 96]
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from test_task import make_task
 from torch import Tensor
 
 from landslide.errors import InputError
+from landslide.halo import Halo
 from landslide.rasters import Window
 from landslide.windows import BlendPredictor, HaloPredictor, Network
 
@@ -52,7 +53,7 @@ def test_halo_windows_equal_one_pass_over_the_scene(size: tuple[int, int]) -> No
     H, W = size
     whole = read(image, Window(0, 0, -(-H // 16) * 16, -(-W // 16) * 16))
     expected = network(whole[None])[0, :H, :W]
-    found = predict(HaloPredictor(network, size, halo=96), image, side=128)
+    found = predict(HaloPredictor(network, size, Halo(16, 96)), image, side=128)
     assert expected.std() > 0.01
     assert (found - expected).abs().max() <= 1e-5
 
@@ -117,4 +118,4 @@ def test_an_impossible_overlap_is_refused(overlap: float) -> None:
 
 def test_a_halo_off_the_grid_is_refused() -> None:
     with pytest.raises(InputError, match=r"window\.halo=50"):
-        HaloPredictor(Network(make_task(), CPU), (64, 64), halo=50)
+        HaloPredictor(Network(make_task(), CPU), (64, 64), Halo(16, 50))

@@ -1,0 +1,65 @@
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from landslide.halo import Halo, measure_halo
+from landslide.models import AttentionUNet, UNet
+
+
+class WholeImage(nn.Module):
+    """Sees everything at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + x.mean(dim=(1, 2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("filters", [2, 8])
+def test_the_papers_network_needs_96_px_on_a_16_px_grid(filters: int) -> None:
+    assert measure_halo(AttentionUNet(4, filters).eval(), 4) == Halo(grid=16, size=96)
+
+
+def test_a_single_convolution_needs_one_cell() -> None:
+    assert measure_halo(nn.Conv2d(4, 1, 3, padding=1), 4) == Halo(grid=16, size=16)
+
+
+def test_a_network_that_sees_the_whole_image_has_no_halo() -> None:
+    assert measure_halo(WholeImage(), 4) is None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        UNet(4, 4),
+        smp.Unet(
+            "resnet18",
+            encoder_depth=3,
+            decoder_channels=(8, 8, 8),
+            encoder_weights=None,
+            in_channels=4,
+        ),
+    ],
+)
+def test_a_measured_halo_is_exact_and_no_larger_than_needed(model: nn.Module) -> None:
+    torch.manual_seed(0)
+    model.eval()
+    halo = measure_halo(model, 4)
+    assert halo is not None
+    side = 2 * (halo.size + 2 * halo.grid) + halo.grid
+    side = -(-side // 64) * 64
+    x = torch.randn(1, 4, side, side)
+    start = halo.size + 2 * halo.grid
+    cell = slice(start, start + halo.grid)
+    with torch.no_grad():
+        whole = model(x)[..., cell, cell]
+        differences = []
+        for size in (halo.size, halo.size - halo.grid):
+            part = slice(start - size, start + halo.grid + size)
+            inner = slice(size, size + halo.grid)
+            differences.append((model(x[..., part, part])[..., inner, inner] - whole).abs().max())
+    assert differences[0] <= 1e-5 * whole.std()
+    assert differences[1] > 0
