@@ -5,6 +5,9 @@ stays alive. All take turns of one epoch, round after round, so that whatever el
 on the machine happens to all of them; ratios are taken within a round.
 
     python benchmarks/train_throughput.py --keras-python tensorflow-venv/bin/python
+
+On a machine that others keep busy, ``--busy`` gives every contender one thread and reads
+its CPU clock, which does not run while others do.
 """
 
 import argparse
@@ -96,6 +99,7 @@ TRIALS = (
     replace(PACKAGE, name="trial: torch.compile", compiled=True),
     replace(PACKAGE, name="trial: bfloat16 (not exact)", autocast=True),
 )
+THREADING = {"trial: threads bound", "trial: spinning", "trial: one thread"}
 LOOPS = {loop.name: loop for loop in (*STEPS, *TRIALS)}
 
 
@@ -219,16 +223,21 @@ def batches(loop: Loop, patches: int) -> list[tuple[Tensor, Tensor]]:
     return [(images[i : i + BATCH], masks[i : i + BATCH]) for i in range(0, patches, BATCH)]
 
 
-def run_loop(loop: Loop, patches: int, descriptor: int) -> None:
+def clock(busy: bool) -> float:
+    """Seconds of the wall's clock; on a busy machine those of this process' CPU."""
+    return time.process_time() if busy else time.perf_counter()
+
+
+def run_loop(loop: Loop, patches: int, descriptor: int, busy: bool) -> None:
     """Be the contender that trains in a bare loop."""
     step, data = bare_step(loop), batches(loop, patches)
     reporter = Reporter(descriptor, version=f"torch {torch.__version__}")
     while True:
         reporter.wait()
-        start = time.perf_counter()
+        start = clock(busy)
         for image, mask in data:
             step(image, mask)
-        reporter.say(patches=patches, seconds=time.perf_counter() - start)
+        reporter.say(patches=patches, seconds=clock(busy) - start)
 
 
 class Turns(Callback):
@@ -240,10 +249,11 @@ class Turns(Callback):
 
     Args:
         descriptor: Where to report.
+        busy: Which clock to read.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, busy: bool) -> None:
+        self._descriptor, self._busy = descriptor, busy
         self._reporter: Reporter | None = None
         self._start = self._end = 0.0
 
@@ -255,14 +265,16 @@ class Turns(Callback):
         else:
             self._reporter.say(patches=patches, seconds=self._end - self._start)
         self._reporter.wait()
-        self._start = time.perf_counter()
+        self._start = clock(self._busy)
 
     def on_train_batch_end(self, *arguments: object) -> None:
         """Stop the clock, until there is another batch."""
-        self._end = time.perf_counter()
+        self._end = clock(self._busy)
 
 
-def run_train(scene: Path, output: Path, descriptor: int, overrides: Sequence[str]) -> None:
+def run_train(
+    scene: Path, output: Path, descriptor: int, busy: bool, overrides: Sequence[str]
+) -> None:
     """Be the contender that runs what ``train.py`` runs, on a scene."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose(
@@ -277,6 +289,7 @@ def run_train(scene: Path, output: Path, descriptor: int, overrides: Sequence[st
                 "callbacks.early_stopping.patience=100000",
                 "+callbacks.turns._target_=__main__.Turns",
                 f"+callbacks.turns.descriptor={descriptor}",
+                f"+callbacks.turns.busy={busy}",
                 *overrides,
             ],
         )
@@ -286,15 +299,15 @@ def run_train(scene: Path, output: Path, descriptor: int, overrides: Sequence[st
 def contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]:
     """Start every contender; those without data of their own take as many patches as train.py."""
     me = [sys.executable, str(Path(__file__).resolve())]
+    busy = ["--busy"] if options.busy else []
     scene = options.scene or folder / "scene"
     if options.scene is None:
         simulate_scene(scene, size=(512, 512) if options.quick else (1024, 1536))
-    run = [*me, "--worker", FULL, "--scene", str(scene), "--folder", str(folder / "run")]
+    run = [*me, *busy, "--worker", FULL, "--scene", str(scene), "--folder", str(folder / "run")]
     full = Contender(FULL, [*run, *(f"--override={word}" for word in options.override)], {})
     patches = str(full.introduction["patches"])
-    chosen = STEPS if options.quick or options.no_trials else (*STEPS, *TRIALS)
-    for loop in chosen:
-        command = [*me, "--worker", loop.name, "--patches", patches]
+    for loop in chosen_loops(options):
+        command = [*me, *busy, "--worker", loop.name, "--patches", patches]
         yield Contender(loop.name, command, loop.environment)
     yield full
     if options.keras_python is None:
@@ -302,8 +315,15 @@ def contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]
         return
     script = str(Path(__file__).with_name("keras_attention_unet.py"))
     epochs = str(options.rounds + options.warmup + 1)
-    command = [options.keras_python, script, "--patches", patches, "--epochs", epochs]
+    command = [options.keras_python, script, *busy, "--patches", patches, "--epochs", epochs]
     yield Contender(KERAS, command, {"TF_CPP_MIN_LOG_LEVEL": "2"})
+
+
+def chosen_loops(options: argparse.Namespace) -> list[Loop]:
+    """Leave out what was not asked for, and trials of threads where there is one."""
+    left_out = THREADING if options.busy else set()
+    trials = () if options.quick or options.no_trials else TRIALS
+    return [*STEPS, *(loop for loop in trials if loop.name not in left_out)]
 
 
 @dataclass(frozen=True)
@@ -352,7 +372,8 @@ def summary(field_of: Sequence[Contender]) -> list[Row]:
 
 def show(rows: Sequence[Row], machine: dict[str, object]) -> None:
     """Print the table."""
-    table = Table(title="Training, patches per second")
+    clock_name = "CPU second, one thread" if machine["busy"] else "second"
+    table = Table(title=f"Training, patches per {clock_name}")
     table.add_column("")
     for heading in ("median", "min", "max", "to the one before", "to the best loop", "to Keras"):
         table.add_column(heading, justify="right")
@@ -388,7 +409,7 @@ def environment() -> dict[str, object]:
 
 def measure(options: argparse.Namespace) -> None:
     """Let all take turns and tell the result."""
-    machine = environment()
+    machine = environment() | {"busy": options.busy}
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         field_of: list[Contender] = []
         for contender in contenders(options, Path(temporary)):
@@ -417,6 +438,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few rounds, small scene, no trials")
     parser.add_argument("--rounds", type=int, help="epochs measured of each (10; quick: 2)")
     parser.add_argument("--warmup", type=int, default=1, help="epochs before them")
+    parser.add_argument("--busy", action="store_true", help="one thread each, CPU seconds")
     parser.add_argument("--no-trials", action="store_true", help="leave out what did not help")
     parser.add_argument("--scene", type=Path, help="scene folder; else one is simulated")
     parser.add_argument("--keras-python", help="interpreter with TensorFlow")
@@ -433,10 +455,15 @@ def main() -> None:
     options = arguments()
     if options.worker is None:
         measure(options)
-    elif options.worker == FULL:
-        run_train(options.scene, Path(options.folder), int(options.report_fd), options.override)
+        return
+    if options.busy:
+        torch.set_num_threads(1)
+    descriptor = int(options.report_fd)
+    if options.worker == FULL:
+        folder = Path(options.folder)
+        run_train(options.scene, folder, descriptor, options.busy, options.override)
     else:
-        run_loop(LOOPS[options.worker], int(options.patches), int(options.report_fd))
+        run_loop(LOOPS[options.worker], int(options.patches), descriptor, options.busy)
 
 
 if __name__ == "__main__":
