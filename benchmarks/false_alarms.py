@@ -57,7 +57,7 @@ def main() -> None:
     checkpoints = parser.parse_args().checkpoint
     stack = Path(os.environ["LANDSLIDE_SHARED_DATA"]) / "s1_small_stacks"
     table = Table(title="False alarms on real images without landslides, percent of pixels")
-    for heading in ("checkpoint", "first day", "mask", "of which polygons"):
+    for heading in ("checkpoint", "first day", "mask", "polygons"):
         table.add_column(heading)
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
         for day, grid, image in composites(stack / "gfmap_cdse_sentinel1_grd_10dates.nc"):
