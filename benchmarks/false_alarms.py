@@ -59,7 +59,10 @@ def main() -> None:
     table = Table(title="False alarms on real images without landslides, percent of pixels")
     for heading in ("checkpoint", "first day", "mask", "polygons"):
         table.add_column(heading)
-    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        initialize_config_dir(str(CONF), version_base="1.3"),
+    ):
         for day, grid, image in composites(stack / "gfmap_cdse_sentinel1_grd_10dates.nc"):
             scene = Path(folder) / f"day{day}.tif"
             write_raster(scene, image, grid, BANDS, np.nan)

@@ -76,7 +76,11 @@ class LandslideDataModule(LightningDataModule):
         self.split, self.sampler, self.seed = split, sampler, seed
         self.num_workers, self.memory_mib = num_workers, memory_mib
         self.augment = (
-            AugmentationSequential(*augmentation.values(), data_keys=["input", "mask"])  # type: ignore[arg-type]
+            AugmentationSequential(
+                *augmentation.values(),  # type: ignore[arg-type]
+                data_keys=["input", "mask"],
+                transformation_matrix_mode="skip",  # nobody asks for it
+            )
             if augmentation
             else None
         )

@@ -7,7 +7,6 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     BinaryAveragePrecision,
     BinaryF1Score,
-    BinaryJaccardIndex,
     BinaryPrecision,
     BinaryRecall,
     BinaryStatScores,
@@ -24,6 +23,16 @@ class Counts(BinaryStatScores):
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
         """Return tp, fp, tn and fn."""
         return dict(zip(COUNTS, super().compute(), strict=False))
+
+
+class IoU(BinaryStatScores):
+    """Intersection over union of landslide pixels, from the counts the other metrics share."""
+
+    def compute(self) -> Tensor:
+        """Return TP / (TP + FP + FN), 0 where there is nothing."""
+        tp, fp, _, fn, _ = super().compute()
+        iou: Tensor = tp / (tp + fp + fn).clamp_min(1)
+        return iou
 
 
 def pixel_metrics(threshold: float, *, average_precision: bool = True) -> MetricCollection:
@@ -44,7 +53,7 @@ def pixel_metrics(threshold: float, *, average_precision: bool = True) -> Metric
         "precision": BinaryPrecision(**settings),
         "recall": BinaryRecall(**settings),
         "f1": BinaryF1Score(**settings),
-        "iou": BinaryJaccardIndex(**settings),
+        "iou": IoU(**settings),
         "counts": Counts(**settings),
     }
     if average_precision:

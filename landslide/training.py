@@ -4,6 +4,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import torch
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
@@ -33,6 +34,8 @@ def train(config: DictConfig) -> float:
     """
     _quiet_lightning()
     keep_memory()
+    # Deterministic mode would fill every new tensor first, a tenth of a step's time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     seed_everything(config.seed, workers=True, verbose=False)
     output = Path(config.output_dir)
     resumed = _existing(config.ckpt_path)

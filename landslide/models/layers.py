@@ -73,13 +73,11 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
         return F.pixel_shuffle(x, 2)
 
     def _subpixel_kernel(self) -> Tensor:
-        # Along one axis, with taps for inputs (i - 1, i): even outputs see (w2, w0), odd (0, w1).
-        w = F.pad(self.weight, (0, 1, 0, 1))
-        taps = [2, 0, 3, 1]  # index 3 is the zero just padded
-        w = w[:, :, taps][:, :, :, taps]  # (C, F, 4, 4), axes (2a + tap)
-        C, F_ = w.shape[:2]
-        w = w.reshape(C, F_, 2, 2, 2, 2).permute(1, 2, 4, 0, 3, 5)  # (F, a, b, C, tap, tap)
-        return w.reshape(4 * F_, C, 2, 2)
+        # Along one axis, even outputs see inputs (i - 1, i) through (w2, w0), odd ones through
+        # (0, w1): the padded kernel read as (tap, parity), taps reversed.
+        C, F_ = self.weight.shape[:2]
+        w = F.pad(self.weight, (0, 1, 0, 1)).reshape(C, F_, 2, 2, 2, 2).flip(2, 4)
+        return w.permute(1, 3, 5, 0, 2, 4).reshape(4 * F_, C, 2, 2)
 
 
 class UpConv(nn.Sequential):
