@@ -1,6 +1,7 @@
 """What is written and printed while training runs."""
 
 import csv
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback as HydraCallback
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from landslide.rasters import replacing
@@ -60,6 +63,32 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """The checkpoint of the best epoch, of the interrupted run's epochs too.
+
+    Lightning forgets the best score when a resumed run writes to another folder, as
+    every run here does; the best checkpoint comes along instead.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best epoch so far, with its file."""
+        best, folder = Path(state_dict["best_model_path"]), Path(str(self.dirpath))
+        if best.is_file() and best.parent != folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / best.name) as temporary:
+                shutil.copyfile(best, temporary)
+            here = str(folder / best.name)
+            score = state_dict["best_model_score"]
+            state_dict = state_dict | {
+                "dirpath": str(folder),
+                "best_model_path": here,
+                "kth_best_model_path": here,
+                "best_k_models": {here: score},
+                "last_model_path": "",
+            }
+        super().load_state_dict(state_dict)
+
+
 class SweepReport(HydraCallback):
     """Name a failed job of a sweep as it fails, and close a sweep with a table of scores."""
 
@@ -85,5 +114,5 @@ class SweepReport(HydraCallback):
         for heading in ("job", "overrides", "validation F1"):
             table.add_column(heading)
         for number, (job, score) in enumerate(self.jobs):
-            table.add_row(str(number), job, score)
+            table.add_row(str(number), escape(job), escape(score))
         Console().print(table)

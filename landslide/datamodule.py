@@ -1,6 +1,7 @@
 """Scenes to splits to geo-samplers to loaders."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import pandas as pd
 import torch
 from kornia.augmentation import AugmentationSequential
 from lightning import LightningDataModule
+from shapely import box
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -100,6 +102,7 @@ class LandslideDataModule(LightningDataModule):
                 "networks' poolings need"
             )
         scenes = [Scene.of(root, self.orbit, self.bands) for root in self.roots]
+        _require_apart(self.roots, scenes)
         if sum(scene.bytes for scene in scenes) <= self.memory_mib * MIB:
             for scene in scenes:
                 scene.load()
@@ -178,3 +181,17 @@ class LandslideDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+
+def _require_apart(roots: Sequence[Path], scenes: Sequence[Scene]) -> None:
+    """Raise where two scenes share ground, which would fall into two splits."""
+    outlines = [
+        gpd.GeoSeries([box(*scene.grid.bounds)], crs=scene.grid.crs).to_crs("EPSG:4326").iloc[0]
+        for scene in scenes
+    ]
+    for (i, first), (j, second) in combinations(enumerate(outlines), 2):
+        if first.intersection(second).area > 1e-4 * min(first.area, second.area):
+            raise InputError(
+                f"dataset.root: {roots[i]} and {roots[j]} overlap, so that pixels of one split "
+                "would lie in another: name scenes that are apart"
+            )

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 import numpy as np
 import rasterio
 import torch
-from rasterio.windows import Window as RasterWindow
+from rasterio.enums import Resampling
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
@@ -59,15 +59,21 @@ class Composite(RasterDataset):
         with open_raster(path) as source:
             self.all_bands = _described_bands(source, bands)
             self.grid = _projected_grid(source)
+            self.nodata = source.nodata
             _require_linear_power(source, bands)
         super().__init__(paths=[str(path)], bands=list(bands))
         self._backscatter = torch.tensor([is_backscatter(band) for band in bands])
+
+    # Windows lie on the pixel grid: nothing is interpolated.
+    resampling = Resampling.nearest
 
     def __getitem__(self, query: Any) -> dict[str, Any]:  # noqa: ANN401
         """Read a window given in map coordinates, ``dataset[x0:x1, y0:y1]``."""
         sample: dict[str, Any] = super().__getitem__(query)
         image = sample["image"]
         measured = image.isfinite() & ((image > 0) | ~self._backscatter[:, None, None])
+        if self.nodata is not None:
+            measured &= image != self.nodata
         sample["image"] = image.where(measured, torch.nan)
         return sample
 
@@ -84,6 +90,11 @@ class GroundTruth(RasterDataset):
     def __init__(self, path: Path) -> None:
         with open_raster(path) as source:
             self.grid = _projected_grid(source)
+            if source.count != 1 or np.issubdtype(source.dtypes[0], np.floating):
+                raise InputError(
+                    f"{path} has {source.count} bands of {source.dtypes[0]}: a landslide mask has "
+                    f"one of integers, 0, 1 and {UNKNOWN} for unknown"
+                )
         self.path = path
         super().__init__(paths=[str(path)])
 
@@ -135,6 +146,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
                     "warp the mask to the composite's grid (nearest neighbour)"
                 )
             self._source = image & mask
+        self._has_truth = truth is not None
         self._memory: Sample | None = None
 
     @classmethod
@@ -246,7 +258,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
         size = (window.height, window.width)
         if tuple(image.shape[1:]) != size:
             raise RuntimeError(f"{self.path}: read {tuple(image.shape[1:])} px, wanted {size}")
-        mask = sample.get("mask", torch.zeros(size)).to(torch.uint8)
+        mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
         return Sample(image=image, mask=mask.masked_fill(image.isnan().any(dim=0), UNKNOWN))
 
 
@@ -260,10 +272,19 @@ def scene_info(root: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        info: dict[str, Any] = json.loads(path.read_text())
+        info = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
+    if not isinstance(info, dict):
+        raise InputError(f"{path} is not a JSON object")
     return info
+
+
+def is_simulated(path: Path | str) -> bool:
+    """Whether a raster's tags say that it is simulated."""
+    with open_raster(path) as source:
+        tags = {name.lower(): value.lower() for name, value in source.tags().items()}
+    return tags.get("simulated") in ("true", "yes")
 
 
 def _described_bands(source: rasterio.DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:
@@ -287,6 +308,9 @@ def _projected_grid(source: rasterio.DatasetReader) -> Grid:
             f"{source.name} is in the geographic CRS {grid.crs}: warp it to a projected one in "
             "metres, such as UTM"
         )
+    unit, metres = grid.crs.linear_units_factor
+    if metres != 1:
+        raise InputError(f"{source.name} is in {unit}, not in metres: warp it to UTM")
     a, b, _, d, e, _ = grid.transform[:6]
     if b or d or a <= 0 or e >= 0:
         raise InputError(f"{source.name} is rotated or not north-up: warp it to a north-up grid")
@@ -294,20 +318,15 @@ def _projected_grid(source: rasterio.DatasetReader) -> Grid:
 
 
 def _require_linear_power(source: rasterio.DatasetReader, bands: Sequence[str]) -> None:
-    """Raise where most backscatter is negative, looking at a lattice of small windows."""
-    indexes = [source.descriptions.index(band) + 1 for band in bands if is_backscatter(band)]
-    if not indexes:
-        return
-    size = 64
-    values = []
-    for row in np.linspace(0, max(source.height - size, 0), 4, dtype=int):
-        for col in np.linspace(0, max(source.width - size, 0), 4, dtype=int):
-            window = RasterWindow(col, row, size, size)
-            values.append(source.read(indexes, window=window, masked=True).compressed())
-    found = np.concatenate(values)
-    found = found[np.isfinite(found)]
-    if len(found) and (found < 0).mean() > 0.5:
-        raise InputError(
-            f"{source.name}: most backscatter is negative, which looks like decibels where linear "
-            "power is expected: convert it with 10 ** (dB / 10)"
-        )
+    """Raise where most of a backscatter band is negative, at reduced resolution."""
+    step = max(1, max(source.shape) // 512)
+    shape = (max(1, source.height // step), max(1, source.width // step))
+    for band in filter(is_backscatter, bands):
+        index = source.descriptions.index(band) + 1
+        values = source.read(index, out_shape=shape, masked=True).compressed()
+        values = values[np.isfinite(values)]
+        if len(values) and (values < 0).mean() > 0.5:
+            raise InputError(
+                f"{source.name}: most of {band} is negative, which looks like decibels where "
+                "linear power is expected: convert it with 10 ** (dB / 10)"
+            )

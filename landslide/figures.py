@@ -37,7 +37,7 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def training_curves(history: Path, path: Path) -> None:
+def training_curves(history: Path, path: Path, *, title: str) -> None:
     """Loss and F1 of training and validation over the epochs."""
     rows = pd.read_csv(history)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -49,11 +49,12 @@ def training_curves(history: Path, path: Path) -> None:
         axis.set(xlabel="Epoch", ylabel=label, ylim=(0, None))
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)
+    figure.suptitle(title, fontsize=9)
     save(figure, path)
 
 
 def precision_recall(
-    curve: Curve, chosen: tuple[float, float], threshold: float, path: Path
+    curve: Curve, chosen: tuple[float, float], threshold: float, path: Path, *, title: str
 ) -> None:
     """Precision over recall on the test split, with the working point marked."""
     precision, recall = curve
@@ -61,7 +62,7 @@ def precision_recall(
     axis.step(recall, precision, where="post", color=BLUE)
     axis.plot(chosen[1], chosen[0], "o", color=RED, label=f"threshold {threshold:g}")
     axis.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axis.set_title("Test split")
+    axis.set_title(title, fontsize=9)
     axis.legend(frameon=False)
     axis.grid(alpha=0.3)
     save(figure, path)
@@ -96,7 +97,7 @@ def samples(
         for axis, band, values in zip(row, bands, sample["image"].numpy(), strict=False):
             _show_band(axis, band, values)
         row[-2].imshow(probability, cmap="viridis", vmin=0, vmax=1)
-        _show_outcome(row[-1], probability >= task.threshold, mask)
+        _show_outcome(row[-1], probability > task.threshold, mask)
     for axis, heading in zip(axes[0], [*bands, "probability", "outcome"], strict=True):
         axis.set_title(heading, fontsize=9)
     for axis in axes.flat:

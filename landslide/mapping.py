@@ -10,7 +10,8 @@ from rich.table import Table
 
 import landslide
 from landslide.allocator import keep_memory
-from landslide.datasets import Scene, scene_info
+from landslide.checks import PREDICT, check
+from landslide.datasets import Scene, is_simulated, scene_info
 from landslide.errors import InputError
 from landslide.maps import Lines, landslide_map, outcome_map
 from landslide.models.layers import DOWNSAMPLING
@@ -42,35 +43,40 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
     Raises:
         InputError: Checkpoint, scene, inventory or an option cannot be used.
     """
+    check(config, PREDICT)
     keep_memory()
     watch = Stopwatch()
-    with watch("total"):
-        task, scene, truth_path, info = _inputs(config)
-        threshold = task.threshold if config.threshold is None else float(config.threshold)
-        truth = open_truth(truth_path, scene.grid) if truth_path else None
-        network = Network(task, choose_device(config.device), config.tta)
-        window = OmegaConf.to_container(config.window)
-        predictor = choose_predictor(task, network, scene.grid, window)  # type: ignore[arg-type]
-        side = (config.window.size or BLOCK) if isinstance(predictor, HaloPredictor) else BLOCK
-        output = Path(config.output)
-        with staged(output) as folder:
-            predict_scene(scene, predictor, side, threshold, folder, watch)
-            polygons, pixels = outline(folder, scene, config.min_area)
-            polygons.to_file(folder / "landslides.gpkg", layer="landslides", driver="GPKG")
-            metrics = None
-            if truth:
-                metrics = compare(folder, truth, scene.grid, threshold)
-                write_json(folder / "metrics.json", metrics)
-            tags = version_tags(task, scene, threshold)
-            for raster in sorted(folder.glob("*.tif")):
-                to_cog(raster, tags)
-            lines = _lines(task, scene, info, threshold)
-            landslide_map(scene, polygons, lines, folder / "map.png")
-            if truth:
-                outcome_map(folder / "outcome.tif", scene, lines, folder / "outcome.png")
-    summary = _summary(task, scene, polygons, pixels, threshold, info)
-    summary["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
-    write_json(output / "summary.json", summary)
+    task, scene, truth_path, info = _inputs(config)
+    threshold = task.threshold if config.threshold is None else float(config.threshold)
+    truth = open_truth(truth_path, scene.grid) if truth_path else None
+    network = Network(task, choose_device(config.device), config.tta)
+    window = OmegaConf.to_container(config.window)
+    predictor = choose_predictor(task, network, scene.grid, window)  # type: ignore[arg-type]
+    side = (config.window.size or BLOCK) if isinstance(predictor, HaloPredictor) else BLOCK
+    output = Path(config.output)
+    with staged(output) as folder:
+        predict_scene(scene, predictor, side, threshold, folder, watch)
+        polygons, pixels = outline(folder, scene, config.min_area)
+        if not pixels["observed_pixels"]:
+            raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
+        simulated = bool(info.get("simulated", False))
+        polygons.assign(simulated=simulated).to_file(
+            folder / "landslides.gpkg", layer="landslides", driver="GPKG"
+        )
+        metrics = None
+        if truth:
+            metrics = compare(folder, truth, scene.grid, threshold)
+            write_json(folder / "metrics.json", {**metrics, "simulated": simulated})
+        tags = version_tags(task, scene, threshold, simulated=simulated)
+        for raster in sorted(folder.glob("*.tif")):
+            to_cog(raster, tags)
+        lines = _lines(task, scene, info, threshold)
+        landslide_map(scene, polygons, lines, folder / "map.png")
+        if truth:
+            outcome_map(folder / "outcome.tif", scene, lines, folder / "outcome.png")
+        summary = _summary(task, scene, polygons, pixels, threshold, info)
+        summary["seconds"] = watch.rounded()
+        write_json(folder / "summary.json", summary)
     _print(summary, metrics, output)
     return summary
 
@@ -79,14 +85,17 @@ def _inputs(config: DictConfig) -> tuple[LandslideTask, Scene, Path | None, dict
     """Open everything that can be wrong before anything is computed."""
     if config.engine != "torch":
         raise InputError(f"engine={config.engine} is unknown: choose torch")
-    for key in ("size", "halo"):
-        value = config.window[key]
-        if value is not None and (value % DOWNSAMPLING or value < 0):
-            raise InputError(f"window.{key}={value} is not a multiple of {DOWNSAMPLING} px")
+    if Path(config.output).is_file():
+        raise InputError(f"output={config.output} is a file: name a folder")
+    size = config.window.size
+    if size is not None and size % DOWNSAMPLING:
+        raise InputError(f"window.size={size} is not a multiple of {DOWNSAMPLING} px")
     task = load_task(Path(config.checkpoint))
     path, inventory = str(config.scene), config.inventory
     if path.lower().endswith((".tif", ".tiff", ".vrt")):
-        return task, Scene(path, task.bands), Path(inventory) if inventory else None, {}
+        scene = Scene(path, task.bands)
+        info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
+        return task, scene, Path(inventory) if inventory else None, info
     root = Path(path)
     scene = Scene.of(root, config.orbit or task.orbit, task.bands, truth=False)
     own = root / "landslides.tif"
@@ -98,7 +107,7 @@ def _lines(task: LandslideTask, scene: Scene, info: dict[str, Any], threshold: f
     event = info.get("event") or Path(scene.path).stem
     name = event.get("name", "") if isinstance(event, dict) else str(event)
     simulated = "SIMULATED data: " if info.get("simulated") else ""
-    dates = info.get("dates", {}).get(Path(scene.path).stem, {})
+    dates = (info.get("dates") or {}).get(Path(scene.path).stem) or {}
     images = [f"{band} {dates[band]}" if band in dates else band for band in scene.bands]
     model = str(task.hparams["model"]["_target_"]).rsplit(".", 1)[-1]
     return Lines(

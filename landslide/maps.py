@@ -66,7 +66,7 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
     """True and false positives and negatives in four colours, as in the paper's Figure 5."""
     with rasterio.open(outcome) as source:
         step = max(1, max(source.shape) // LONGEST)
-        shape = (source.height // step, source.width // step)
+        shape = (max(1, source.height // step), max(1, source.width // step))
         values: NDArray[np.uint8] = source.read(1, out_shape=shape)
     figure, axis = _page(scene)
     shown = np.ma.masked_equal(values, UNKNOWN)
@@ -83,7 +83,7 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
 
 
 def _page(scene: Scene) -> tuple[Figure, Axes]:
-    ratio = scene.grid.height / scene.grid.width
+    ratio = max(scene.grid.height / scene.grid.width, 0.2)
     width = 10.0 if ratio <= 1 else 10 / min(ratio, 2)
     figure, axis = plt.subplots(figsize=(width, (width - 1.7) * ratio + 1.4), layout="constrained")
     return figure, axis

@@ -41,7 +41,7 @@ def pixel_metrics(threshold: float, *, average_precision: bool = True) -> Metric
     All take probabilities and a mask of the same shape.
 
     Args:
-        threshold: Probability from which a pixel counts as landslide.
+        threshold: Probability above which a pixel counts as landslide.
         average_precision: Whether to keep all probabilities for it.
     """
     settings: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """A checkpoint and a scene to a landslide map, block by block."""
 
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,11 +26,23 @@ from landslide.rasters import TILE, Grid, Window, raster_profile
 from landslide.task import LandslideTask
 from landslide.windows import BlendPredictor, HaloPredictor, Network, Predictor
 
+PRODUCTS = (
+    "probability.tif",
+    "landslides.tif",
+    "landslides.gpkg",
+    "map.png",
+    "outcome.tif",
+    "outcome.png",
+    "metrics.json",
+    "summary.json",
+)
+
 
 @dataclass
 class Stopwatch:
     """Seconds spent in each stage; reading and writing overlap with the network."""
 
+    start: float = field(default_factory=time.perf_counter)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -40,6 +53,11 @@ class Stopwatch:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - start
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds of each stage and, as ``total``, since the start."""
+        total = time.perf_counter() - self.start
+        return {name: round(s, 3) for name, s in (self.seconds | {"total": total}).items()}
 
 
 def choose_predictor(
@@ -101,7 +119,7 @@ def predict_scene(
 
         def write(block: Window, probability: NDArray[np.float32]) -> None:
             with watch("write"):
-                mask = np.where(np.isnan(probability), UNKNOWN, probability >= threshold)
+                mask = np.where(np.isnan(probability), UNKNOWN, probability > threshold)
                 probabilities.write(probability, 1, window=raster_window(block))
                 masks.write(mask.astype(np.uint8), 1, window=raster_window(block))
 
@@ -189,22 +207,30 @@ def to_cog(raster: Path, tags: dict[str, str]) -> None:
 
 @contextmanager
 def staged(output: Path) -> Iterator[Path]:
-    """Yield a folder beside the products; move its files to ``output`` when all went well."""
-    output.mkdir(parents=True, exist_ok=True)
-    stage = output / ".unfinished"
-    shutil.rmtree(stage, ignore_errors=True)
-    stage.mkdir()
+    """Yield a folder beside ``output``; move its files there when all went well.
+
+    Products of an earlier map that this one has not made anew are removed, so that the
+    folder never mixes two maps.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
         yield stage
+        output.mkdir(exist_ok=True)
+        for name in PRODUCTS:
+            (output / name).unlink(missing_ok=True)
         for file in sorted(stage.iterdir()):
             file.replace(output / file.name)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def version_tags(task: LandslideTask, scene: Scene, threshold: float) -> dict[str, str]:
+def version_tags(
+    task: LandslideTask, scene: Scene, threshold: float, *, simulated: bool
+) -> dict[str, str]:
     """What a product says of how it was made."""
     return {
+        "SIMULATED": "yes" if simulated else "no",
         "SOFTWARE": f"landslide-sar {landslide.__version__}",
         "MODEL": str(task.hparams["model"]["_target_"]),
         "BANDS": ", ".join(task.bands),

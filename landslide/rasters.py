@@ -22,6 +22,9 @@ from landslide.errors import InputError
 TILE = 256
 """Side in pixels of the internal tiles of every raster written here."""
 
+INSIDE = 1e-3
+"""Part of a pixel by which map coordinates may miss a pixel's edge."""
+
 BLOCK = 4 * TILE
 """Side in pixels of the blocks that a scene is gone through in."""
 
@@ -68,10 +71,14 @@ class Grid(NamedTuple):
         ]
 
     def slices(self, window: Window) -> tuple[slice, slice]:
-        """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed."""
+        """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed.
+
+        They begin a thousandth of a pixel inside, since GDAL cuts an offset of 511.9999999
+        down to 511.
+        """
         xres, yres = self.transform.a, -self.transform.e
-        west = self.transform.c + window.col * xres
-        north = self.transform.f - window.row * yres
+        west = self.transform.c + (window.col + INSIDE) * xres
+        north = self.transform.f - (window.row + INSIDE) * yres
         return (
             slice(west, west + window.width * xres),
             slice(north - window.height * yres, north),
@@ -88,12 +95,12 @@ class Grid(NamedTuple):
         )
 
     def matches(self, other: Self) -> bool:
-        """Whether both grids have the same CRS, size and (to 1e-3 px) origin."""
-        tolerance = 1e-3 * abs(self.transform.a)
+        """Whether both grids have the same CRS, size and (to 1e-3 px) corners."""
+        tolerance = INSIDE * abs(self.transform.a)
         return (
             self.crs == other.crs
             and (self.height, self.width) == (other.height, other.width)
-            and self.transform.almost_equals(other.transform, precision=tolerance)
+            and np.allclose(self.bounds, other.bounds, rtol=0, atol=tolerance)
         )
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Normalisation, model, loss, metrics and optimiser in one LightningModule."""
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ class LandslideTask(LightningModule):
         bands: Names of the input channels.
         orbit: Orbit of the training scenes.
         patch_size: Side of the training patches in pixels.
-        threshold: Probability from which a pixel counts as landslide.
+        threshold: Probability above which a pixel counts as landslide.
         halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
             network that has none; None where it has not been measured.
     """
@@ -83,8 +83,10 @@ class LandslideTask(LightningModule):
     def halo(self) -> Halo | None:
         """What makes windows exact, measured once; None for a network that has no halo."""
         if self.hparams["halo"] is None:
+            training = self.model.training
             measured = measure_halo(self.model.eval(), len(self.bands))
-            self.hparams["halo"] = list(measured) if measured else []
+            self.model.train(training)
+            self.hparams["halo"] = list(measured or [])
         halo = self.hparams["halo"]
         return Halo(*halo) if halo else None
 
@@ -105,8 +107,10 @@ class LandslideTask(LightningModule):
         return logits
 
     def setup(self, stage: str) -> None:
-        """Take the statistics of the normalisation from the training split."""
+        """Take the normalisation's statistics from the training split; measure the halo."""
         if stage == "fit":
+            if not self.normalization.per_window:
+                self.hparams["halo"] = list(self.halo or [])
             self.normalization.fit(self.trainer.datamodule.training_images())  # type: ignore[attr-defined]
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
@@ -217,17 +221,6 @@ def save_task(task: LandslideTask, path: Path) -> None:
         torch.save(content, temporary)
 
 
-def store_halo(path: Path, task: LandslideTask) -> None:
-    """Write the measured halo of a task into its checkpoint, where windows will need it."""
-    if task.normalization.per_window or task.hparams["halo"] is not None:
-        return
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    halo = task.halo
-    content["hyper_parameters"]["halo"] = list(halo) if halo else []
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
-
-
 def load_task(path: Path) -> LandslideTask:
     """Load a checkpoint for inference on the CPU.
 
@@ -248,8 +241,14 @@ def load_task(path: Path) -> LandslideTask:
             f"{path} was not written by this program: weights of the authors' Keras program are "
             "converted with `python -m landslide.models.keras`"
         )
-    task = LandslideTask(**checkpoint["hyper_parameters"])
-    task.load_state_dict(checkpoint["state_dict"])
+    try:
+        task = LandslideTask(**checkpoint["hyper_parameters"])
+        task.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, TypeError, RuntimeError, ImportError) as error:
+        raise InputError(
+            f"{path} does not fit this version of the program, or its model's class is missing: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
     return task.eval()
 
 
@@ -259,5 +258,17 @@ def _module(config: Config, **arguments: object) -> nn.Module:
     kind = get_class(target)
     if not issubclass(kind, nn.Module):
         raise InputError(f"_target_: {target} is not a torch.nn.Module: name a class that is one")
+    if any("_target_" in value for value in _nested(config)):
+        raise InputError(f"_target_: {target} has an argument with a _target_ of its own")
     module: nn.Module = instantiate(config, **arguments)
     return module
+
+
+def _nested(value: object) -> Iterator[Mapping[str, object]]:
+    """All mappings below the top level."""
+    children = value.values() if isinstance(value, Mapping) else value
+    if isinstance(children, Iterable) and not isinstance(children, str):
+        for child in children:
+            if isinstance(child, Mapping):
+                yield child
+            yield from _nested(child)

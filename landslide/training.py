@@ -12,12 +12,13 @@ from rich.console import Console
 
 from landslide import figures
 from landslide.allocator import keep_memory
+from landslide.checks import TRAIN, check
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import scene_info
 from landslide.errors import InputError
 from landslide.evaluation import evaluate, print_results
 from landslide.rasters import write_json
-from landslide.task import LandslideTask, load_task, store_halo
+from landslide.task import LandslideTask, load_task
 
 
 def train(config: DictConfig) -> float:
@@ -32,13 +33,14 @@ def train(config: DictConfig) -> float:
     Raises:
         InputError: The data or the configuration cannot be used.
     """
+    check(config, TRAIN)
     _quiet_lightning()
     keep_memory()
     # Deterministic mode would fill every new tensor first, a tenth of a step's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     seed_everything(config.seed, workers=True, verbose=False)
     output = Path(config.output_dir)
-    resumed = _existing(config.ckpt_path)
+    resumed = _resumable(config)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
     datamodule.setup()
     datamodule.write_splits(output / "splits.geojson")
@@ -52,9 +54,7 @@ def train(config: DictConfig) -> float:
     trainer.fit(task, datamodule, ckpt_path=resumed)
 
     # The best checkpoint, as anyone would load it; one process scores every patch once.
-    path = output / "checkpoints" / "best.ckpt"
-    best = load_task(path)
-    store_halo(path, best)
+    best = load_task(output / "checkpoints" / "best.ckpt")
     scorer: Trainer = instantiate(
         config.trainer,
         devices=1,
@@ -64,9 +64,13 @@ def train(config: DictConfig) -> float:
         enable_progress_bar=False,
     )
     results, curve = evaluate(scorer, best, datamodule)
-    write_json(output / "metrics.json", {**results, "seed": config.seed})
-    what = f"{config.dataset.name}, {_nature(datamodule)}"
-    figures.training_curves(output / "history.csv", output / "figures" / "training.png")
+    simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
+    write_json(
+        output / "metrics.json", {**results, "seed": config.seed, "simulated": bool(simulated)}
+    )
+    # Simulated data is always called simulated.
+    what = config.dataset.name + (", simulated backscatter" if simulated else "")
+    figures.training_curves(output / "history.csv", output / "figures" / "training.png", title=what)
     figures.samples(best, datamodule, output / "figures" / "samples.png", title=what)
     test = results["test"]
     figures.precision_recall(
@@ -74,6 +78,7 @@ def train(config: DictConfig) -> float:
         (test["precision"], test["recall"]),
         best.threshold,
         output / "figures" / "precision_recall.png",
+        title=f"{what}: test split",
     )
     print_results(results, f"{what}, seed {config.seed}: best checkpoint, percent")
     Console(soft_wrap=True).print(f"Run folder: {output}")
@@ -88,15 +93,19 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
-def _existing(checkpoint: str | None) -> str | None:
-    if checkpoint is not None and not Path(checkpoint).is_file():
+def _resumable(config: DictConfig) -> str | None:
+    """Path of the checkpoint to resume from, once it is known to fit."""
+    if config.ckpt_path is None:
+        return None
+    path = Path(config.ckpt_path)
+    if not path.is_file():
         raise InputError(
-            f"ckpt_path={checkpoint} does not exist: name the checkpoints/last.ckpt of a run folder"
+            f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
-    return checkpoint
-
-
-def _nature(datamodule: LandslideDataModule) -> str:
-    """Say of which nature the scenes are: simulated data is always called simulated."""
-    simulated = [bool(scene_info(root).get("simulated")) for root in datamodule.roots]
-    return "simulated backscatter" if any(simulated) else "measured backscatter"
+    bands = load_task(path).bands
+    if bands != list(config.dataset.bands):
+        raise InputError(
+            f"ckpt_path={path} was trained on {', '.join(bands)}, not on "
+            f"{', '.join(config.dataset.bands)}: resume with the run's own settings"
+        )
+    return str(path)

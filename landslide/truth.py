@@ -126,7 +126,8 @@ def _thresholds(probability: Path) -> NDArray[np.float32]:
     """Quantiles of the probability, dense at its upper end where landslides are."""
     with rasterio.open(probability) as source:
         step = max(1, max(source.shape) // 1024)
-        sample = source.read(1, out_shape=(source.height // step, source.width // step))
+        shape = (max(1, source.height // step), max(1, source.width // step))
+        sample = source.read(1, out_shape=shape)
     sample = sample[np.isfinite(sample)]
     if not len(sample):
         return np.array([0.5], dtype=np.float32)

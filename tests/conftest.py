@@ -21,10 +21,11 @@ def make_scene(
     *,
     epsg: int = 32654,
     origin: tuple[float, float] = (600_000.0, 4_740_000.0),
+    res: float = 10.0,
 ) -> Path:
     """Write a scene whose landslides darken the post-event images by half."""
     rng = np.random.default_rng(seed)
-    grid = Grid(CRS.from_epsg(epsg), Affine(10, 0, origin[0], 0, -10, origin[1]), *size)
+    grid = Grid(CRS.from_epsg(epsg), Affine(res, 0, origin[0], 0, -res, origin[1]), *size)
     landslides = gaussian_filter(rng.normal(size=size), 5)
     mask = (landslides > np.quantile(landslides, 0.9)).astype(np.uint8)
     slope = 15 + 10 * gaussian_filter(rng.normal(size=size), 8) / 0.05

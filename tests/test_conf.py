@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.datamodule import LandslideDataModule
+from landslide.errors import InputError
 from landslide.task import LandslideTask
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -75,7 +76,7 @@ def test_the_papers_training_settings_are_the_defaults() -> None:
 def test_a_list_of_scenes_on_different_grids_becomes_one_split(tmp_path: Path) -> None:
     roots = [
         make_scene(tmp_path / "a", seed=1),
-        make_scene(tmp_path / "b", (256, 192), seed=2, epsg=32653),
+        make_scene(tmp_path / "b", (256, 192), seed=2, epsg=32652),
     ]
     config = composed(f"dataset.root=[{roots[0]},{roots[1]}]", "output_dir=x", "batch_size=3")
     datamodule = instantiate(config.datamodule)
@@ -84,6 +85,13 @@ def test_a_list_of_scenes_on_different_grids_becomes_one_split(tmp_path: Path) -
     batch = next(iter(datamodule.train_dataloader()))
     assert batch["image"].shape == (3, 4, 64, 64)
     datamodule.write_splits(tmp_path / "splits.geojson")
+
+
+def test_overlapping_scenes_would_leak_between_splits(scene_root: Path, tmp_path: Path) -> None:
+    other = make_scene(tmp_path / "b", origin=(601_000.0, 4_739_000.0))
+    config = composed(f"dataset.root=[{scene_root},{other}]", "output_dir=x")
+    with pytest.raises(InputError, match="overlap"):
+        instantiate(config.datamodule).setup()
 
 
 @pytest.mark.slow

@@ -67,13 +67,34 @@ def test_memory_and_disk_give_the_same_windows(scene_root: Path) -> None:
     assert (outside["mask"] == UNKNOWN).all()
 
 
-def test_pixels_are_those_of_the_file_whatever_the_origin(tmp_path: Path) -> None:
-    root = make_scene(tmp_path / "odd", (100, 90), origin=(412_345.678, 4_733_333.333))
-    sample = Scene.of(root, "ascending", BANDS).read(Window(13, 29, 64, 48))
+@pytest.mark.parametrize("res", [10, 9.7058, 9.999999, 10.123456789, 30.887])
+def test_pixels_are_those_of_the_file_whatever_the_grid(tmp_path: Path, res: float) -> None:
+    origin = (412_345.678, 4_733_333.333)
+    root = make_scene(tmp_path / "odd", (1100, 90), origin=origin, res=res)
+    scene = Scene.of(root, "ascending", BANDS)
     with rasterio.open(root / "ascending.tif") as source:
-        np.testing.assert_array_equal(sample["image"], source.read()[:, 13:77, 29:77])
+        image = source.read()
     with rasterio.open(root / "landslides.tif") as source:
-        np.testing.assert_array_equal(sample["mask"], source.read(1)[13:77, 29:77])
+        mask = source.read(1)
+    for window in (Window(13, 29, 64, 48), *scene.strips(512), *scene.grid.blocks(64)):
+        rows = slice(window.row, window.row + window.height)
+        cols = slice(window.col, window.col + window.width)
+        sample = scene.read(window)
+        np.testing.assert_array_equal(sample["image"], image[:, rows, cols])
+        known = sample["mask"] != UNKNOWN
+        np.testing.assert_array_equal(sample["mask"][known], mask[rows, cols][known.numpy()])
+
+
+def test_a_declared_nodata_is_no_measurement_in_any_band(root: Path) -> None:
+    with rasterio.open(root / "ascending.tif") as source:
+        image, grid = source.read(), Grid.of(source)
+    image = np.nan_to_num(image, nan=0.1)
+    image[3, 40, 40] = -9999.0
+    write_raster(root / "ascending.tif", image, grid, BANDS, -9999.0)
+    sample = Scene.of(root, "ascending", BANDS).read(Window(0, 0, 64, 64))
+    assert sample["image"][3, 40, 40].isnan()
+    assert sample["mask"][40, 40] == UNKNOWN
+    assert (sample["mask"] == UNKNOWN).sum() == 1
 
 
 def test_overview_keeps_the_extent_at_fewer_pixels(scene_root: Path) -> None:
@@ -124,8 +145,12 @@ def rotated(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
     return image, grid._replace(transform=grid.transform @ Affine.rotation(10))
 
 
+def in_feet(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
+    return image, grid._replace(crs=CRS.from_epsg(2225))
+
+
 def decibels(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
-    image[:3] = 10 * np.log10(image[:3])
+    image[0] = 10 * np.log10(image[0])  # one date is enough
     return image, grid
 
 
@@ -137,6 +162,7 @@ def decibels(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
         ("ascending.tif", geographic, "geographic CRS EPSG:4326"),
         ("ascending.tif", rotated, "rotated"),
         ("ascending.tif", decibels, "decibels"),
+        ("ascending.tif", in_feet, "not in metres"),
     ],
 )
 def test_an_unusable_raster_is_one_clear_sentence(

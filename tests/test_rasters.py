@@ -29,6 +29,8 @@ def test_blocks_cover_every_pixel_once() -> None:
 def test_grids_a_thousandth_of_a_pixel_apart_match_and_a_pixel_apart_do_not() -> None:
     assert grid().matches(grid(600_000.001))
     assert not grid().matches(grid(600_010.0))
+    wider = grid()._replace(transform=Affine(10.009, 0, 600_000, 0, -10, 4_740_000))
+    assert not grid().matches(wider)
     assert not grid().matches(grid()._replace(crs=CRS.from_epsg(32653)))
 
 

@@ -5,7 +5,8 @@ import torch
 from conftest import BANDS
 
 from landslide.errors import InputError
-from landslide.task import LandslideTask, load_task, save_task, store_halo
+from landslide.halo import Halo
+from landslide.task import LandslideTask, load_task, save_task
 
 
 def make_task(**changes: object) -> LandslideTask:
@@ -55,10 +56,10 @@ def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None
 
 
 def test_the_halo_is_measured_once_and_kept(tmp_path: Path) -> None:
-    path = save(make_task(), tmp_path / "a.ckpt")
-    assert load_task(path).hparams["halo"] is None
-    store_halo(path, load_task(path))
-    assert load_task(path).hparams["halo"] == [16, 96]
+    task = make_task()
+    assert task.hparams["halo"] is None
+    assert task.halo == Halo(16, 96)
+    assert load_task(save(task, tmp_path / "a.ckpt")).hparams["halo"] == [16, 96]
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -79,6 +80,21 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_cannot_call_what_it_likes() -> None:
     with pytest.raises(InputError, match=r"subprocess\.Popen is not a torch\.nn\.Module"):
         make_task(model={"_target_": "subprocess.Popen", "args": ["true"]})
+
+
+def test_nor_through_an_argument(tmp_path: Path) -> None:
+    model = {"_target_": "torch.nn.Identity", "x": {"_target_": "pathlib.Path", "y": "z"}}
+    with pytest.raises(InputError, match="an argument with a _target_"):
+        make_task(model=model)
+
+
+def test_a_model_whose_class_is_gone_is_one_clear_sentence(tmp_path: Path) -> None:
+    path = save(make_task(), tmp_path / "a.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["model"]["_target_"] = "landslide.models.gone.Gone"
+    torch.save(content, path)
+    with pytest.raises(InputError, match="model's class is missing"):
+        load_task(path)
 
 
 def test_a_model_with_two_outputs_is_refused() -> None:

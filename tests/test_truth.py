@@ -30,7 +30,7 @@ def folder(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(1).normal(size=truth.shape)
     probability = (1 / (1 + np.exp(-(2 * (truth == 1) - 2 + noise)))).astype(np.float32)
     probability[50:60, 50:60] = np.nan
-    mask = np.where(np.isnan(probability), 255, probability >= 0.5).astype(np.uint8)
+    mask = np.where(np.isnan(probability), 255, probability > 0.5).astype(np.uint8)
     write_raster(folder / "probability.tif", probability, GRID, ["probability"], np.nan)
     write_raster(folder / "landslides.tif", mask, GRID, ["landslides"], 255)
     write_raster(folder / "truth.tif", truth, GRID, ["landslides"], 255)
