@@ -68,7 +68,12 @@ def main() -> None:
             write_raster(scene, image, grid, BANDS, np.nan)
             for checkpoint in checkpoints:
                 output = Path(folder) / "map"
-                overrides = [f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}"]
+                overrides = [
+                    f"checkpoint={checkpoint}",
+                    f"scene={scene}",
+                    f"output={output}",
+                    "min_area=0",
+                ]
                 map_scene(compose("predict", overrides))
                 summary = json.loads((output / "summary.json").read_text())
                 share = f"{100 * summary['landslide_share']:.2f}"
