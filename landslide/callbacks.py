@@ -94,9 +94,16 @@ class SweepReport(HydraCallback):
 
     def __init__(self) -> None:
         self.jobs: list[tuple[str, str]] = []
+        self.sweeping = False
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Report jobs from here on; a single run reports itself."""
+        self.sweeping = True
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
         """Note the job's score, or say on standard error that it failed and why."""
+        if not self.sweeping:
+            return
         job = " ".join(job_return.overrides or []) or "defaults"
         if job_return.status == JobStatus.COMPLETED:
             score = job_return.return_value

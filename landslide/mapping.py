@@ -113,8 +113,8 @@ def _lines(task: LandslideTask, scene: Scene, info: dict[str, Any], threshold: f
     return Lines(
         title=f"Landslides mapped from radar\n{simulated}{name}",
         source=(
-            f"{simulated}{', '.join(images)}; {model}, threshold {threshold:g}; "
-            f"landslide-sar {landslide.__version__}"
+            f"{simulated}{Path(scene.path).stem}, {', '.join(images)}; {model}, "
+            f"threshold {threshold:g}; landslide-sar {landslide.__version__}"
         ),
     )
 
