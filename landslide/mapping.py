@@ -14,7 +14,6 @@ from landslide.checks import PREDICT, check
 from landslide.datasets import Scene, is_simulated, scene_info
 from landslide.errors import InputError
 from landslide.maps import Lines, landslide_map, outcome_map
-from landslide.models.layers import DOWNSAMPLING
 from landslide.prediction import (
     Stopwatch,
     choose_device,
@@ -87,9 +86,6 @@ def _inputs(config: DictConfig) -> tuple[LandslideTask, Scene, Path | None, dict
         raise InputError(f"engine={config.engine} is unknown: choose torch")
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
-    size = config.window.size
-    if size is not None and size % DOWNSAMPLING:
-        raise InputError(f"window.size={size} is not a multiple of {DOWNSAMPLING} px")
     task = load_task(Path(config.checkpoint))
     path, inventory = str(config.scene), config.inventory
     if path.lower().endswith((".tif", ".tiff", ".vrt")):

@@ -21,6 +21,7 @@ from rich.progress import track
 import landslide
 from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
+from landslide.models.layers import DOWNSAMPLING
 from landslide.polygons import ZonalStatistics, burn, polygonize, raster_window
 from landslide.rasters import TILE, Grid, Window, raster_profile
 from landslide.task import LandslideTask
@@ -76,13 +77,12 @@ def choose_predictor(
     """
     size = (grid.height, grid.width)
     halo = None if task.normalization.per_window else task.halo
+    step = halo.grid if halo else DOWNSAMPLING
+    if (window["size"] or 0) % step:
+        raise InputError(f"window.size={window['size']} is not a multiple of {step} px")
     if halo is None:
         side = window["size"] or task.patch_size
         return BlendPredictor(network, size, side, window["overlap"])
-    if (window["size"] or 0) % halo.grid:
-        raise InputError(
-            f"window.size={window['size']} is not a multiple of the network's {halo.grid} px"
-        )
     if window["halo"] is not None:
         halo = halo._replace(size=window["halo"])
     return HaloPredictor(network, size, halo)
