@@ -109,7 +109,7 @@ class Turns(keras.callbacks.Callback):  # type: ignore[misc]
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--report-fd", type=int, required=True)
-    parser.add_argument("--patches", type=int, required=True)
+    parser.add_argument("--patches", required=True, help="images and masks, .npz")
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--busy", action="store_true", help="one thread, CPU seconds")
     options = parser.parse_args()
@@ -120,12 +120,11 @@ def main() -> None:
     if model.count_params() != NETWORK_PARAMETERS:
         raise SystemExit(f"{model.count_params()} parameters, not {NETWORK_PARAMETERS}")
     model.compile(keras.optimizers.Adam(1e-3), dice_loss)
-    rng = np.random.default_rng(0)
-    images = rng.random((options.patches, 64, 64, 4), dtype=np.float32)
-    truth = (rng.random((options.patches, 64, 64, 1)) < 0.07).astype(np.float32)
+    patches = np.load(options.patches)
+    images, truth = patches["images"], patches["masks"][..., None].astype(np.float32)
     report = os.fdopen(options.report_fd, "w", buffering=1)
     print(json.dumps({"version": f"TensorFlow {tf.__version__}"}), file=report)
-    turns = Turns(options.patches, report, options.busy)
+    turns = Turns(len(images), report, options.busy)
     model.fit(images, truth, batch_size=8, epochs=options.epochs, verbose=0, callbacks=[turns])
 
 

@@ -1,8 +1,9 @@
 """Patches per second of training: a bare loop, step by step; ``train.py``; Keras' ``fit``.
 
-Every contender is a process of its own (an allocator's settings cannot be taken back) and
-stays alive. All take turns of one epoch, round after round, so that whatever else happens
-on the machine happens to all of them; ratios are taken within a round.
+All train on the same patches of a simulated scene. Every contender is a process of its own
+(an allocator's settings cannot be taken back) and stays alive. All take turns of one epoch,
+round after round, so that whatever else happens on the machine happens to all of them;
+ratios are taken within a round.
 
     python benchmarks/train_throughput.py --keras-python tensorflow-venv/bin/python
 
@@ -28,15 +29,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from lightning import Callback, LightningModule, Trainer
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from landslide.allocator import keep_memory
+from landslide.cpu import keep_memory
 from landslide.losses import DiceLoss
 from landslide.models import AttentionUNet
 from landslide.models.layers import SameConvTranspose2d
@@ -44,13 +48,8 @@ from landslide.simulate import simulate_scene
 from landslide.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
-FILTERS, BANDS, SIDE, BATCH = 32, 4, 64, 8
-LANDSLIDE_SHARE = 0.07
+FILTERS, BANDS, BATCH = 32, 4, 8
 FULL, KERAS = "train.py", "Keras fit"
-
-# A thread that spins at a barrier while another program has its partner's core makes torch
-# twenty times slower than one that sleeps: on a shared machine nothing else would be measured.
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Loop:
         flush_denormals: Whether tiny numbers are taken for zero.
         autocast: Whether convolutions run in bfloat16, which is not exact.
         threads: Threads of an operation; None for all cores.
-        environment: Variables set before the process starts, besides ``ENVIRONMENT``.
+        environment: Variables set before the process starts.
     """
 
     name: str
@@ -86,21 +85,21 @@ NAIVE = Loop("naive loop")
 LAST = replace(NAIVE, name="+ channels last", channels_last=True)
 FUSED = replace(LAST, name="+ fused Adam", fused=True)
 SUBPIXEL = replace(FUSED, name="+ pixel shuffle", subpixel=True)
-PACKAGE = replace(SUBPIXEL, name="+ memory kept", keep=True)
-STEPS = (NAIVE, LAST, FUSED, SUBPIXEL, PACKAGE)
+KEEP = replace(SUBPIXEL, name="+ memory kept", keep=True)
+PACKAGE = replace(KEEP, name="+ denormals flushed", flush_denormals=True)
+STEPS = (NAIVE, LAST, FUSED, SUBPIXEL, KEEP, PACKAGE)
 TRIALS = (
     replace(
         PACKAGE, name="trial: huge pages", environment={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
     ),
     replace(PACKAGE, name="trial: threads bound", environment={"OMP_PROC_BIND": "true"}),
-    replace(PACKAGE, name="trial: spinning", environment={"OMP_WAIT_POLICY": "active"}),
+    replace(PACKAGE, name="trial: waiting asleep", environment={"OMP_WAIT_POLICY": "passive"}),
     replace(PACKAGE, name="trial: one thread", threads=1),
-    replace(PACKAGE, name="trial: denormals flushed", flush_denormals=True),
     # The compiler of torch 2.11 fails on a convolution whose kernel is computed.
     replace(PACKAGE, name="trial: torch.compile", subpixel=False, compiled=True),
     replace(PACKAGE, name="trial: bfloat16 (not exact)", autocast=True),
 )
-THREADING = {"trial: threads bound", "trial: spinning", "trial: one thread"}
+THREADING = {"trial: threads bound", "trial: waiting asleep", "trial: one thread"}
 LOOPS = {loop.name: loop for loop in (*STEPS, *TRIALS)}
 
 
@@ -120,7 +119,7 @@ class Contender:
             stdout=child,
             stderr=child,
             pass_fds=(write,),
-            env={**ENVIRONMENT, **os.environ, **environment},
+            env={**os.environ, **environment},
             cwd=ROOT,
             text=True,
         )
@@ -216,12 +215,13 @@ def bare_step(loop: Loop) -> Callable[[Tensor, Tensor], None]:
     return step
 
 
-def batches(loop: Loop, patches: int) -> list[tuple[Tensor, Tensor]]:
-    """Batches in memory, normalised and in the layout that the network wants."""
+def batches(loop: Loop, patches: Path) -> list[tuple[Tensor, Tensor]]:
+    """Batches in memory, in the layout that the network wants."""
     layout = torch.channels_last if loop.channels_last else torch.contiguous_format
-    images = torch.rand(patches, BANDS, SIDE, SIDE).contiguous(memory_format=layout)
-    masks = (torch.rand(patches, SIDE, SIDE) < LANDSLIDE_SHARE).to(torch.uint8)
-    return [(images[i : i + BATCH], masks[i : i + BATCH]) for i in range(0, patches, BATCH)]
+    data = np.load(patches)
+    images = torch.from_numpy(data["images"]).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    masks = torch.from_numpy(data["masks"])
+    return [(images[i : i + BATCH], masks[i : i + BATCH]) for i in range(0, len(masks), BATCH)]
 
 
 def clock(busy: bool) -> float:
@@ -229,16 +229,17 @@ def clock(busy: bool) -> float:
     return time.process_time() if busy else time.perf_counter()
 
 
-def run_loop(loop: Loop, patches: int, descriptor: int, busy: bool) -> None:
+def run_loop(loop: Loop, patches: Path, descriptor: int, busy: bool) -> None:
     """Be the contender that trains in a bare loop."""
     step, data = bare_step(loop), batches(loop, patches)
+    count = sum(len(mask) for _, mask in data)
     reporter = Reporter(descriptor, version=f"torch {torch.__version__}")
     while True:
         reporter.wait()
         start = clock(busy)
         for image, mask in data:
             step(image, mask)
-        reporter.say(patches=patches, seconds=clock(busy) - start)
+        reporter.say(patches=count, seconds=clock(busy) - start)
 
 
 class Turns(Callback):
@@ -273,12 +274,10 @@ class Turns(Callback):
         self._end = clock(self._busy)
 
 
-def run_train(
-    scene: Path, output: Path, descriptor: int, busy: bool, overrides: Sequence[str]
-) -> None:
-    """Be the contender that runs what ``train.py`` runs, on a scene."""
+def compose_training(scene: Path, output: Path, *overrides: str) -> DictConfig:
+    """What ``train.py`` is configured with."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose(
+        return compose(
             "train",
             [
                 "dataset=ascending_baa_s",
@@ -288,17 +287,37 @@ def run_train(
                 f"output_dir={output}",
                 "trainer.max_epochs=100000",
                 "callbacks.early_stopping.patience=100000",
-                "+callbacks.turns._target_=__main__.Turns",
-                f"+callbacks.turns.descriptor={descriptor}",
-                f"+callbacks.turns.busy={busy}",
                 *overrides,
             ],
         )
-    train(config)
+
+
+def run_train(
+    scene: Path, output: Path, descriptor: int, busy: bool, overrides: Sequence[str]
+) -> None:
+    """Be the contender that runs what ``train.py`` runs, on a scene."""
+    turns = (
+        "+callbacks.turns._target_=__main__.Turns",
+        f"+callbacks.turns.descriptor={descriptor}",
+        f"+callbacks.turns.busy={busy}",
+    )
+    train(compose_training(scene, output, *turns, *overrides))
+
+
+def write_patches(scene: Path, path: Path) -> None:
+    """Write the training split as the network sees it: (N, H, W, C) and (N, H, W)."""
+    config = compose_training(scene, path.parent)
+    datamodule = instantiate(config.datamodule)
+    datamodule.setup()
+    batches = list(datamodule.train_dataloader())
+    normalization = instantiate(config.task.normalization, bands=list(config.dataset.bands))
+    images = normalization(torch.cat([batch["image"] for batch in batches]))
+    masks = torch.cat([batch["mask"] for batch in batches])
+    np.savez(path, images=images.permute(0, 2, 3, 1).numpy(), masks=masks.numpy())
 
 
 def contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]:
-    """Start every contender; those without data of their own take as many patches as train.py."""
+    """Start every contender."""
     me = [sys.executable, str(Path(__file__).resolve())]
     busy = ["--busy"] if options.busy else []
     scene = options.scene or folder / "scene"
@@ -306,7 +325,8 @@ def contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]
         simulate_scene(scene, size=(512, 512) if options.quick else (1024, 1536))
     run = [*me, *busy, "--worker", FULL, "--scene", str(scene), "--folder", str(folder / "run")]
     full = Contender(FULL, [*run, *(f"--override={word}" for word in options.override)], {})
-    patches = str(full.introduction["patches"])
+    patches = str(folder / "patches.npz")
+    write_patches(scene, Path(patches))
     for loop in chosen_loops(options):
         command = [*me, *busy, "--worker", loop.name, "--patches", patches]
         yield Contender(loop.name, command, loop.environment)
@@ -388,7 +408,9 @@ def show(rows: Sequence[Row], machine: dict[str, object]) -> None:
         )
     console = Console()
     console.print(table)
-    console.print("Trials and train.py are compared with '+ memory kept', the package's settings.")
+    console.print(
+        "Trials and train.py are compared with '+ denormals flushed', the package's settings."
+    )
     console.print(", ".join(f"{name}: {value}" for name, value in machine.items()), soft_wrap=True)
 
 
@@ -466,7 +488,7 @@ def main() -> None:
         folder = Path(options.folder)
         run_train(options.scene, folder, descriptor, options.busy, options.override)
     else:
-        run_loop(LOOPS[options.worker], int(options.patches), descriptor, options.busy)
+        run_loop(LOOPS[options.worker], Path(options.patches), descriptor, options.busy)
 
 
 if __name__ == "__main__":

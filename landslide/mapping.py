@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 import landslide
-from landslide.allocator import keep_memory
 from landslide.checks import PREDICT, check
+from landslide.cpu import tune_cpu
 from landslide.datasets import Scene, is_simulated, scene_info
 from landslide.errors import InputError
 from landslide.maps import Lines, landslide_map, outcome_map
@@ -43,7 +43,7 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
         InputError: Checkpoint, scene, inventory or an option cannot be used.
     """
     check(config, PREDICT)
-    keep_memory()
+    tune_cpu()
     watch = Stopwatch()
     task, scene, truth_path, info = _inputs(config)
     threshold = task.threshold if config.threshold is None else float(config.threshold)

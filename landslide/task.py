@@ -11,7 +11,7 @@ from hydra.utils import get_class, instantiate
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 
 import landslide
 from landslide.datasets import Sample
@@ -78,6 +78,8 @@ class LandslideTask(LightningModule):
         self.train_metrics = pixel_metrics(threshold, average_precision=False)
         self.val_metrics = pixel_metrics(threshold)
         self.test_metrics = pixel_metrics(threshold)
+        # Weighted by patches and, under DDP, over all processes.
+        self.train_loss, self.val_loss, self.test_loss = (MeanMetric("disable") for _ in range(3))
 
     @property
     def halo(self) -> Halo | None:
@@ -131,15 +133,7 @@ class LandslideTask(LightningModule):
         loss: Tensor = self.loss(logits, mask)
         probability = torch.sigmoid(logits.detach().squeeze(1))
         self.metrics(stage).update(probability, mask.long())
-        self.log(
-            f"{stage}_loss",
-            loss.detach(),
-            on_step=False,
-            on_epoch=True,
-            prog_bar=True,
-            batch_size=len(image),
-            sync_dist=stage != "train",
-        )
+        self.mean_loss(stage).update(loss.detach(), len(image))
         return loss
 
     def on_fit_start(self) -> None:
@@ -148,16 +142,16 @@ class LandslideTask(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the last epoch's counts; seed the epoch, so that resuming changes nothing."""
-        self.train_metrics.reset()
+        self._reset("train")
         torch.manual_seed(self._seed + 1000 * (self.current_epoch + 1))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts."""
-        self.val_metrics.reset()
+        self._reset("val")
 
     def on_test_epoch_start(self) -> None:
         """Forget the last epoch's counts."""
-        self.test_metrics.reset()
+        self._reset("test")
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's pooled metrics."""
@@ -171,24 +165,28 @@ class LandslideTask(LightningModule):
         """Log the pooled metrics."""
         self._log_metrics("test")
 
+    def _reset(self, stage: Stage) -> None:
+        self.metrics(stage).reset()
+        self.mean_loss(stage).reset()
+
     def metrics(self, stage: Stage) -> MetricCollection:
         """Pooled metrics of a stage."""
-        match stage:
-            case "train":
-                return self.train_metrics
-            case "val":
-                return self.val_metrics
-            case "test":
-                return self.test_metrics
+        metrics: MetricCollection = getattr(self, f"{stage}_metrics")
+        return metrics
+
+    def mean_loss(self, stage: Stage) -> MeanMetric:
+        """Mean loss of a stage over patches and processes."""
+        loss: MeanMetric = getattr(self, f"{stage}_loss")
+        return loss
 
     def epoch_metrics(self, stage: Stage) -> dict[str, Tensor]:
-        """Metrics of an epoch so far, as ``<stage>_<name>``, pooled over all processes."""
-        computed = self.metrics(stage).compute()
+        """Loss and metrics so far, as ``<stage>_<name>``, pooled over all processes."""
+        computed = self.metrics(stage).compute() | {"loss": self.mean_loss(stage).compute()}
         return {f"{stage}_{name}": value.float() for name, value in computed.items()}
 
     def _log_metrics(self, stage: Stage) -> None:
         for name, value in self.epoch_metrics(stage).items():
-            self.log(name, value, prog_bar=name.endswith("_f1"))
+            self.log(name, value, prog_bar=name.endswith(("_loss", "_f1")))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and, where one is set, the scheduler."""

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from landslide import figures
-from landslide.allocator import keep_memory
 from landslide.checks import TRAIN, check
+from landslide.cpu import tune_cpu
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import scene_info
 from landslide.errors import InputError
@@ -35,7 +35,7 @@ def train(config: DictConfig) -> float:
     """
     check(config, TRAIN)
     _quiet_lightning()
-    keep_memory()
+    tune_cpu()
     # Deterministic mode would fill every new tensor first, a tenth of a step's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     seed_everything(config.seed, workers=True, verbose=False)
