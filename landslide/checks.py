@@ -24,6 +24,8 @@ NOT_NEGATIVE = Rule(NUMBER, lambda value: value >= 0, "a number from 0")
 SHARE = Rule(NUMBER, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 FRACTION = Rule(NUMBER, lambda value: 0 <= value < 1, "a number from 0 to below 1")
 
+SWITCH = Rule(bool, lambda _: True, "true or false")
+
 TRAIN: Mapping[str, Rule] = {
     "batch_size": COUNT,
     "learning_rate": POSITIVE,
@@ -41,6 +43,11 @@ TRAIN: Mapping[str, Rule] = {
 PREDICT: Mapping[str, Rule] = {
     "threshold": SHARE,
     "min_area": NOT_NEGATIVE,
+    "fill_holes": NOT_NEGATIVE,
+    "simplify": NOT_NEGATIVE,
+    "geojson": SWITCH,
+    "pdf": SWITCH,
+    "resume": SWITCH,
     "window.size": COUNT,
     "window.overlap": FRACTION,
     "window.halo": NATURAL,
@@ -58,6 +65,6 @@ def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
         raise InputError(f"{missing[0]} is not set: give it as {missing[0]}=…")
     for key, rule in rules.items():
         value = OmegaConf.select(config, key)
-        right = isinstance(value, rule.kind) and not isinstance(value, bool)
+        right = isinstance(value, rule.kind) and isinstance(value, bool) == (rule is SWITCH)
         if value is not None and not (right and rule.holds(value)):
             raise InputError(f"{key}={value} is not {rule.words}")

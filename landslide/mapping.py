@@ -1,10 +1,13 @@
 """One mapped scene, from configuration to products."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-from omegaconf import DictConfig, OmegaConf
+import rasterio
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from rasterio.errors import RasterioError
 from rich.console import Console
 from rich.table import Table
 
@@ -13,21 +16,32 @@ from landslide.checks import PREDICT, check
 from landslide.cpu import tune_cpu
 from landslide.datasets import Scene, is_simulated, scene_info
 from landslide.errors import InputError
+from landslide.geopackage import write_geopackage
 from landslide.maps import Lines, landslide_map, outcome_map
+from landslide.network import Network
 from landslide.prediction import (
+    RADAR_BLIND,
+    Canvas,
     Stopwatch,
+    choose_blocks,
     choose_device,
     choose_predictor,
-    outline,
     predict_scene,
-    staged,
-    to_cog,
-    version_tags,
 )
-from landslide.rasters import BLOCK, write_json
+from landslide.products import (
+    clean_mask,
+    describe,
+    partial,
+    simplify,
+    to_cog,
+    workplace,
+    write_geojson,
+    write_mask,
+)
+from landslide.rasters import open_raster, write_json
+from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
-from landslide.windows import HaloPredictor, Network
 
 
 def map_scene(config: DictConfig) -> dict[str, Any]:
@@ -40,90 +54,155 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
         The content of ``summary.json``.
 
     Raises:
-        InputError: Checkpoint, scene, inventory or an option cannot be used.
+        InputError: Checkpoint, scene, inventory or an option cannot be used, or reading or
+            writing fails.
     """
     check(config, PREDICT)
     tune_cpu()
+    try:
+        return _map_scene(config)
+    except (OSError, RasterioError) as error:
+        kept = "; once that is mended, resume=true goes on from the finished blocks"
+        raise InputError(
+            f"{error}{kept if partial(Path(config.output)).exists() else ''}"
+        ) from error
+
+
+def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch = Stopwatch()
-    task, scene, truth_path, info = _inputs(config)
-    threshold = task.threshold if config.threshold is None else float(config.threshold)
-    truth = open_truth(truth_path, scene.grid) if truth_path else None
-    network = Network(task, choose_device(config.device), config.tta)
-    window = OmegaConf.to_container(config.window)
-    predictor = choose_predictor(task, network, scene.grid, window)  # type: ignore[arg-type]
-    side = (config.window.size or BLOCK) if isinstance(predictor, HaloPredictor) else BLOCK
-    output = Path(config.output)
-    with staged(output) as folder:
-        predict_scene(scene, predictor, side, threshold, folder, watch)
-        polygons, pixels = outline(folder, scene, config.min_area)
-        if not pixels["observed_pixels"]:
+    tasks, scene, truth_path, info = _inputs(config)
+    grid, output = scene.grid, Path(config.output)
+    threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
+    truth = open_truth(truth_path, grid) if truth_path else None
+    network = Network(tasks, choose_device(config.device), config.tta, config.engine)
+    predictor = choose_predictor(network, grid, OmegaConf.to_container(config.window))  # type: ignore[arg-type]
+    blocks = choose_blocks(predictor, grid, config.window.size)
+    with workplace(output, _settings(config, scene), resume=config.resume) as folder:
+        canvas = Canvas(folder, grid, network.bands)
+        predict_scene(scene, predictor, blocks, canvas, watch)
+        observed = write_mask(folder, grid, threshold)
+        if not observed:
             raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
-        simulated = bool(info.get("simulated", False))
-        polygons.assign(simulated=simulated).to_file(
-            folder / "landslides.gpkg", layer="landslides", driver="GPKG"
-        )
+        polygons = clean_mask(folder / "landslides.tif", grid, config.min_area, config.fill_holes)
+        describe(polygons, folder, scene.path, grid)
+        polygons = simplify(polygons, config.simplify)
+        dates = (info.get("dates") or {}).get(Path(scene.path).stem) or {}
+        bands = tasks[0].bands
+        write_geopackage(folder / "landslides.gpkg", polygons, grid, bands, info, dates)
+        if config.geojson:
+            write_geojson(polygons, folder / "landslides.geojson")
         metrics = None
+        simulated = bool(info.get("simulated", False))
         if truth:
-            metrics = compare(folder, truth, scene.grid, threshold)
+            metrics = compare(folder, truth, grid, threshold)
             write_json(folder / "metrics.json", {**metrics, "simulated": simulated})
-        tags = version_tags(task, scene, threshold, simulated=simulated)
+        tags = _tags(tasks, scene, threshold, simulated=simulated)
         for raster in sorted(folder.glob("*.tif")):
             to_cog(raster, tags)
-        lines = _lines(task, scene, info, threshold)
-        landslide_map(scene, polygons, lines, folder / "map.png")
+        summary = _summary(tasks, scene, polygons, observed, threshold, info)
+        lines = _lines(tasks, scene, info, dates, threshold)
+        for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
+            landslide_map(folder, scene, polygons, lines, folder / picture)
         if truth:
             outcome_map(folder / "outcome.tif", scene, lines, folder / "outcome.png")
-        summary = _summary(task, scene, polygons, pixels, threshold, info)
         summary["seconds"] = watch.rounded()
         write_json(folder / "summary.json", summary)
+        write_report(folder, summary, metrics, polygons, lines)
     _print(summary, metrics, output)
     return summary
 
 
-def _inputs(config: DictConfig) -> tuple[LandslideTask, Scene, Path | None, dict[str, Any]]:
+def _inputs(config: DictConfig) -> tuple[list[LandslideTask], Scene, Path | None, dict[str, Any]]:
     """Open everything that can be wrong before anything is computed."""
-    if config.engine != "torch":
-        raise InputError(f"engine={config.engine} is unknown: choose torch")
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
-    task = load_task(Path(config.checkpoint))
+    tasks = [load_task(path) for path in _checkpoints(config)]
     path, inventory = str(config.scene), config.inventory
     if path.lower().endswith((".tif", ".tiff", ".vrt")):
-        scene = Scene(path, task.bands)
+        composite, own = path, None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
-        return task, scene, Path(inventory) if inventory else None, info
-    root = Path(path)
-    scene = Scene.of(root, config.orbit or task.orbit, task.bands, truth=False)
-    own = root / "landslides.tif"
-    truth = Path(inventory) if inventory else own if own.exists() else None
-    return task, scene, truth, scene_info(root)
+    else:
+        root = Path(path)
+        orbit = config.orbit or tasks[0].orbit
+        composite = str(Scene.of(root, orbit, tasks[0].bands, truth=False).path)
+        own = root / "landslides.tif"
+        info = scene_info(root)
+    with open_raster(composite) as source:
+        blind = [RADAR_BLIND] if RADAR_BLIND in source.descriptions else []
+    scene = Scene(composite, [*tasks[0].bands, *blind])
+    truth = Path(inventory) if inventory else own if own and own.exists() else None
+    return tasks, scene, truth, info
 
 
-def _lines(task: LandslideTask, scene: Scene, info: dict[str, Any], threshold: float) -> Lines:
+def _checkpoints(config: DictConfig) -> list[Path]:
+    names = config.checkpoint
+    return [Path(name) for name in (names if isinstance(names, ListConfig) else [names])]
+
+
+def _settings(config: DictConfig, scene: Scene) -> dict[str, Any]:
+    """What the probability depends on, so that nothing else is resumed by mistake."""
+    with rasterio.open(scene.path) as source:
+        files = {name: Path(name).stat() for name in source.files if Path(name).exists()}
+    return {
+        "version": landslide.__version__,
+        "checkpoints": [
+            hashlib.sha256(path.read_bytes()).hexdigest() for path in _checkpoints(config)
+        ],
+        "scene": [str(scene.path), str(scene.grid), scene.bands],
+        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files.items()],
+        "window": OmegaConf.to_container(config.window),
+        "tta": config.tta,
+        "engine": config.engine,
+    }
+
+
+def _tags(
+    tasks: list[LandslideTask], scene: Scene, threshold: float, *, simulated: bool
+) -> dict[str, str]:
+    """What a raster says of how it was made."""
+    return {
+        "SIMULATED": "yes" if simulated else "no",
+        "SOFTWARE": f"landslide-sar {landslide.__version__}",
+        "MODEL": ", ".join(str(task.hparams["model"]["_target_"]) for task in tasks),
+        "BANDS": ", ".join(tasks[0].bands),
+        "SCENE": str(scene.path),
+        "THRESHOLD": f"{threshold:g}",
+    }
+
+
+def _lines(
+    tasks: list[LandslideTask],
+    scene: Scene,
+    info: dict[str, Any],
+    dates: dict[str, str],
+    threshold: float,
+) -> Lines:
     event = info.get("event") or Path(scene.path).stem
     name = event.get("name", "") if isinstance(event, dict) else str(event)
     simulated = "SIMULATED data: " if info.get("simulated") else ""
-    dates = (info.get("dates") or {}).get(Path(scene.path).stem) or {}
-    images = [f"{band} {dates[band]}" if band in dates else band for band in scene.bands]
-    model = str(task.hparams["model"]["_target_"]).rsplit(".", 1)[-1]
+    images = [f"{band} {dates[band]}" if band in dates else band for band in tasks[0].bands]
+    model = str(tasks[0].hparams["model"]["_target_"]).rsplit(".", 1)[-1]
+    members = f"ensemble of {len(tasks)} {model}" if len(tasks) > 1 else model
     return Lines(
         title=f"Landslides mapped from radar\n{simulated}{name}",
         source=(
-            f"{simulated}{Path(scene.path).stem}, {', '.join(images)}; {model}, "
+            f"{simulated}{Path(scene.path).stem}, {', '.join(images)}; {members}, "
             f"threshold {threshold:g}; landslide-sar {landslide.__version__}"
         ),
+        dates=dates,
     )
 
 
 def _summary(
-    task: LandslideTask,
+    tasks: list[LandslideTask],
     scene: Scene,
     polygons: gpd.GeoDataFrame,
-    pixels: dict[str, float],
+    observed_pixels: int,
     threshold: float,
     info: dict[str, Any],
 ) -> dict[str, Any]:
-    observed = pixels["observed_pixels"] * scene.grid.pixel_area
+    grid = scene.grid
+    observed = observed_pixels * grid.pixel_area
     area = float(polygons.area_m2.sum())
     return {
         "scene": str(scene.path),
@@ -131,17 +210,18 @@ def _summary(
         "landslides": len(polygons),
         "landslide_area_m2": area,
         "observed_area_m2": observed,
-        "observed_share": pixels["observed_pixels"] / pixels["total_pixels"],
+        "observed_share": observed_pixels / (grid.height * grid.width),
         "landslide_share": area / observed if observed else 0.0,
         "largest_m2": float(polygons.area_m2.max()) if len(polygons) else 0.0,
         "threshold": threshold,
-        "model": task.hparams["model"],
-        "bands": task.bands,
+        "model": tasks[0].hparams["model"],
+        "members": len(tasks),
+        "bands": tasks[0].bands,
         "version": landslide.__version__,
     }
 
 
-def _print(summary: dict[str, Any], metrics: dict[str, float] | None, output: Path) -> None:
+def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:
     table = Table(title="Simulated scene mapped" if summary["simulated"] else "Scene mapped")
     table.add_column("")
     table.add_column("", justify="right")
@@ -156,5 +236,5 @@ def _print(summary: dict[str, Any], metrics: dict[str, float] | None, output: Pa
     table.add_row("seconds", seconds)
     console = Console(soft_wrap=True)
     console.print(table)
-    for file in ("map.png", "landslides.gpkg", "landslides.tif", "probability.tif"):
-        console.print(str(output / file))
+    for file in sorted(output.iterdir()):
+        console.print(str(file))

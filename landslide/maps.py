@@ -1,6 +1,6 @@
 """The map as a picture: polygons over backscatter, with what a map needs to be read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +8,13 @@ import geopandas as gpd
 import matplotlib.pyplot as plt
 import numpy as np
 import rasterio
+import rasterio.warp
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrow, Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from landslide.datasets import UNKNOWN, Scene, is_backscatter
@@ -30,44 +32,54 @@ class Lines(NamedTuple):
 
     title: str
     source: str
+    dates: Mapping[str, str]
+    """Date of each backscatter band, where known."""
 
 
-def landslide_map(scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: Path) -> None:
+def landslide_map(
+    folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: Path
+) -> None:
     """Polygons over the last backscatter image, or over the first band where there is none.
 
     Args:
+        folder: Holds ``landslides.tif``, which says what was not observed.
         scene: The scene that was mapped.
         polygons: Landslides in the scene's CRS.
-        lines: Title and source line.
-        path: Picture to write.
+        lines: Title, source line and dates.
+        path: Picture to write; its suffix chooses the format.
     """
     backscatter = [i for i, band in enumerate(scene.bands) if is_backscatter(band)]
     shown = backscatter[-1] if backscatter else 0
     values = scene.overview(LONGEST)[shown].numpy()
+    label = scene.bands[shown]
     if backscatter:
         values = 10 * np.log10(np.where(values > 0, values, np.nan))
+        label = f"{label[:2].upper()} backscatter, {lines.dates.get(label, label)} (dB)"
     figure, axis = _page(scene)
     low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0, 1)
     image = axis.imshow(values, cmap="gray", vmin=low, vmax=high, extent=_extent(scene))
-    axis.set_facecolor(NOT_OBSERVED)
+    unseen = _reduced(folder / "landslides.tif") == UNKNOWN
+    axis.imshow(
+        np.ma.masked_equal(unseen, False),
+        cmap=ListedColormap([NOT_OBSERVED]),
+        extent=_extent(scene),
+        interpolation="nearest",
+    )
     if len(polygons):
-        polygons.plot(ax=axis, facecolor=VERMILION, edgecolor="none", alpha=0.45)
-        polygons.boundary.plot(ax=axis, color=VERMILION, linewidth=0.5)
-    handles = [Patch(facecolor=VERMILION, alpha=0.7, label=f"landslide ({len(polygons):,} mapped)")]
-    if np.isnan(values).any():
+        polygons.plot(ax=axis, facecolor=VERMILION, edgecolor=VERMILION, linewidth=0.2)
+    area = polygons.area_m2.sum() / 1e6
+    landslides = f"landslide ({len(polygons):,} mapped, {area:,.2f} km²)"
+    handles = [Patch(facecolor=VERMILION, label=landslides)]
+    if unseen.any():
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed"))
-    unit = " (dB)" if backscatter else ""
-    figure.colorbar(image, ax=axis, shrink=0.5, pad=0.01, label=f"{scene.bands[shown]}{unit}")
+    figure.colorbar(image, ax=axis, shrink=0.5, pad=0.01, label=label)
     _finish(figure, axis, scene, lines, handles)
     save(figure, path)
 
 
 def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
     """True and false positives and negatives in four colours, as in the paper's Figure 5."""
-    with rasterio.open(outcome) as source:
-        step = max(1, max(source.shape) // LONGEST)
-        shape = (max(1, source.height // step), max(1, source.width // step))
-        values: NDArray[np.uint8] = source.read(1, out_shape=shape)
+    values = _reduced(outcome)
     figure, axis = _page(scene)
     shown = np.ma.masked_equal(values, UNKNOWN)
     colors = ListedColormap([COLORS[i] for i in range(len(OUTCOMES))])
@@ -80,6 +92,15 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed or unknown"))
     _finish(figure, axis, scene, lines, handles)
     save(figure, path)
+
+
+def _reduced(raster: Path) -> NDArray[np.uint8]:
+    """Every n-th pixel of a raster of classes."""
+    with rasterio.open(raster) as source:
+        step = max(1, max(source.shape) // LONGEST)
+        shape = (max(1, source.height // step), max(1, source.width // step))
+        values: NDArray[np.uint8] = source.read(1, out_shape=shape)
+    return values
 
 
 def _page(scene: Scene) -> tuple[Figure, Axes]:
@@ -103,23 +124,40 @@ def _finish(
         ticks.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ticks.set_major_formatter(FuncFormatter(lambda metres, _: f"{metres / 1000:,.10g}"))
     axis.tick_params(labelsize=8)
-    axis.grid(color="white", alpha=0.35, linewidth=0.4)
-    axis.set_xlabel(f"Easting (km), {_crs_name(scene)}", fontsize=8)
+    axis.grid(color="white", alpha=0.5, linewidth=0.5)
+    axis.set_xlabel(f"Easting (km), {_crs_name(scene)}; centre {_centre(scene)}", fontsize=8)
     axis.set_ylabel("Northing (km)", fontsize=8)
     axis.set_title(lines.title, fontsize=10, loc="left")
     _scale_bar(axis, east - west)
     _north_arrow(axis)
-    figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False, fontsize=8)
-    axis.text(
-        1,
-        -0.085 * figure.get_figwidth() / figure.get_figheight(),
+    below = ScaledTranslation(0, -34 / 72, figure.dpi_scale_trans)  # the x axis and its label
+    axis.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=axis.transAxes + below,
+        ncols=5,
+        frameon=False,
+        fontsize=8,
+    )
+    axis.annotate(
         lines.source,
-        transform=axis.transAxes,
-        fontsize=6.5,
-        ha="right",
+        (0.5, 0),
+        (0, -62),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="center",
         va="top",
+        fontsize=6.5,
         color="0.35",
     )
+
+
+def _centre(scene: Scene) -> str:
+    west, south, east, north = scene.grid.bounds
+    x, y = [(west + east) / 2], [(south + north) / 2]
+    (longitude,), (latitude,) = rasterio.warp.transform(scene.grid.crs, "EPSG:4326", x, y)
+    return f"{abs(latitude):.3f}° {'NS'[latitude < 0]}, {abs(longitude):.3f}° {'EW'[longitude < 0]}"
 
 
 def _crs_name(scene: Scene) -> str:

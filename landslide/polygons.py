@@ -1,6 +1,6 @@
 """From a landslide mask to polygons with their area, probability and slope."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,25 +11,29 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
 from rasterio.windows import Window as RasterWindow
 
+from landslide.datasets import UNKNOWN
 from landslide.errors import InputError
 from landslide.rasters import Grid, Window
 
 
-def polygonize(mask: Path, grid: Grid) -> gpd.GeoDataFrame:
-    """Outline the connected landslide pixels (4-neighbourhood) of a mask raster.
+def outlines(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Outline the connected pixels (4-neighbourhood) of a mask raster.
 
     GDAL goes through the raster line by line, so memory grows with the polygons only.
 
     Returns:
-        Polygons with ``area_m2`` and ``perimeter_m``, largest first.
+        Landslides and what was not observed, each with ``area_m2`` and ``perimeter_m``,
+        largest first.
     """
+    found: dict[int, list[shapely.Geometry]] = {1: [], UNKNOWN: []}
     with rasterio.open(mask) as source:
-        band = rasterio.band(source, 1)
-        outlines = [
-            shapely.geometry.shape(outline)
-            for outline, value in shapes(band, transform=grid.transform)
-            if value == 1
-        ]
+        for outline, value in shapes(rasterio.band(source, 1), transform=grid.transform):
+            if value in found:
+                found[int(value)].append(shapely.geometry.shape(outline))
+    return _measured(found[1], grid), _measured(found[UNKNOWN], grid)
+
+
+def _measured(outlines: list[shapely.Geometry], grid: Grid) -> gpd.GeoDataFrame:
     polygons = gpd.GeoDataFrame(geometry=outlines, crs=grid.crs)
     polygons["area_m2"] = polygons.area.astype(float)
     polygons["perimeter_m"] = polygons.length.astype(float)
@@ -83,36 +87,55 @@ def read_inventory(path: Path, grid: Grid) -> gpd.GeoSeries:
 
 
 class ZonalStatistics:
-    """Mean and maximum of rasters within polygons, gathered block by block.
+    """Means of rasters within polygons, and the largest probability, gathered block by block.
 
     Args:
         polygons: Polygons on the pixel edges of the grid.
         grid: Grid of the rasters.
+        names: Rasters: ``probability`` first; ``aspect`` is averaged as a direction.
     """
 
-    def __init__(self, polygons: gpd.GeoDataFrame, grid: Grid) -> None:
-        self.polygons, self.grid = polygons, grid
-        n = len(polygons) + 1  # 0 is outside
-        self.count = {name: np.zeros(n) for name in ("probability", "slope")}
-        self.total = {name: np.zeros(n) for name in ("probability", "slope")}
-        self.largest = np.zeros(n)
+    def __init__(self, polygons: gpd.GeoDataFrame, grid: Grid, names: Sequence[str]) -> None:
+        self.geometry, self.grid, self.names = polygons.geometry, grid, list(names)
+        self.length = len(polygons) + 1  # 0 is outside
+        self.count = {name: np.zeros(self.length) for name in names}
+        # A direction's mean is that of its unit vector, so totals are complex for all.
+        self.total = {name: np.zeros(self.length, dtype=complex) for name in names}
+        self.largest = np.zeros(self.length)
 
-    def add(
-        self, window: Window, probability: NDArray[np.float32], slope: NDArray[np.float32] | None
-    ) -> None:
-        """Add the pixels of a window; NaN is left out."""
-        ids = burn(self.polygons.geometry, range(1, len(self.count["slope"])), self.grid, window)
-        for name, values in (("probability", probability), ("slope", slope)):
-            if values is not None:
-                valid = np.isfinite(values)
-                inside, measured = ids[valid], values[valid]
-                self.count[name] += np.bincount(inside, minlength=len(self.largest))
-                self.total[name] += np.bincount(inside, measured, minlength=len(self.largest))
-        np.maximum.at(self.largest, ids[ids > 0], probability[ids > 0])
+    def touches(self, window: Window) -> bool:
+        """Whether any polygon lies in a window."""
+        x, y = self.grid.slices(window)
+        found = self.geometry.sindex.query(shapely.box(x.start, y.start, x.stop, y.stop))
+        return bool(len(found))
+
+    def add(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
+        """Add the pixels of a window, one (H, W) array for each name; NaN is left out."""
+        ids = burn(self.geometry, range(1, self.length), self.grid, window)
+        for name, values in zip(self.names, layers, strict=True):
+            valid = (ids > 0) & np.isfinite(values)
+            inside, measured = ids[valid], values[valid].astype(float)
+            self.count[name] += np.bincount(inside, minlength=self.length)
+            if name == "aspect":
+                direction = np.exp(1j * np.deg2rad(measured))
+                real = np.bincount(inside, direction.real, minlength=self.length)
+                imaginary = np.bincount(inside, direction.imag, minlength=self.length)
+                self.total[name] += real + 1j * imaginary
+            else:
+                self.total[name] += np.bincount(inside, measured, minlength=self.length)
+        seen = (ids > 0) & np.isfinite(layers[0])
+        np.maximum.at(self.largest, ids[seen], layers[0][seen])
 
     def columns(self) -> Iterator[tuple[str, NDArray[np.float64]]]:
         """Yield the polygons' columns; NaN where nothing was measured."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            for name in ("probability", "slope"):
-                yield f"mean_{name}", (self.total[name] / self.count[name])[1:]
-        yield "max_probability", self.largest[1:]
+            for name in self.names:
+                mean = (self.total[name] / self.count[name])[1:]
+                if name == "aspect":
+                    # NaN where directions cancel out, as on a ridge.
+                    degrees = np.rad2deg(np.angle(mean)) % 360
+                    yield "mean_aspect", np.where(np.abs(mean) > 1e-6, degrees, np.nan)
+                else:
+                    yield f"mean_{name}", mean.real
+                if name == "probability":
+                    yield "max_probability", self.largest[1:]

@@ -1,7 +1,5 @@
-"""A checkpoint and a scene to a landslide map, block by block."""
+"""A network and a scene to a probability raster, block by block; can be interrupted."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,33 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import rasterio
-import rasterio.shutil
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-import landslide
-from landslide.datasets import UNKNOWN, Sample, Scene
+from landslide.datasets import Sample, Scene
 from landslide.errors import InputError
 from landslide.models.layers import DOWNSAMPLING
-from landslide.polygons import ZonalStatistics, burn, polygonize, raster_window
-from landslide.rasters import TILE, Grid, Window, raster_profile
-from landslide.task import LandslideTask
-from landslide.windows import BlendPredictor, HaloPredictor, Network, Predictor
+from landslide.network import Network
+from landslide.polygons import raster_window
+from landslide.rasters import Grid, Window, raster_profile
+from landslide.windows import BlendPredictor, HaloPredictor, Predictor
 
-PRODUCTS = (
-    "probability.tif",
-    "landslides.tif",
-    "landslides.gpkg",
-    "map.png",
-    "outcome.tif",
-    "outcome.png",
-    "metrics.json",
-    "summary.json",
-)
+LARGEST = 1344
+"""Longest side of a block in pixels; with its halo it takes about 1 GB in the paper's network."""
+
+RADAR_BLIND = "layover_shadow"
+"""Band that is above 0 where the radar cannot see the ground."""
 
 
 @dataclass
@@ -61,182 +51,142 @@ class Stopwatch:
         return {name: round(s, 3) for name, s in (self.seconds | {"total": total}).items()}
 
 
-def choose_predictor(
-    task: LandslideTask, network: Network, grid: Grid, window: dict[str, Any]
-) -> Predictor:
+def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Predictor:
     """Halo windows where they are exact, blended windows elsewhere.
 
     Windows are blended where each is scaled by itself, and for a network that sees the
     whole of its input at once.
 
     Args:
-        task: A loaded checkpoint.
-        network: The same on its device.
+        network: One or several checkpoints.
         grid: Grid of the scene.
         window: ``size``, ``overlap`` and ``halo`` of ``conf/predict.yaml``.
     """
     size = (grid.height, grid.width)
-    halo = None if task.normalization.per_window else task.halo
+    halo = network.halo
     step = halo.grid if halo else DOWNSAMPLING
     if (window["size"] or 0) % step:
         raise InputError(f"window.size={window['size']} is not a multiple of {step} px")
     if halo is None:
-        side = window["size"] or task.patch_size
+        side = window["size"] or network.patch_size
         return BlendPredictor(network, size, side, window["overlap"])
     if window["halo"] is not None:
         halo = halo._replace(size=window["halo"])
     return HaloPredictor(network, size, halo)
 
 
+def choose_blocks(predictor: Predictor, grid: Grid, size: int | None) -> list[Window]:
+    """Blocks of equal size: the fewer halos, the less is computed twice.
+
+    Args:
+        predictor: What computes them.
+        grid: Grid of the scene.
+        size: Side in pixels that the user wants for halo windows; None for the best.
+    """
+    if size and isinstance(predictor, HaloPredictor):
+        return grid.blocks(size)
+    step = predictor.halo.grid if isinstance(predictor, HaloPredictor) else DOWNSAMPLING
+    height, width = (_equal(side, step) for side in (grid.height, grid.width))
+    return [
+        Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
+        for row in range(0, grid.height, height)
+        for col in range(0, grid.width, width)
+    ]
+
+
+def _equal(length: int, step: int) -> int:
+    """Side of the fewest equal parts, a multiple of ``step``."""
+    parts = -(-length // LARGEST)
+    return -(-length // (parts * step)) * step
+
+
+class Canvas:
+    """The raster under work, and which of its blocks are finished, both on disk.
+
+    Every block is written and closed before it counts as finished, so that a killed
+    process loses the block in work and no more.
+
+    Args:
+        folder: Holds ``probability.tif`` and ``finished.txt``, or will.
+        grid: Grid of the scene.
+        bands: Names of the bands.
+    """
+
+    def __init__(self, folder: Path, grid: Grid, bands: tuple[str, ...]) -> None:
+        self.raster = folder / "probability.tif"
+        self._journal = folder / "finished.txt"
+        self.finished: set[int] = set()
+        if self._journal.exists():
+            self.finished = {int(line) for line in self._journal.read_text().split()}
+            return
+        profile = raster_profile(grid, "float32", len(bands), np.nan)
+        # Not compressed: a block is then written in place. Written in full, so that a disk
+        # that is too small says so now.
+        for option in ("compress", "predictor"):
+            del profile[option]
+        with rasterio.open(self.raster, "w", **profile) as sink:
+            sink.descriptions = bands
+        self._journal.touch()
+
+    def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
+        """Write a block, or leave it without data, and remember it."""
+        if output is not None:
+            with rasterio.open(self.raster, "r+") as sink:
+                sink.write(output, window=raster_window(block))
+        with self._journal.open("a") as journal:
+            journal.write(f"{number}\n")
+
+
 def predict_scene(
-    scene: Scene, predictor: Predictor, side: int, threshold: float, output: Path, watch: Stopwatch
+    scene: Scene, predictor: Predictor, blocks: list[Window], canvas: Canvas, watch: Stopwatch
 ) -> None:
-    """Write ``probability.tif`` and ``landslides.tif`` of a scene into a folder.
+    """Predict every block that is not finished yet.
 
     One thread reads ahead and one writes behind while the network computes; memory
     depends on the block, not on the scene.
 
     Args:
-        scene: Scene to map; its truth, if any, is not looked at.
+        scene: Scene to map, its bands those of the network and, after them, perhaps
+            ``layover_shadow``. Its truth, if any, is not looked at.
         predictor: Computes one block.
-        side: Side of a block in pixels.
-        threshold: Probability from which a pixel is landslide.
-        output: Folder, which must exist.
+        blocks: What to compute.
+        canvas: What to write to; NaN where any band is invalid or the radar is blind.
         watch: Is told the seconds of ``read``, ``network`` and ``write``.
     """
-    windows = scene.grid.blocks(side)
+    blind = scene.bands.index(RADAR_BLIND) if RADAR_BLIND in scene.bands else None
+    todo = [number for number in range(len(blocks)) if number not in canvas.finished]
 
-    def read(block: Window) -> Sample:
+    def read(number: int) -> Sample:
         with watch("read"):
-            return scene.read(predictor.source(block))
+            return scene.read(predictor.source(blocks[number]))
 
-    with (
-        _raster(output / "probability.tif", scene.grid, "float32", np.nan) as probabilities,
-        _raster(output / "landslides.tif", scene.grid, "uint8", UNKNOWN) as masks,
-        ThreadPoolExecutor(1) as reader,
-        ThreadPoolExecutor(1) as writer,
-    ):
+    def write(number: int, output: NDArray[np.float32] | None) -> None:
+        with watch("write"):
+            canvas.finish(number, blocks[number], output)
 
-        def write(block: Window, probability: NDArray[np.float32]) -> None:
-            with watch("write"):
-                mask = np.where(np.isnan(probability), UNKNOWN, probability > threshold)
-                probabilities.write(probability, 1, window=raster_window(block))
-                masks.write(mask.astype(np.uint8), 1, window=raster_window(block))
-
-        ahead = reader.submit(read, windows[0])
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = reader.submit(read, todo[0]) if todo else None
         behind: Future[None] = writer.submit(lambda: None)
-        for i in track(range(len(windows)), "Predicting", transient=True):
-            block, sample = windows[i], ahead.result()
-            if i + 1 < len(windows):
-                ahead = reader.submit(read, windows[i + 1])
-            source = predictor.source(block)
+        for following, number in enumerate(track(todo, "Predicting", transient=True), start=1):
+            assert ahead is not None
+            image = ahead.result()["image"]
+            if following < len(todo):
+                ahead = reader.submit(read, todo[following])
+            unseen = torch.zeros(image.shape[1:], dtype=torch.bool)
+            if blind is not None:
+                unseen = ~(image[blind] == 0)
+                image = image[:blind]
+            block, source = blocks[number], predictor.source(blocks[number])
             rows = slice(block.row - source.row, block.row - source.row + block.height)
             cols = slice(block.col - source.col, block.col - source.col + block.width)
-            invalid = sample["image"][:, rows, cols].isnan().any(dim=0)
-            with watch("network"):
-                if invalid.all():
-                    probability = torch.full(invalid.shape, torch.nan)
-                else:
-                    probability = predictor(sample["image"], block)
+            unseen = (unseen | image.isnan().any(dim=0))[rows, cols]
+            output = None
+            if not unseen.all():
+                with watch("network"):
+                    output = predictor(image, block).masked_fill(unseen, torch.nan).numpy()
             behind.result()
-            behind = writer.submit(
-                write, block, probability.masked_fill(invalid, torch.nan).numpy()
-            )
+            behind = writer.submit(write, number, output)
         behind.result()
-
-
-def outline(
-    folder: Path, scene: Scene, min_area: float
-) -> tuple[gpd.GeoDataFrame, dict[str, float]]:
-    """Polygons of the mask in ``folder``, which loses those smaller than ``min_area``.
-
-    Args:
-        folder: Holds ``probability.tif`` and ``landslides.tif``; the mask is updated.
-        scene: The scene; its ``slope`` band, where it has one, is averaged per polygon.
-        min_area: Smallest area in m².
-
-    Returns:
-        The polygons, largest first, and ``{"observed_pixels", "total_pixels"}``.
-    """
-    grid = scene.grid
-    polygons = polygonize(folder / "landslides.tif", grid)
-    small = polygons.area_m2 < min_area
-    removed, kept = polygons[small], polygons[~small].reset_index(drop=True)
-    statistics = ZonalStatistics(kept, grid)
-    slope = scene.bands.index("slope") if "slope" in scene.bands else None
-    observed = 0
-    with (
-        rasterio.open(folder / "landslides.tif", "r+") as masks,
-        rasterio.open(folder / "probability.tif") as probabilities,
-    ):
-        for window in grid.blocks():
-            place = raster_window(window)
-            probability = probabilities.read(1, window=place)
-            observed += int(np.isfinite(probability).sum())
-            if len(removed):
-                gone = burn(removed.geometry, [1] * len(removed), grid, window)
-                mask = masks.read(1, window=place)
-                masks.write(np.where(gone == 1, np.uint8(0), mask), 1, window=place)
-            if len(kept):
-                degrees = None if slope is None else scene.read(window)["image"][slope].numpy()
-                statistics.add(window, probability, degrees)
-    for name, column in statistics.columns():
-        kept[name] = column
-    kept.insert(0, "id", range(1, len(kept) + 1))
-    return kept, {"observed_pixels": observed, "total_pixels": grid.height * grid.width}
-
-
-def to_cog(raster: Path, tags: dict[str, str]) -> None:
-    """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
-    with rasterio.open(raster, "r+") as sink:
-        sink.update_tags(**tags)
-        resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
-    cog = raster.with_suffix(".cog.tif")
-    rasterio.shutil.copy(
-        raster,
-        cog,
-        driver="COG",
-        compress="DEFLATE",
-        predictor="YES",
-        blocksize=2 * TILE,
-        overview_resampling=resampling,
-        bigtiff="IF_SAFER",
-    )
-    cog.replace(raster)
-
-
-@contextmanager
-def staged(output: Path) -> Iterator[Path]:
-    """Yield a folder beside ``output``; move its files there when all went well.
-
-    Products of an earlier map that this one has not made anew are removed, so that the
-    folder never mixes two maps.
-    """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
-        yield stage
-        output.mkdir(exist_ok=True)
-        for name in PRODUCTS:
-            (output / name).unlink(missing_ok=True)
-        for file in sorted(stage.iterdir()):
-            file.replace(output / file.name)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def version_tags(
-    task: LandslideTask, scene: Scene, threshold: float, *, simulated: bool
-) -> dict[str, str]:
-    """What a product says of how it was made."""
-    return {
-        "SIMULATED": "yes" if simulated else "no",
-        "SOFTWARE": f"landslide-sar {landslide.__version__}",
-        "MODEL": str(task.hparams["model"]["_target_"]),
-        "BANDS": ", ".join(task.bands),
-        "SCENE": str(scene.path),
-        "THRESHOLD": f"{threshold:g}",
-    }
 
 
 def choose_device(name: str) -> torch.device:
@@ -250,11 +200,3 @@ def choose_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
         raise InputError(f"device={name} is not available here: choose auto or cpu")
     return torch.device(name)
-
-
-@contextmanager
-def _raster(path: Path, grid: Grid, dtype: str, nodata: float) -> Iterator[Any]:
-    profile = raster_profile(grid, dtype, 1, nodata)
-    with rasterio.open(path, "w", **profile) as sink:
-        sink.descriptions = (path.stem,)
-        yield sink

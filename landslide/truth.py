@@ -1,15 +1,18 @@
 """A map against ground truth: pooled pixel metrics and the outcome of every pixel."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
 from landslide.datasets import UNKNOWN, GroundTruth
 from landslide.errors import InputError
-from landslide.polygons import burn, raster_window, read_inventory
+from landslide.polygons import burn, outlines, raster_window, read_inventory
 from landslide.rasters import Grid, Window, raster_profile
 
 OUTCOMES = ("true negative", "true positive", "false positive", "false negative")
@@ -18,11 +21,22 @@ OUTCOMES = ("true negative", "true positive", "false positive", "false negative"
 COLORS = {0: "#f7f7f7", 1: "#009e73", 2: "#d55e00", 3: "#0072b2"}
 """Okabe and Ito's green, vermilion and blue: told apart by colour-blind readers."""
 
-Truth = Callable[[Window], NDArray[np.uint8]]
+SIZES = (0.0, 1e3, 1e4, np.inf)
+"""Limits in m² of the classes that objects are counted in."""
+
+
+class Truth(NamedTuple):
+    """Ground truth on a scene's grid."""
+
+    read: Callable[[Window], NDArray[np.uint8]]
+    """Mask of a window: 0, 1, or 255 where unknown."""
+
+    landslides: gpd.GeoDataFrame
+    """The landslides one by one, with ``area_m2``."""
 
 
 def open_truth(path: Path, grid: Grid) -> Truth:
-    """Open a mask raster or polygons as a function of a window, 255 where unknown.
+    """Open a mask raster or polygons.
 
     Raises:
         InputError: The file is missing, unreadable, or a raster on another grid.
@@ -30,9 +44,10 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     if not path.exists():
         raise InputError(f"there is no inventory {path}")
     if path.suffix.lower() not in (".tif", ".tiff", ".vrt"):
-        outlines = read_inventory(path, grid)
-        ones = [1] * len(outlines)
-        return lambda window: burn(outlines, ones, grid, window).astype(np.uint8)
+        polygons = read_inventory(path, grid)
+        ones = [1] * len(polygons)
+        landslides = gpd.GeoDataFrame({"area_m2": polygons.area}, geometry=polygons)
+        return Truth(lambda w: burn(polygons, ones, grid, w).astype(np.uint8), landslides)
     truth = GroundTruth(path)
     if not truth.grid.matches(grid):
         raise InputError(
@@ -44,7 +59,56 @@ def open_truth(path: Path, grid: Grid) -> Truth:
         mask: NDArray[np.uint8] = truth[grid.slices(window)]["mask"].numpy().astype(np.uint8)
         return mask
 
-    return read
+    landslides, _ = outlines(path, grid)
+    return Truth(read, landslides)
+
+
+class Overlap:
+    """How much of each object lies in a mask, gathered block by block.
+
+    Args:
+        objects: Polygons with ``area_m2``.
+        grid: Grid of the mask.
+    """
+
+    def __init__(self, objects: gpd.GeoDataFrame, grid: Grid) -> None:
+        self.objects, self.grid = objects, grid
+        self.counts = np.zeros((2, len(objects) + 1), dtype=np.int64)
+
+    def add(self, window: Window, mask: NDArray[np.uint8]) -> None:
+        """Count the pixels of a window where the mask is known."""
+        length = self.counts.shape[1]
+        ids = burn(self.objects.geometry, range(1, length), self.grid, window)
+        for value in (0, 1):
+            self.counts[value] += np.bincount(ids[mask == value], minlength=length)
+
+    def by_size(self) -> list[dict[str, Any]]:
+        """Objects of each size class, and of all: how many are touched, how many by half.
+
+        Objects without a known pixel are left out.
+        """
+        outside, inside = self.counts[:, 1:]
+        known = inside + outside > 0
+        share = inside / np.maximum(inside + outside, 1)
+        area = self.objects.area_m2.to_numpy()
+        rows = []
+        for low, high in (*pairwise(SIZES), (SIZES[0], SIZES[-1])):
+            chosen = share[known & (area >= low) & (area < high)]
+            rows.append(
+                {
+                    "area": _size_class(low, high),
+                    "count": len(chosen),
+                    "touched": int((chosen > 0).sum()),
+                    "half": int((chosen >= 0.5).sum()),
+                }
+            )
+        return rows
+
+
+def _size_class(low: float, high: float) -> str:
+    if high < np.inf:
+        return f"{low:,.0f} to {high:,.0f} m²" if low else f"below {high:,.0f} m²"
+    return f"from {low:,.0f} m²" if low else "all"
 
 
 class Ranking:
@@ -77,21 +141,25 @@ class Ranking:
         return float((precision * gain).sum())
 
 
-def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[str, float]:
+def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[str, Any]:
     """Write ``outcome.tif`` and return the pooled metrics of a mapped scene.
 
     Args:
         folder: Holds ``probability.tif`` and ``landslides.tif``.
-        truth: Ground truth of a window.
+        truth: Ground truth.
         grid: Grid of the scene.
         threshold: Threshold of the mask, for the record.
 
     Returns:
         Counts and scores over all observed pixels with known truth. Precision, recall,
         F1 and IoU are those of the mask; average precision is that of the probability.
+        ``objects`` counts landslides: how many of the inventory's are ``hit`` by the map,
+        how many of the map's are ``real``, by size.
     """
     counts = np.zeros(256, dtype=np.int64)
     ranking = Ranking(_thresholds(folder / "probability.tif"))
+    hit = Overlap(truth.landslides, grid)
+    real = Overlap(outlines(folder / "landslides.tif", grid)[0], grid)
     profile = raster_profile(grid, "uint8", 1, UNKNOWN)
     with (
         rasterio.open(folder / "probability.tif") as probabilities,
@@ -102,7 +170,7 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
         sink.write_colormap(1, {value: _rgba(color) for value, color in COLORS.items()})
         for window in grid.blocks():
             place = raster_window(window)
-            mapped, known = masks.read(1, window=place), truth(window)
+            mapped, known = masks.read(1, window=place), truth.read(window)
             known = np.where(mapped == UNKNOWN, np.uint8(UNKNOWN), known)
             outcome = np.where(mapped == 1, np.uint8(2), np.uint8(3))
             outcome = np.where(mapped == known, known, outcome)
@@ -110,6 +178,8 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
             sink.write(outcome, 1, window=place)
             counts += np.bincount(outcome.ravel(), minlength=256)
             ranking.add(probabilities.read(1, window=place), known)
+            hit.add(window, np.where(known == UNKNOWN, np.uint8(UNKNOWN), mapped))
+            real.add(window, known)
     tn, tp, fp, fn = (int(count) for count in counts[:4])
     return {
         **{"tp": tp, "fp": fp, "fn": fn, "tn": tn},
@@ -119,6 +189,7 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
         "iou": tp / max(tp + fp + fn, 1),
         "average_precision": ranking.average_precision(),
         "threshold": threshold,
+        "objects": {"hit": hit.by_size(), "real": real.by_size()},
     }
 
 

@@ -4,7 +4,7 @@ A predictor says which input a block of output needs and computes it. Blocks do 
 depend on each other, so a scene streams through memory block by block.
 """
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,49 +12,18 @@ from torch import Tensor
 
 from landslide.errors import InputError
 from landslide.halo import Halo
+from landslide.network import Network
 from landslide.rasters import Window
-from landslide.task import LandslideTask
-
-TTA = Literal["none", "flips"]
-
-FLIPS: dict[str, list[list[int]]] = {"none": [[]], "flips": [[], [2], [3], [2, 3]]}
-"""Axes of (B, C, H, W) that are flipped before and flipped back after the network."""
 
 
 class Predictor(Protocol):
-    """Probability of blocks of a scene of a given size."""
+    """Probability (and spread) of blocks of a scene of a given size."""
 
     def source(self, block: Window) -> Window:
         """Window of the scene that the block depends on; may hang over the edges."""
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
-        """Map the source window's image (C, H, W) to the block's probability (H, W)."""
-
-
-class Network:
-    """The task as a function from measurements to probability, on a device.
-
-    Args:
-        task: A loaded checkpoint.
-        device: Where it runs.
-        tta: ``flips`` averages over the four flips.
-    """
-
-    def __init__(self, task: LandslideTask, device: torch.device, tta: TTA = "none") -> None:
-        if tta not in FLIPS:
-            raise InputError(f"tta={tta} is unknown: choose from {', '.join(FLIPS)}")
-        self.task = task.to(device).eval()
-        self.device = device
-        self.flips = FLIPS[tta]
-
-    @torch.inference_mode()
-    def __call__(self, image: Tensor) -> Tensor:
-        """Map (B, C, H, W) measurements to (B, H, W) probabilities on the CPU."""
-        image = image.to(self.device)
-        total = torch.zeros(1, device=self.device)
-        for axes in self.flips:
-            total = total + torch.sigmoid(self.task(image.flip(axes))).flip(axes)
-        return (total / len(self.flips)).squeeze(1).cpu()
+        """Map the source window's image (C, H, W) to the block's output (K, H, W)."""
 
 
 class HaloPredictor:
@@ -86,11 +55,11 @@ class HaloPredictor:
         return Window(top, left, bottom - top, right - left)
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
-        """Return the block's probability (H, W)."""
+        """Return the block's output (K, H, W), see ``Network``."""
         source = self.source(block)
         top, left = block.row - source.row, block.col - source.col
-        probability = self.network(image[None])[0]
-        return probability[top : top + block.height, left : left + block.width]
+        output = self.network(image[None])[0]
+        return output[:, top : top + block.height, left : left + block.width]
 
     def _up(self, pixels: int) -> int:
         """Round up to the network's grid."""
@@ -139,21 +108,22 @@ class BlendPredictor:
         )
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
-        """Return the block's probability (H, W)."""
+        """Return the block's output (K, H, W), see ``Network``."""
         source = self.source(block)
         rows, cols = self._touching(block)
         offsets = [(int(r - source.row), int(c - source.col)) for r in rows for c in cols]
-        total = torch.zeros(2, source.height, source.width)  # weighted probability, weight
+        total = torch.zeros(len(self.network.bands), source.height, source.width)
+        weight = torch.zeros(source.height, source.width)
         side = self.window
         for i in range(0, len(offsets), self.batch_size):
             batch = offsets[i : i + self.batch_size]
             patches = torch.stack([image[:, r : r + side, c : c + side] for r, c in batch])
-            for (r, c), probability in zip(batch, self.network(patches), strict=True):
-                total[0, r : r + side, c : c + side] += probability * self.weight
-                total[1, r : r + side, c : c + side] += self.weight
+            for (r, c), output in zip(batch, self.network(patches), strict=True):
+                total[:, r : r + side, c : c + side] += output * self.weight
+                weight[r : r + side, c : c + side] += self.weight
         top, left = block.row - source.row, block.col - source.col
-        total = total[:, top : top + block.height, left : left + block.width]
-        return total[0] / total[1]
+        inside = (slice(top, top + block.height), slice(left, left + block.width))
+        return total[:, *inside] / weight[inside]
 
     def _touching(self, block: Window) -> tuple[np.ndarray, np.ndarray]:
         def touching(starts: np.ndarray, start: int, length: int) -> np.ndarray:

@@ -174,7 +174,7 @@ def test_products_share_the_scenes_grid(scene_root: Path, mapped: Path) -> None:
 
 
 def test_polygons_mask_and_summary_agree(mapped: Path) -> None:
-    polygons = gpd.read_file(mapped / "landslides.gpkg")
+    polygons = gpd.read_file(mapped / "landslides.gpkg", layer="landslides")
     summary = json.loads((mapped / "summary.json").read_text())
     with rasterio.open(mapped / "landslides.tif") as product:
         mask = product.read(1)

@@ -7,9 +7,10 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 from scipy.ndimage import label
+from scipy.stats import circmean
 
 from landslide.errors import InputError
-from landslide.polygons import ZonalStatistics, burn, polygonize, read_inventory
+from landslide.polygons import ZonalStatistics, burn, outlines, read_inventory
 from landslide.rasters import Grid, Window, write_raster
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 90, 130)
@@ -25,7 +26,7 @@ def mask() -> np.ndarray:
 def polygons(mask: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> gpd.GeoDataFrame:
     path = tmp_path_factory.mktemp("mask") / "mask.tif"
     write_raster(path, mask, GRID, ["landslides"], 255)
-    return polygonize(path, GRID)
+    return outlines(path, GRID)[0]
 
 
 def test_polygons_are_the_connected_pixels(mask: np.ndarray, polygons: gpd.GeoDataFrame) -> None:
@@ -51,10 +52,11 @@ def test_zonal_statistics_agree_with_a_loop_over_polygons(
     rng = np.random.default_rng(1)
     probability, slope = rng.random((2, 90, 130)).astype(np.float32)
     slope[mask == 0] = np.nan
-    statistics = ZonalStatistics(polygons, GRID)
+    aspect = (340 + 40 * rng.random((90, 130)).astype(np.float32)) % 360  # about north
+    statistics = ZonalStatistics(polygons, GRID, ["probability", "slope", "aspect"])
     for w in GRID.blocks(64):
         part = np.s_[w.row : w.row + w.height, w.col : w.col + w.width]
-        statistics.add(w, probability[part], slope[part])
+        statistics.add(w, [probability[part], slope[part], aspect[part]])
     columns = dict(statistics.columns())
     whole = Window(0, 0, 90, 130)
     for i in (0, 5, len(polygons) - 1):
@@ -62,6 +64,8 @@ def test_zonal_statistics_agree_with_a_loop_over_polygons(
         assert columns["mean_probability"][i] == pytest.approx(probability[inside].mean(), rel=1e-5)
         assert columns["max_probability"][i] == pytest.approx(probability[inside].max())
         assert columns["mean_slope"][i] == pytest.approx(slope[inside].mean(), rel=1e-5)
+        turned = circmean(aspect[inside], high=360)
+        assert columns["mean_aspect"][i] == pytest.approx(turned, abs=1e-3)
 
 
 def test_an_inventory_arrives_in_the_scenes_crs(polygons: gpd.GeoDataFrame, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -10,7 +9,7 @@ from rasterio.crs import CRS
 from torchmetrics.functional.classification import binary_average_precision, binary_f1_score
 
 from landslide.errors import InputError
-from landslide.polygons import polygonize
+from landslide.polygons import outlines
 from landslide.rasters import Grid, Window, write_raster
 from landslide.truth import compare, open_truth
 
@@ -56,9 +55,9 @@ def test_scores_are_the_librarys_over_observed_known_pixels(
 
 
 def test_polygons_are_a_truth_too(folder: Path, truth: np.ndarray) -> None:
-    polygons: gpd.GeoDataFrame = polygonize(folder / "truth.tif", GRID)
+    polygons, _ = outlines(folder / "truth.tif", GRID)
     polygons.to_crs("EPSG:4326").to_file(folder / "truth.geojson")
-    burnt = open_truth(folder / "truth.geojson", GRID)(Window(5, 0, 85, 130))
+    burnt = open_truth(folder / "truth.geojson", GRID).read(Window(5, 0, 85, 130))
     np.testing.assert_array_equal(burnt, truth[5:])
 
 
@@ -66,3 +65,26 @@ def test_a_truth_on_another_grid_is_refused(folder: Path) -> None:
     other = GRID._replace(transform=GRID.transform @ Affine.translation(3, 0))
     with pytest.raises(InputError, match="another grid"):
         open_truth(folder / "truth.tif", other)
+
+
+def test_objects_are_counted_by_size(tmp_path: Path) -> None:
+    truth, mask = np.zeros((2, 90, 130), dtype=np.uint8)
+    truth[10:14, 10:14] = 1  # 1,600 m2, found by three quarters
+    mask[10:13, 10:14] = 1
+    truth[30:32, 30:32] = 1  # 400 m2, missed
+    truth[50:60, 50:70] = 1  # 20,000 m2, touched by a pixel; half of it was not observed
+    mask[50, 50] = 1
+    mask[55:60, 50:70] = 255
+    truth[80:82, 80:82] = 1  # 400 m2, never observed
+    mask[80:82, 80:82] = 255
+    mask[70:75, 100:105] = 1  # 2,500 m2, a false alarm
+    probability = np.where(mask == 255, np.nan, mask).astype(np.float32)
+    write_raster(tmp_path / "probability.tif", probability, GRID, ["probability"], np.nan)
+    write_raster(tmp_path / "landslides.tif", mask, GRID, ["landslides"], 255)
+    write_raster(tmp_path / "truth.tif", truth, GRID, ["landslides"], 255)
+    objects = compare(tmp_path, open_truth(tmp_path / "truth.tif", GRID), GRID, 0.5)["objects"]
+    hit = [(row["count"], row["touched"], row["half"]) for row in objects["hit"]]
+    real = [(row["count"], row["touched"], row["half"]) for row in objects["real"]]
+    # below 1,000 m2, up to 10,000 m2, larger, all
+    assert hit == [(1, 0, 0), (1, 1, 1), (1, 1, 0), (3, 2, 1)]
+    assert real == [(1, 1, 1), (2, 1, 1), (0, 0, 0), (3, 2, 2)]

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from landslide.errors import InputError
 from landslide.halo import Halo
+from landslide.network import Network
 from landslide.rasters import Window
-from landslide.windows import BlendPredictor, HaloPredictor, Network
+from landslide.windows import BlendPredictor, HaloPredictor
 
 CPU = torch.device("cpu")
 
@@ -27,7 +28,7 @@ def predict(predictor: HaloPredictor | BlendPredictor, image: Tensor, side: int)
     for row in range(0, H, side):
         for col in range(0, W, side):
             block = Window(row, col, min(side, H - row), min(side, W - col))
-            part = predictor(read(image, predictor.source(block)), block)
+            part = predictor(read(image, predictor.source(block)), block)[0]
             result[row : row + block.height, col : col + block.width] = part
     return result
 
@@ -49,10 +50,11 @@ def test_halo_windows_equal_one_pass_over_the_scene(size: tuple[int, int]) -> No
     image = torch.rand(4, *size) + 0.01
     image[:, 20:23, 5:25] = torch.nan
     task.normalization.fit([image[None]])
-    network = Network(task, CPU)
+    network = Network([task], CPU)
     H, W = size
     whole = read(image, Window(0, 0, -(-H // 16) * 16, -(-W // 16) * 16))
-    expected = network(whole[None])[0, :H, :W]
+    with torch.no_grad():
+        expected = torch.sigmoid(task.eval()(whole[None]))[0, 0, :H, :W]
     found = predict(HaloPredictor(network, size, Halo(16, 96)), image, side=128)
     assert expected.std() > 0.01
     assert (found - expected).abs().max() <= 1e-5
@@ -64,7 +66,7 @@ def constant_task(value: float) -> Network:
         head = task.model.head
         head.weight.zero_()
         head.bias.fill_(value)
-    return Network(task, CPU)
+    return Network([task], CPU)
 
 
 @pytest.mark.parametrize("size", [(150, 201), (64, 64), (33, 70)])
@@ -83,7 +85,7 @@ def test_blending_does_not_depend_on_the_blocks() -> None:
     task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
     rough(task)
     image = torch.rand(4, 150, 201)
-    predictor = BlendPredictor(Network(task, CPU), (150, 201), window=32, overlap=0.5)
+    predictor = BlendPredictor(Network([task], CPU), (150, 201), window=32, overlap=0.5)
     small, large = predict(predictor, image, 64), predict(predictor, image, 1024)
     torch.testing.assert_close(small, large, atol=1e-6, rtol=0)
 
@@ -92,21 +94,21 @@ def test_no_overlap_is_the_papers_tiling() -> None:
     torch.manual_seed(0)
     task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
     rough(task)
-    network = Network(task, CPU)
+    network = Network([task], CPU)
     image = torch.rand(4, 96, 128)
     found = predict(BlendPredictor(network, (96, 128), window=32, overlap=0), image, 64)
     for row in range(0, 96, 32):
         for col in range(0, 128, 32):
             tile = np.s_[row : row + 32, col : col + 32]
-            torch.testing.assert_close(found[tile], network(image[None, :, *tile])[0])
+            torch.testing.assert_close(found[tile], network(image[None, :, *tile])[0, 0])
 
 
 def test_flips_average_four_views() -> None:
     task = make_task()
     rough(task)
     image = torch.rand(1, 4, 32, 48) + 0.01
-    plain, flipped = Network(task, CPU), Network(task, CPU, "flips")
-    views = [plain(image.flip(axes)).flip([a - 1 for a in axes]) for axes in ([], [2], [3], [2, 3])]
+    plain, flipped = Network([task], CPU), Network([task], CPU, "flips")
+    views = [plain(image.flip(axes)).flip(axes) for axes in ([], [2], [3], [2, 3])]
     torch.testing.assert_close(flipped(image), torch.stack(views).mean(0))
 
 
@@ -118,4 +120,4 @@ def test_an_impossible_overlap_is_refused(overlap: float) -> None:
 
 def test_a_halo_off_the_grid_is_refused() -> None:
     with pytest.raises(InputError, match=r"window\.halo=50"):
-        HaloPredictor(Network(make_task(), CPU), (64, 64), Halo(16, 50))
+        HaloPredictor(Network([make_task()], CPU), (64, 64), Halo(16, 50))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from landslide.models.layers import (
     DoubleConv,
+    Head,
     SameConvTranspose2d,
     UpConv,
     batch_norm,
@@ -88,7 +89,7 @@ class AttentionUNet(nn.Module):
         self.up2 = UpConv(3 * f, 2 * f)
         self.up3 = UpConv(4 * f, f)
         self.up4 = UpConv(2 * f, f)
-        self.head = nn.Conv2d(2 * f, 1, 1)
+        self.head = Head(f)
         self.apply(init_glorot_normal)
         self.attention1 = Attention(2 * f, 4 * f, inter_channels=4 * f)
         self.attention2 = Attention(2 * f, 3 * f, inter_channels=2 * f)
@@ -114,6 +115,5 @@ class AttentionUNet(nn.Module):
         # The authors gate conv2 by up1 as well, not by up2.
         attention3 = self.attention3(conv2, self.gate3(up1))
         up3 = torch.cat([self.up3(up2), attention3], dim=1)  # 2f, H/2
-        up4 = torch.cat([self.up4(up3), conv1], dim=1)  # 2f, H; conv1 is not gated
-        logits: Tensor = self.head(up4)
+        logits: Tensor = self.head(self.up4(up3), conv1)  # conv1 is not gated
         return logits

@@ -67,12 +67,11 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
             return F.conv2d(x, self.weight.flip(2, 3).transpose(0, 1), self.bias, padding=1)
         assert self.bias is not None
         # (B, C, H, W) -> (B, 4F, H, W) -> (B, F, 2H, 2W)
-        x = F.conv2d(
-            F.pad(x, (1, 0, 1, 0)), self._subpixel_kernel(), self.bias.repeat_interleave(4)
-        )
+        x = F.conv2d(F.pad(x, (1, 0, 1, 0)), self.subpixel_kernel(), self.bias.repeat_interleave(4))
         return F.pixel_shuffle(x, 2)
 
-    def _subpixel_kernel(self) -> Tensor:
+    def subpixel_kernel(self) -> Tensor:
+        """Kernel (4F, C, 2, 2) of the plain convolution that stands for stride 2."""
         # Along one axis, even outputs see inputs (i - 1, i) through (w2, w0), odd ones through
         # (0, w1): the padded kernel read as (tap, parity), taps reversed.
         C, F_ = self.weight.shape[:2]
@@ -87,6 +86,17 @@ class UpConv(nn.Sequential):
         super().__init__(
             SameConvTranspose2d(in_channels, out_channels, stride=2), nn.ReLU(inplace=True)
         )
+
+
+class Head(nn.Conv2d):
+    """1x1 convolution of the last level and the skip connection beside it to one logit."""
+
+    def __init__(self, filters: int) -> None:
+        super().__init__(2 * filters, 1, 1)
+
+    def forward(self, up: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
+        """Map (B, F, H, W) twice to logits (B, 1, H, W)."""
+        return super().forward(torch.cat([up, skip], dim=1))
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from landslide.models.layers import DoubleConv, UpConv, check_size, init_glorot_normal
+from landslide.models.layers import DoubleConv, Head, UpConv, check_size, init_glorot_normal
 
 
 class UNet(nn.Module):
@@ -29,7 +29,7 @@ class UNet(nn.Module):
         self.up2 = UpConv(3 * f, 2 * f)
         self.up3 = UpConv(4 * f, f)
         self.up4 = UpConv(2 * f, f)
-        self.head = nn.Conv2d(2 * f, 1, 1)
+        self.head = Head(f)
         self.apply(init_glorot_normal)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,6 +48,5 @@ class UNet(nn.Module):
         up1 = torch.cat([self.up1(center), conv4], dim=1)
         up2 = torch.cat([self.up2(up1), conv3], dim=1)
         up3 = torch.cat([self.up3(up2), conv2], dim=1)
-        up4 = torch.cat([self.up4(up3), conv1], dim=1)
-        logits: Tensor = self.head(up4)
+        logits: Tensor = self.head(self.up4(up3), conv1)
         return logits

@@ -1,0 +1,108 @@
+"""A trained network in its fastest equal form, for prediction.
+
+All changes are exact up to rounding:
+
+- Batch normalisation after a convolution becomes part of its weights.
+- A transposed convolution's kernel is rearranged once, not in every pass.
+- The paper's networks end in a pixel shuffle, a concatenation and a 1x1 convolution. The
+  1x1 convolution is linear, so it is taken before the shuffle and apart for the skip
+  connection: of the 2F channels that would be moved at full resolution, one is left.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from landslide.models.attention_unet import Attention, AttentionUNet
+from landslide.models.layers import Head, SameConvTranspose2d
+from landslide.models.unet import UNet
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """Return a copy for inference: (B, C, H, W) to the same logits (B, 1, H, W).
+
+    Args:
+        model: Any network; what is not known to have a faster form stays as it is.
+    """
+    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    if isinstance(folded, AttentionUNet | UNet):
+        transposed = folded.up4[0]
+        assert isinstance(transposed, SameConvTranspose2d)
+        folded.up4 = nn.Sequential(*_subpixel(transposed), nn.ReLU(inplace=True))  # type: ignore[assignment]
+        folded.head = SubpixelHead(folded.head)  # type: ignore[assignment]
+    for module in list(folded.modules()):
+        if isinstance(module, Attention):
+            module.out = fuse_conv_bn_eval(module.out, module.out_bn)
+            module.out_bn = nn.Identity()  # type: ignore[assignment]
+        elif isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+            _merge_norms(module)
+        for name, child in module.named_children():
+            if isinstance(child, SameConvTranspose2d):
+                setattr(module, name, _plain(child))
+    return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+class SubpixelHead(nn.Module):
+    """The head on the last level before its pixel shuffle.
+
+    Args:
+        head: The head of the joined full-resolution channels.
+    """
+
+    up: Tensor
+    skip: Tensor
+    bias: Tensor
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        weight = head.weight.detach()
+        filters = weight.shape[1] // 2
+        # Channel 4c + p holds parity p of channel c: one logit for each parity.
+        up = torch.zeros(4, 4 * filters, 1, 1)
+        for parity in range(4):
+            up[parity, parity::4] = weight[0, :filters]
+        self.register_buffer("up", up)
+        self.register_buffer("skip", weight[:, filters:].clone())
+        assert head.bias is not None
+        self.register_buffer("bias", head.bias.detach().clone())
+
+    def forward(self, up: Tensor, skip: Tensor) -> Tensor:
+        """Map (B, 4F, H/2, W/2) and (B, F, H, W) to logits (B, 1, H, W)."""
+        logits = F.pixel_shuffle(F.conv2d(up, self.up), 2)
+        return logits + F.conv2d(skip, self.skip, self.bias)
+
+
+def _merge_norms(sequence: nn.Sequential) -> None:
+    """Merge every batch normalisation into the convolution before it; its place stays."""
+    for i in range(len(sequence) - 1):
+        convolution, norm = sequence[i], sequence[i + 1]
+        # Not their subclasses, which may do more.
+        if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
+            sequence[i] = fuse_conv_bn_eval(convolution, norm)
+            sequence[i + 1] = nn.Identity()
+
+
+def _plain(layer: SameConvTranspose2d) -> nn.Module:
+    """The transposed convolution as the plain one it computes."""
+    if layer.stride == (1, 1):
+        return _convolution(layer.weight.flip(2, 3).transpose(0, 1), layer.bias, padding=1)
+    return nn.Sequential(*_subpixel(layer), nn.PixelShuffle(2))
+
+
+def _subpixel(layer: SameConvTranspose2d) -> list[nn.Module]:
+    """Stride 2 without its pixel shuffle: (B, C, H, W) to (B, 4F, H, W)."""
+    assert layer.bias is not None
+    convolution = _convolution(layer.subpixel_kernel(), layer.bias.repeat_interleave(4), padding=0)
+    return [nn.ZeroPad2d((1, 0, 1, 0)), convolution]
+
+
+def _convolution(weight: Tensor, bias: Tensor | None, padding: int) -> nn.Conv2d:
+    out_channels, in_channels, *kernel = weight.shape
+    layer = nn.Conv2d(in_channels, out_channels, tuple(kernel), padding=padding)  # type: ignore[arg-type]
+    assert bias is not None
+    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer

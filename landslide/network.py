@@ -1,0 +1,133 @@
+"""Checkpoints as one function from measurements to probability, as fast as the machine allows."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from landslide.errors import InputError
+from landslide.halo import Halo
+from landslide.models.folding import fold
+from landslide.task import LandslideTask
+
+TTA = Literal["none", "flips"]
+
+FLIPS: dict[str, list[list[int]]] = {"none": [[]], "flips": [[], [2], [3], [2, 3]]}
+"""Axes of (B, C, H, W) that are flipped before and flipped back after the network."""
+
+Logits = Callable[[Tensor], Tensor]
+
+
+class Network:
+    """One or several checkpoints from measurements to probability.
+
+    Args:
+        tasks: Loaded checkpoints of the same bands; several are an ensemble.
+        device: Where torch runs.
+        tta: ``flips`` averages over the four flips.
+        engine: A name in ``ENGINES``.
+
+    Raises:
+        InputError: An option is unknown, or the checkpoints do not fit together.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[LandslideTask],
+        device: torch.device,
+        tta: TTA = "none",
+        engine: str = "torch",
+    ) -> None:
+        if tta not in FLIPS:
+            raise InputError(f"tta={tta} is unknown: choose from {', '.join(FLIPS)}")
+        if engine not in ENGINES:
+            raise InputError(f"engine={engine} is unknown: choose from {', '.join(ENGINES)}")
+        for task in tasks[1:]:
+            if task.bands != tasks[0].bands:
+                raise InputError(
+                    f"checkpoint: an ensemble shares its bands, but one member was trained on "
+                    f"{', '.join(tasks[0].bands)} and another on {', '.join(task.bands)}"
+                )
+        self.device = device
+        self.flips = FLIPS[tta]
+        self.bands = ("probability", "spread") if len(tasks) > 1 else ("probability",)
+        self.per_window = any(task.normalization.per_window for task in tasks)
+        self.halo = None if self.per_window else _largest([task.halo for task in tasks])
+        self.patch_size = tasks[0].patch_size
+        self.members: list[tuple[nn.Module, Logits]] = [
+            (task.normalization.to(device), ENGINES[engine](task, device)) for task in tasks
+        ]
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor) -> Tensor:
+        """Map measurements (B, C, H, W) to (B, K, H, W) on the CPU.
+
+        Channel 0 is the probability, averaged over flips and members. An ensemble has a
+        second one, the standard deviation over its members.
+        """
+        image = image.to(self.device)
+        members = torch.cat([self._probability(*member, image) for member in self.members], dim=1)
+        if len(self.members) == 1:
+            return members.cpu()
+        mean, spread = members.mean(dim=1), members.std(dim=1, correction=0)
+        return torch.stack([mean, spread], dim=1).cpu()
+
+    def _probability(self, normalization: nn.Module, logits: Logits, image: Tensor) -> Tensor:
+        """Mean over the flips, (B, 1, H, W)."""
+        x = normalization(image).contiguous(memory_format=torch.channels_last)
+        if len(self.flips) == 1:
+            return logits(x).sigmoid_()
+        views = [logits(x.flip(axes)).sigmoid_().flip(axes) for axes in self.flips]
+        return torch.stack(views).mean(dim=0)
+
+
+def torch_engine(task: LandslideTask, device: torch.device) -> Logits:
+    """The folded network in torch."""
+    return fold(task.model).to(device)
+
+
+def openvino_engine(task: LandslideTask, device: torch.device) -> Logits:
+    """The folded network in Intel's OpenVINO, in single precision on the CPU.
+
+    Raises:
+        InputError: OpenVINO is not installed or another device is asked for.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise InputError(
+            'engine=openvino needs OpenVINO: pip install -e ".[openvino]", or choose engine=torch'
+        ) from error
+    if device.type != "cpu":
+        raise InputError(f"engine=openvino runs on the CPU: leave out device={device.type}")
+    example = torch.zeros(1, len(task.bands), task.patch_size, task.patch_size)
+    with warnings.catch_warnings():
+        # The tracer's: it is deprecated, and checks a window's size once only.
+        warnings.simplefilter("ignore")
+        converted = openvino.convert_model(fold(task.model), example_input=example)
+    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.compile_model(converted, "CPU", options).create_infer_request()
+
+    def logits(x: Tensor) -> Tensor:
+        # A copy: the next call writes into the same memory.
+        return torch.from_numpy(request.infer({0: x.contiguous().numpy()})[0].copy())
+
+    return logits
+
+
+ENGINES: dict[str, Callable[[LandslideTask, torch.device], Logits]] = {
+    "torch": torch_engine,
+    "openvino": openvino_engine,
+}
+
+
+def _largest(halos: Sequence[Halo | None]) -> Halo | None:
+    """What makes windows exact for all of an ensemble; grids are powers of two."""
+    known = [halo for halo in halos if halo is not None]
+    if len(known) < len(halos):
+        return None
+    grid = max(halo.grid for halo in known)
+    size = max(halo.size for halo in known)
+    return Halo(grid, -(-size // grid) * grid)

@@ -1,0 +1,220 @@
+"""From a probability raster to what a mapper delivers: mask, polygons, layers, COGs."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import rasterio.shutil
+import shapely
+
+from landslide.datasets import UNKNOWN, Composite
+from landslide.errors import InputError
+from landslide.polygons import ZonalStatistics, burn, outlines, raster_window
+from landslide.rasters import TILE, Grid, raster_profile
+
+PRODUCTS = (
+    "probability.tif",
+    "landslides.tif",
+    "landslides.gpkg",
+    "landslides.geojson",
+    "map.png",
+    "map.pdf",
+    "outcome.tif",
+    "outcome.png",
+    "metrics.json",
+    "report.html",
+    "summary.json",
+)
+
+TERRAIN = ("slope", "aspect")
+"""Bands that polygons are described by, where the scene has them."""
+
+
+def write_mask(folder: Path, grid: Grid, threshold: float) -> int:
+    """Write ``landslides.tif``: 1 above the threshold, 0 below, 255 where not observed.
+
+    Args:
+        folder: Holds ``probability.tif``.
+        grid: Grid of the scene.
+        threshold: Probability above which a pixel is landslide.
+
+    Returns:
+        Number of observed pixels.
+    """
+    observed = 0
+    profile = raster_profile(grid, "uint8", 1, UNKNOWN)
+    with (
+        rasterio.open(folder / "probability.tif") as probabilities,
+        rasterio.open(folder / "landslides.tif", "w", **profile) as masks,
+    ):
+        masks.descriptions = ("landslides",)
+        for window in grid.blocks():
+            place = raster_window(window)
+            probability = probabilities.read(1, window=place)
+            valid = np.isfinite(probability)
+            observed += int(valid.sum())
+            mask = np.where(valid, probability > threshold, UNKNOWN)
+            masks.write(mask.astype(np.uint8), 1, window=place)
+    return observed
+
+
+def clean_mask(mask: Path, grid: Grid, min_area: float, fill_holes: float) -> gpd.GeoDataFrame:
+    """Fill small holes and drop small landslides, in the mask raster and so in its polygons.
+
+    Args:
+        mask: ``landslides.tif``; is updated.
+        grid: Grid of the scene.
+        min_area: Smallest landslide in m² (minimum mapping unit), after holes are filled.
+        fill_holes: Largest hole in m² that is filled; one with a pixel that was not
+            observed stays.
+
+    Returns:
+        The polygons that are left, see ``outlines``.
+    """
+    polygons, unseen = outlines(mask, grid)
+    holes = _holes(polygons, fill_holes)
+    if len(holes) and len(unseen):
+        # Touching at a corner or an edge is not lying inside.
+        near, _ = unseen.sindex.query(holes.geometry, predicate="contains")
+        holes = holes.drop(index=holes.index[np.unique(near)])
+    if len(holes):
+        _overwrite(mask, holes.geometry, 1, grid)
+        polygons, _ = outlines(mask, grid)
+    small = polygons.area_m2 < min_area
+    if small.any():
+        _overwrite(mask, polygons.geometry[small], 0, grid)
+    return polygons[~small].reset_index(drop=True)
+
+
+def _holes(polygons: gpd.GeoDataFrame, largest: float) -> gpd.GeoDataFrame:
+    rings = [ring for polygon in polygons.geometry for ring in polygon.interiors]
+    holes = gpd.GeoDataFrame(geometry=[shapely.Polygon(ring) for ring in rings], crs=polygons.crs)
+    return holes[holes.area <= largest].reset_index(drop=True)
+
+
+def _overwrite(mask: Path, geometries: gpd.GeoSeries, value: int, grid: Grid) -> None:
+    """Set observed pixels within geometries."""
+    with rasterio.open(mask, "r+") as masks:
+        for window in grid.blocks():
+            inside = burn(geometries, [1] * len(geometries), grid, window) == 1
+            if inside.any():
+                place = raster_window(window)
+                values = masks.read(1, window=place)
+                values[inside & (values != UNKNOWN)] = value
+                masks.write(values, 1, window=place)
+
+
+def describe(polygons: gpd.GeoDataFrame, folder: Path, composite: Path | str, grid: Grid) -> None:
+    """Add ``id`` and the mean and maximum of probability and terrain to each polygon.
+
+    Args:
+        polygons: Polygons on pixel edges; columns are added.
+        folder: Holds ``probability.tif``.
+        composite: The scene's raster; ``slope`` and ``aspect`` are taken where it has them.
+        grid: Grid of the scene.
+    """
+    polygons.insert(0, "id", range(1, len(polygons) + 1))
+    with rasterio.open(composite) as source:
+        terrain = [band for band in TERRAIN if band in source.descriptions]
+    heights = Composite(composite, terrain) if terrain else None
+    with rasterio.open(folder / "probability.tif") as probabilities:
+        names = [
+            name.replace("spread", "probability_spread") for name in probabilities.descriptions
+        ]
+        statistics = ZonalStatistics(polygons, grid, [*names, *terrain])
+        for window in grid.blocks() if len(polygons) else []:
+            if not statistics.touches(window):
+                continue
+            layers = list(probabilities.read(window=raster_window(window)))
+            if heights is not None:
+                layers += list(heights[grid.slices(window)]["image"].numpy())
+            statistics.add(window, layers)
+    for name, column in statistics.columns():
+        polygons[name] = column
+
+
+def simplify(polygons: gpd.GeoDataFrame, tolerance: float) -> gpd.GeoDataFrame:
+    """Take steps of pixels out of outlines; neighbours keep sharing their edges.
+
+    Args:
+        polygons: Polygons that do not overlap.
+        tolerance: Visvalingam-Whyatt: triangles up to tolerance² m² go; 0 leaves all.
+    """
+    if not tolerance or polygons.empty:
+        return polygons
+    simple = shapely.coverage_simplify(polygons.geometry.array, tolerance)
+    return polygons.set_geometry(gpd.GeoSeries(simple, crs=polygons.crs))
+
+
+def write_geojson(polygons: gpd.GeoDataFrame, path: Path) -> None:
+    """Write polygons in WGS 84 as RFC 7946 wants them."""
+    polygons.to_crs("EPSG:4326").to_file(
+        path, driver="GeoJSON", engine="pyogrio", RFC7946="YES", COORDINATE_PRECISION=6
+    )
+
+
+def to_cog(raster: Path, tags: Mapping[str, str]) -> None:
+    """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
+    with rasterio.open(raster, "r+") as sink:
+        sink.update_tags(**tags)
+        resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
+    cog = raster.with_suffix(".cog.tif")
+    rasterio.shutil.copy(
+        raster,
+        cog,
+        driver="COG",
+        compress="DEFLATE",
+        predictor="YES",
+        blocksize=2 * TILE,
+        overview_resampling=resampling,
+        bigtiff="IF_SAFER",
+        num_threads="ALL_CPUS",
+    )
+    cog.replace(raster)
+
+
+def partial(output: Path) -> Path:
+    """The hidden folder beside ``output`` that holds work under way."""
+    return output.parent / f".{output.name}.partial"
+
+
+@contextmanager
+def workplace(output: Path, settings: Mapping[str, Any], *, resume: bool) -> Iterator[Path]:
+    """Yield a hidden folder beside ``output``; move its products there when all went well.
+
+    Products of an earlier map that this one has not made anew are removed, so that the
+    folder never mixes two maps. The hidden folder outlives an interruption, to be resumed.
+
+    Args:
+        output: Folder of the products.
+        settings: What the probability depends on; work is resumed under the same only.
+        resume: Whether to go on with interrupted work, where there is any.
+    """
+    folder = partial(output)
+    record = folder / "settings.json"
+    words = json.dumps(settings, sort_keys=True, default=str)
+    if not (resume and record.exists() and record.read_text() == words):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        record.write_text(words)
+    try:
+        yield folder
+    except BaseException as error:
+        finished = folder / "finished.txt"
+        # Of no use to resume: bad input, or nothing done yet.
+        if isinstance(error, InputError) or not (finished.exists() and finished.stat().st_size):
+            shutil.rmtree(folder)
+        raise
+    output.mkdir(exist_ok=True)
+    for name in PRODUCTS:
+        (output / name).unlink(missing_ok=True)
+    for name in PRODUCTS:
+        if (folder / name).exists():
+            (folder / name).replace(output / name)
+    shutil.rmtree(folder)

@@ -1,0 +1,112 @@
+"""Folding, engines and ensembles leave the probabilities what they are."""
+
+import pytest
+import torch
+from test_task import make_task
+from test_windows import rough
+from torch import Tensor, nn
+
+from landslide.errors import InputError
+from landslide.models import AttentionUNet, UNet
+from landslide.models.folding import fold
+from landslide.network import Network
+from landslide.task import LandslideTask
+
+CPU = torch.device("cpu")
+
+
+def used(model: nn.Module) -> nn.Module:
+    """A network whose every parameter and statistic matters."""
+    generator = torch.Generator().manual_seed(0)
+    rough(model)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    return model.eval()
+
+
+class Encoder(nn.Module):
+    """Parts that look foldable and are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        class Louder(nn.BatchNorm2d):
+            def forward(self, x: Tensor) -> Tensor:
+                return 3 * super().forward(x)
+
+        self.body = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), Louder(6), nn.ReLU())
+        self.tail = nn.Sequential(nn.Conv2d(6, 5, 1), nn.BatchNorm2d(5), nn.Conv2d(5, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tail(self.body(x))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "model", [AttentionUNet(4, 8), UNet(4, 8), UNet(4, 4, dropout=0.5), Encoder()]
+)
+def test_a_folded_network_computes_the_same(model: nn.Module) -> None:
+    model = used(model)
+    x = torch.randn(2, 4, 48, 80)
+    with torch.no_grad():
+        expected = model(x)
+        found = fold(model)(x)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(model(x), expected)  # the original is as it was
+
+
+def test_folding_leaves_no_normalisation_in_the_papers_network() -> None:
+    kinds = {type(module) for module in fold(AttentionUNet(4, 2)).modules()}
+    assert nn.BatchNorm2d not in kinds
+
+
+def tasks(count: int) -> list[LandslideTask]:
+    members = []
+    for seed in range(count):
+        torch.manual_seed(seed)
+        task = make_task(
+            model={"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": 4}
+        )
+        task.normalization.fit([torch.rand(1, 4, 64, 64) + 0.01])
+        members.append(task.eval())
+    return members
+
+
+def test_an_ensemble_is_mean_and_spread_of_its_members() -> None:
+    members = tasks(3)
+    image = torch.rand(2, 4, 64, 48) + 0.01
+    each = torch.cat([Network([task], CPU)(image) for task in members], dim=1)
+    network = Network(members, CPU)
+    found = network(image)
+    assert network.bands == ("probability", "spread")
+    torch.testing.assert_close(found[:, 0], each.mean(dim=1))
+    torch.testing.assert_close(found[:, 1], each.std(dim=1, correction=0))
+    assert found[:, 1].max() > 0
+
+
+def test_an_ensemble_of_other_bands_is_refused() -> None:
+    first, second = tasks(2)
+    second.bands = ["vv_pre", "vv_post1"]
+    with pytest.raises(InputError, match="shares its bands"):
+        Network([first, second], CPU)
+
+
+def test_openvino_gives_torchs_probabilities() -> None:
+    pytest.importorskip("openvino", reason="an optional extra")
+    (task,) = tasks(1)
+    rough(task.model)
+    fast = Network([task], CPU, engine="openvino")
+    for size in ((64, 64), (160, 96)):
+        image = torch.rand(1, 4, *size) + 0.01
+        expected = Network([task], CPU)(image)
+        assert expected.std() > 0.001
+        torch.testing.assert_close(fast(image), expected, atol=1e-4, rtol=0)
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(InputError, match="choose from torch, openvino"):
+        Network(tasks(1), CPU, engine="abacus")
