@@ -1,6 +1,7 @@
-"""Settings of the process that convolutions on a CPU need."""
+"""Settings of the process that large rasters and convolutions on a CPU need."""
 
 import ctypes
+import os
 import platform
 
 import torch
@@ -15,6 +16,8 @@ def tune_cpu() -> None:
     Threads that torch has started already keep their own treatment of denormals.
     """
     keep_memory()
+    # GDAL's cache would grow with the scene up to a twentieth of the machine's memory.
+    os.environ.setdefault("GDAL_CACHEMAX", "256")
     # Gradients of a saturated loss fall below 1e-38, where the processor needs a hundred
     # times longer for each: an epoch takes up to half as long again.
     torch.set_flush_denormal(True)

@@ -27,26 +27,26 @@ class Normalization(nn.Module):
             ``power`` leaves it.
     """
 
-    backscatter: Tensor
     per_window = False
     """Whether values depend on the window that is normalised, so that windows leave seams."""
 
     def __init__(self, bands: Sequence[str], scale: Scale = "power") -> None:
         super().__init__()
         self.scale = scale
-        backscatter = torch.tensor([is_backscatter(band) for band in bands])
-        self.register_buffer("backscatter", backscatter[:, None, None], persistent=False)
+        self.channels = [i for i, band in enumerate(bands) if is_backscatter(band)]
 
     def rescale(self, image: Tensor) -> Tensor:
         """Return the image with its backscatter channels on the chosen scale, NaN kept."""
-        match self.scale:
-            case "amplitude":
-                return torch.where(self.backscatter, image.clamp_min(0).sqrt(), image)
-            case "decibel":
-                decibel = 10 * image.clamp_min(10 ** (FLOOR_DB / 10)).log10()
-                return torch.where(self.backscatter, decibel, image)
-            case "power":
-                return image
+        if self.scale == "power":
+            return image
+        scaled = image.clone()
+        for channel in self.channels:
+            values = scaled[:, channel]
+            if self.scale == "amplitude":
+                values.clamp_(min=0).sqrt_()
+            else:
+                values.clamp_(min=10 ** (FLOOR_DB / 10)).log10_().mul_(10)
+        return scaled
 
     def forward(self, image: Tensor) -> Tensor:
         """Return finite values (B, C, H, W)."""
@@ -97,7 +97,8 @@ class ZScore(Normalization):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return standard scores; what was NaN becomes the mean, 0."""
-        return ((self.rescale(image) - self.mean) / self.std).nan_to_num(nan=0.0)
+        scaled = self.rescale(image)
+        return ((scaled - self.mean) / self.std).nan_to_num_(nan=0.0)
 
     @torch.no_grad()
     def fit(self, images: Iterable[Tensor]) -> None:

@@ -1,0 +1,220 @@
+"""Seconds to map a scene of the paper's size, against the floor that arithmetic sets.
+
+    python benchmarks/predict_scene.py --output predict.json
+
+Every way of predicting takes its turn in every round, in one process; ratios are taken
+within a round. Weights are random and the scene is noise: neither changes the time.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from affine import Affine
+from rasterio.crs import CRS
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from train_throughput import environment, native_transpose
+
+from landslide.cpu import tune_cpu
+from landslide.datasets import Scene
+from landslide.models.layers import SameConvTranspose2d
+from landslide.network import Network
+from landslide.prediction import Canvas, Stopwatch, choose_blocks, choose_predictor, predict_scene
+from landslide.products import to_cog, write_mask
+from landslide.rasters import Grid, Window, write_raster
+from landslide.task import LandslideTask
+
+ROOT = Path(__file__).resolve().parents[1]
+BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
+PATCH = 64
+CPU = torch.device("cpu")
+Run = Callable[[], object]
+
+
+def make_task(filters: int) -> LandslideTask:
+    """A checkpoint with random weights."""
+    torch.manual_seed(0)
+    model = {"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": filters}
+    return LandslideTask(
+        model=model,
+        loss={"_target_": "landslide.losses.DiceLoss"},
+        normalization={"_target_": "landslide.normalization.ZScore"},
+        optimizer={"_target_": "torch.optim.Adam"},
+        bands=BANDS,
+        orbit="ascending",
+        patch_size=PATCH,
+    ).eval()
+
+
+def make_scene(path: Path, height: int, width: int) -> Scene:
+    """A scene of noise."""
+    grid = Grid(CRS.from_epsg(32654), Affine(10, 0, 6e5, 0, -10, 4.74e6), height, width)
+    image = np.random.default_rng(0).random((4, height, width), dtype=np.float32) + 0.01
+    write_raster(path, image, grid, BANDS, np.nan)
+    return Scene(path, BANDS)
+
+
+def gemm_rate() -> float:
+    """FLOP/s of the best of several products of 2048 x 2048 matrices."""
+    a, b = torch.randn(2, 2048, 2048)
+    seconds = []
+    for _ in range(12):
+        start = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - start)
+    return 2 * 2048**3 / min(seconds)
+
+
+def count_flop(task: LandslideTask) -> float:
+    """FLOP per pixel of the network as it is defined, on a large window."""
+    packaged = SameConvTranspose2d.forward
+    SameConvTranspose2d.forward = native_transpose  # type: ignore[assignment, method-assign]
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        task.model(torch.zeros(1, 4, 512, 512))
+    SameConvTranspose2d.forward = packaged  # type: ignore[method-assign]
+    flop: int = counter.get_total_flops()
+    return flop / 512**2
+
+
+def tiles(task: LandslideTask, image: Tensor, batch: int) -> None:
+    """Predict 64 px patches without overlap, ``batch`` a call, with the network as trained."""
+    C, H, W = image.shape
+    whole = torch.nn.functional.pad(image, (0, -W % PATCH, 0, -H % PATCH))
+    patches = whole.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)
+    patches = patches.permute(1, 2, 0, 3, 4).reshape(-1, C, PATCH, PATCH)
+    with torch.inference_mode():
+        for start in range(0, len(patches), batch):
+            torch.sigmoid(task(patches[start : start + batch]))
+
+
+def as_trained(task: LandslideTask, image: Tensor, blocks: list[Window]) -> None:
+    """Predict blocks with their 96 px halo, with the network as trained."""
+    network = Network([task], CPU)
+    network.members = [(task.normalization, task.model)]
+    seamless(network, image, blocks)
+
+
+def seamless(network: Network, image: Tensor, blocks: list[Window] | None = None) -> None:
+    """Predict blocks with their halo from memory."""
+    _, H, W = image.shape
+    grid = Grid(None, None, H, W)  # type: ignore[arg-type]
+    predictor = choose_predictor(network, grid, {"size": None, "overlap": 0.5, "halo": None})
+    padded = torch.nn.functional.pad(image, (0, 16, 0, 16))
+    for block in blocks or choose_blocks(predictor, grid, None):
+        source = predictor.source(block)
+        rows = slice(source.row, source.row + source.height)
+        predictor(padded[:, rows, source.col : source.col + source.width], block)
+
+
+def end_to_end(network: Network, scene: Scene) -> None:
+    """Read, predict and write a scene, and make its rasters cloud-optimised."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        window = {"size": None, "overlap": 0.5, "halo": None}
+        predictor = choose_predictor(network, scene.grid, window)
+        blocks = choose_blocks(predictor, scene.grid, None)
+        canvas = Canvas(folder, scene.grid, network.bands)
+        predict_scene(scene, predictor, blocks, canvas, Stopwatch())
+        write_mask(folder, scene.grid, 0.5)
+        for raster in folder.glob("*.tif"):
+            to_cog(raster, {})
+
+
+def ways(task: LandslideTask, scene: Scene, *, openvino: bool) -> dict[str, Run]:
+    """What is compared."""
+    image = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
+    folded = Network([task], CPU)
+    found: dict[str, Run] = {
+        "64 px, one patch a call (the paper)": lambda: tiles(task, image, 1),
+        "64 px, 32 patches a call": lambda: tiles(task, image, 32),
+        "seamless, 1024 px blocks, as trained": lambda: as_trained(
+            task, image, scene.grid.blocks(1024)
+        ),
+        "seamless, equal blocks, folded (default)": lambda: seamless(folded, image),
+        "default, end to end": lambda: end_to_end(folded, scene),
+    }
+    if openvino:
+        engine = Network([task], CPU, engine="openvino")
+        found["seamless, OpenVINO"] = lambda: seamless(engine, image)
+        found["OpenVINO, end to end"] = lambda: end_to_end(engine, scene)
+    return found
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of each way in each round."""
+    tune_cpu()
+    task = make_task(options.filters)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scene = make_scene(folder / "scene.tif", *options.size)
+        runs = ways(task, scene, openvino=not options.no_openvino)
+        flop = count_flop(task) * options.size[0] * options.size[1]
+        floors: list[float] = []
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for number in range(options.rounds + 1):
+            floor = flop / gemm_rate()
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                if number:  # the first round warms up
+                    seconds[name].append(time.perf_counter() - start)
+            if number:
+                floors.append(floor)
+    return {
+        "environment": environment() | {"load after": os.getloadavg()[0], "flop": flop},
+        "floor": floors,
+        "seconds": seconds,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print medians, and medians of the ratios within a round."""
+    table = Table(title="Mapping a scene")
+    table.add_column("")
+    for heading in ("seconds", "min", "max", "to the floor", "to the default"):
+        table.add_column(heading, justify="right")
+    default = result["seconds"]["seamless, equal blocks, folded (default)"]
+    for name, seconds in {
+        "floor: FLOP at GEMM's rate": result["floor"],
+        **result["seconds"],
+    }.items():
+        ratios = [
+            statistics.median(a / b for a, b in zip(seconds, other, strict=True))
+            for other in (result["floor"], default)
+        ]
+        values = (statistics.median(seconds), min(seconds), max(seconds), *ratios)
+        table.add_row(name, *(f"{value:.2f}" for value in values))
+    console = Console()
+    console.print(table)
+    words = (f"{name}: {value}" for name, value in result["environment"].items())
+    console.print(", ".join(words), soft_wrap=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, nargs=2, default=(2346, 3842), help="rows, columns")
+    parser.add_argument("--filters", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-openvino", action="store_true")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    result = measure(options)
+    show(result)
+    if options.output:
+        options.output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
