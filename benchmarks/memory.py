@@ -88,8 +88,8 @@ def main() -> None:
     for heading in ("scene", "polygons", "MiB", "to the first", "seconds"):
         table.add_column(heading, justify="right")
     for row in rows:
-        size = "{} x {}".format(*row["size"])  # type: ignore[misc]
-        ratio = row["mib"] / rows[0]["mib"]  # type: ignore[operator]
+        size = "{} x {}".format(*row["size"])
+        ratio = row["mib"] / rows[0]["mib"]
         table.add_row(
             size,
             f"{row['polygons']:,}",

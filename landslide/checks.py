@@ -24,6 +24,9 @@ NOT_NEGATIVE = Rule(NUMBER, lambda value: value >= 0, "a number from 0")
 SHARE = Rule(NUMBER, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 FRACTION = Rule(NUMBER, lambda value: 0 <= value < 1, "a number from 0 to below 1")
 
+CALIBRATED = "calibrated"
+"""Threshold that is chosen on the validation split."""
+
 SWITCH = Rule(bool, lambda _: True, "true or false")
 
 TRAIN: Mapping[str, Rule] = {
@@ -37,7 +40,11 @@ TRAIN: Mapping[str, Rule] = {
     "split.val_share": FRACTION,
     "split.period": COUNT,
     "sampler.landslide_share": SHARE,
-    "task.threshold": SHARE,
+    "threshold": Rule(
+        (*NUMBER, str),
+        lambda value: value == CALIBRATED if isinstance(value, str) else 0 <= value <= 1,
+        f"a number from 0 to 1 or {CALIBRATED}",
+    ),
 }
 
 PREDICT: Mapping[str, Rule] = {

@@ -47,6 +47,23 @@ def evaluate(
     return results, (precision.cpu().numpy(), recall.cpu().numpy())
 
 
+def best_threshold(trainer: Trainer, task: LandslideTask, datamodule: LandslideDataModule) -> float:
+    """Threshold with the highest F1 on the validation split, every pixel pooled.
+
+    Returns:
+        The middle between the lowest probability that should count and the one below it.
+    """
+    trainer.validate(task, datamodule, verbose=False)
+    ranked = task.val_metrics["average_precision"]
+    precision, recall, thresholds = binary_precision_recall_curve(
+        _joined(ranked.preds), _joined(ranked.target), ignore_index=UNKNOWN
+    )
+    f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-12)
+    best = int(f1[: len(thresholds)].argmax())
+    below = thresholds[best - 1] if best else torch.zeros(())
+    return float(thresholds[best].double() + below.double()) / 2
+
+
 def _joined(state: Any) -> Any:  # noqa: ANN401
     """A list state of torchmetrics as one tensor."""
     return torch.cat(state) if isinstance(state, list) else state

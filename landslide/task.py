@@ -219,6 +219,14 @@ def save_task(task: LandslideTask, path: Path) -> None:
         torch.save(content, temporary)
 
 
+def set_threshold(path: Path, threshold: float) -> None:
+    """Replace the threshold that a checkpoint holds."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint["hyper_parameters"]["threshold"] = threshold
+    with replacing(path) as temporary:
+        torch.save(checkpoint, temporary)
+
+
 def load_task(path: Path) -> LandslideTask:
     """Load a checkpoint for inference on the CPU.
 

@@ -11,14 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from landslide import figures
-from landslide.checks import TRAIN, check
+from landslide.checks import CALIBRATED, TRAIN, check
 from landslide.cpu import tune_cpu
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import scene_info
 from landslide.errors import InputError
-from landslide.evaluation import evaluate, print_results
+from landslide.evaluation import best_threshold, evaluate, print_results
 from landslide.rasters import write_json
-from landslide.task import LandslideTask, load_task
+from landslide.task import LandslideTask, load_task, set_threshold
 
 
 def train(config: DictConfig) -> float:
@@ -44,7 +44,9 @@ def train(config: DictConfig) -> float:
     datamodule: LandslideDataModule = instantiate(config.datamodule)
     datamodule.setup()
     datamodule.write_splits(output / "splits.geojson")
-    task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))  # type: ignore[arg-type]
+    calibrated = config.threshold == CALIBRATED
+    settings = OmegaConf.to_container(config.task, resolve=True)
+    task = LandslideTask(**{**settings, **({"threshold": 0.5} if calibrated else {})})  # type: ignore[dict-item]
     trainer: Trainer = instantiate(
         config.trainer,
         callbacks=list(instantiate(config.callbacks).values()),
@@ -54,7 +56,8 @@ def train(config: DictConfig) -> float:
     trainer.fit(task, datamodule, ckpt_path=resumed)
 
     # The best checkpoint, as anyone would load it; one process scores every patch once.
-    best = load_task(output / "checkpoints" / "best.ckpt")
+    checkpoint = output / "checkpoints" / "best.ckpt"
+    best = load_task(checkpoint)
     scorer: Trainer = instantiate(
         config.trainer,
         devices=1,
@@ -63,6 +66,9 @@ def train(config: DictConfig) -> float:
         enable_checkpointing=False,
         enable_progress_bar=False,
     )
+    if calibrated:
+        set_threshold(checkpoint, best_threshold(scorer, best, datamodule))
+        best = load_task(checkpoint)
     results, curve = evaluate(scorer, best, datamodule)
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
     write_json(

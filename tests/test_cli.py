@@ -87,6 +87,19 @@ def test_a_run_folder_holds_what_it_promises(trained: Path) -> None:
     assert not list(trained.rglob(".part-*"))
 
 
+def test_a_calibrated_threshold_is_kept_in_the_checkpoint(
+    scene_root: Path, trained: Path, tmp_path: Path
+) -> None:
+    run_folder = train(scene_root, tmp_path / "calibrated", "threshold=calibrated")
+    found, plain = (
+        json.loads((folder / "metrics.json").read_text()) for folder in (run_folder, trained)
+    )
+    threshold = load_task(run_folder / "checkpoints" / "best.ckpt").threshold
+    assert threshold == found["val"]["threshold"] == found["test"]["threshold"] != 0.5
+    assert found["val"]["f1"] > plain["val"]["f1"]
+    assert found["val"]["average_precision"] == plain["val"]["average_precision"]
+
+
 def test_one_seed_gives_one_result(scene_root: Path, trained: Path, tmp_path: Path) -> None:
     again = train(scene_root, tmp_path)
     assert (again / "metrics.json").read_text() == (trained / "metrics.json").read_text()

@@ -1,7 +1,11 @@
 import pytest
 import torch
+from test_task import make_task
+from torchmetrics.functional.classification import binary_f1_score
 
+from landslide.evaluation import best_threshold
 from landslide.metrics import pixel_metrics
+from landslide.task import LandslideTask
 
 
 def test_counts_are_pooled_over_batches_not_averaged() -> None:
@@ -28,3 +32,23 @@ def test_unknown_pixels_do_not_count() -> None:
     metrics.update(torch.tensor([[[0.9, 0.9, 0.1]]]), torch.tensor([[[1, 255, 255]]]))
     result = {name: int(metrics.compute()[name]) for name in ("tp", "fp", "fn", "tn")}
     assert result == {"tp": 1, "fp": 0, "fn": 0, "tn": 0}
+
+
+def test_the_best_threshold_is_that_of_a_search() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probability = torch.rand(2, 40, 50, generator=generator)
+    truth = (probability + 0.4 * torch.randn(2, 40, 50, generator=generator) > 0.7).long()
+    truth[:, :3] = 255
+    task = make_task()
+
+    class Validated:
+        def validate(self, task: LandslideTask, *_: object, **__: object) -> None:
+            task.val_metrics.update(probability, truth)
+
+    found = best_threshold(Validated(), task, None)  # type: ignore[arg-type]
+
+    def f1(threshold: float) -> float:
+        return float(binary_f1_score(probability, truth, threshold, ignore_index=255))
+
+    assert found != 0.5
+    assert f1(found) >= max(f1(t) for t in torch.linspace(0, 0.999, 500).tolist()) - 1e-7
