@@ -1,12 +1,15 @@
 """One mapped scene, from configuration to products."""
 
 import hashlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import rasterio
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from pyogrio.errors import DataSourceError
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +46,9 @@ from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
 
+FAILURES = (OSError, RasterioError, CPLE_BaseError, DataSourceError, sqlite3.Error)
+"""What a full disk, a damaged raster or a vanished server ends in."""
+
 
 def map_scene(config: DictConfig) -> dict[str, Any]:
     """Predict a scene and write its products.
@@ -61,11 +67,22 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
     tune_cpu()
     try:
         return _map_scene(config)
-    except (OSError, RasterioError) as error:
-        kept = "; once that is mended, resume=true goes on from the finished blocks"
-        raise InputError(
-            f"{error}{kept if partial(Path(config.output)).exists() else ''}"
-        ) from error
+    except FAILURES as error:
+        hint = ""
+        if partial(Path(config.output)).exists():
+            hint = "; once that is mended, resume=true goes on from the finished blocks"
+        raise InputError(f"reading or writing failed: {_causes(error)}{hint}") from error
+
+
+def _causes(error: BaseException | None) -> str:
+    """What went wrong, from the last cause to the first; GDAL tells it in pieces."""
+    words: list[str] = []
+    while error is not None:
+        line = " ".join(str(error).split())
+        if line and "previous exception" not in line and line not in words:
+            words.append(line)
+        error = error.__cause__ or error.__context__
+    return ": ".join(words)
 
 
 def _map_scene(config: DictConfig) -> dict[str, Any]:

@@ -200,7 +200,11 @@ def workplace(output: Path, settings: Mapping[str, Any], *, resume: bool) -> Ite
     folder = partial(output)
     record = folder / "settings.json"
     words = json.dumps(settings, sort_keys=True, default=str)
-    if not (resume and record.exists() and record.read_text() == words):
+    if resume and record.exists() and record.read_text() == words:
+        for file in folder.iterdir():  # what follows from the probability is made anew
+            if file.name not in ("settings.json", "finished.txt", "probability.tif"):
+                file.unlink()
+    else:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         record.write_text(words)

@@ -192,6 +192,7 @@ def work(
         (folder / "finished.txt").write_text("0\n")
         (folder / "probability.tif").write_text("half")
         if error:
+            (folder / "landslides.gpkg").write_text("half")
             raise error
         (folder / "summary.json").write_text("{}")
     return resumed
