@@ -6,7 +6,7 @@ import platform
 
 import torch
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _KEEP = 2**30
 
 
@@ -17,7 +17,7 @@ def tune_cpu() -> None:
     """
     keep_memory()
     # GDAL's cache would grow with the scene up to a twentieth of the machine's memory.
-    os.environ.setdefault("GDAL_CACHEMAX", "256")
+    os.environ.setdefault("GDAL_CACHEMAX", "64")
     # Gradients of a saturated loss fall below 1e-38, where the processor needs a hundred
     # times longer for each: an epoch takes up to half as long again.
     torch.set_flush_denormal(True)
@@ -32,5 +32,6 @@ def keep_memory() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
+    libc.mallopt(_M_ARENA_MAX, 1)  # else every thread keeps memory of its own
     for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD):
         libc.mallopt(option, _KEEP if option != _M_TOP_PAD else 64 * 2**20)
