@@ -65,9 +65,6 @@ def train(config: DictConfig) -> float:
     )
     results, curve = evaluate(scorer, best, datamodule)
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
-    write_json(
-        output / "metrics.json", {**results, "seed": config.seed, "simulated": bool(simulated)}
-    )
     # Simulated data is always called simulated.
     what = config.dataset.name + (", simulated backscatter" if simulated else "")
     figures.training_curves(output / "history.csv", output / "figures" / "training.png", title=what)
@@ -79,6 +76,10 @@ def train(config: DictConfig) -> float:
         best.threshold,
         output / "figures" / "precision_recall.png",
         title=f"{what}: test split",
+    )
+    # Last: a run with metrics is finished.
+    write_json(
+        output / "metrics.json", {**results, "seed": config.seed, "simulated": bool(simulated)}
     )
     print_results(results, f"{what}, seed {config.seed}: best checkpoint, percent")
     Console(soft_wrap=True).print(f"Run folder: {output}")
