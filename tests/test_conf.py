@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from conftest import make_scene
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,9 +22,12 @@ OPTIONS = [
 EXTRAS = {"logger=tensorboard": "tensorboard", "logger=mlflow": "mlflow"}
 
 
-def composed(*overrides: str, name: str = "train") -> DictConfig:
+def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name, list(overrides))
+        config = compose(name, list(overrides), return_hydra_config=with_hydra)
+    if with_hydra:  # what ${hydra:…} reads
+        HydraConfig.instance().set_config(config)
+    return config
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -97,7 +97,9 @@ def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
         layout="constrained",
     )
     for axis, setting in zip(axes.flat, panels, strict=False):
-        groups = sorted(board.groupby(setting, dropna=False).val_f1, key=lambda pair: _order(pair[0]))
+        groups = sorted(
+            board.groupby(setting, dropna=False).val_f1, key=lambda pair: _order(pair[0])
+        )
         for place, (_, scores) in enumerate(groups):
             axis.plot([place] * len(scores), scores, "o", color=BLUE, alpha=0.4, markersize=4)
             axis.plot(place, scores.max(), "_", color=ORANGE, markersize=16, markeredgewidth=2)

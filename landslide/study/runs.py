@@ -113,9 +113,7 @@ def varying(runs: pd.DataFrame) -> list[str]:
     known = {"run", "status", "error", "simulated", "test_patches"}
     known |= {f"{split}_{name}" for split in SPLITS for name in SCORES}
     differing = [
-        name
-        for name in runs.columns
-        if name not in known and runs[name].nunique(dropna=False) > 1
+        name for name in runs.columns if name not in known and runs[name].nunique(dropna=False) > 1
     ]
     return [name for name in differing if not _follows(runs, name, differing)]
 
