@@ -19,7 +19,14 @@ OPTIONS = [
     for option in sorted(group.glob("*.yaml"))
 ]
 
-EXTRAS = {"logger=tensorboard": "tensorboard", "logger=mlflow": "mlflow"}
+EXTRAS = {
+    "logger=tensorboard": "tensorboard",
+    "logger=mlflow": "mlflow",
+    "hparams=optuna": "hydra_plugins.hydra_optuna_sweeper",
+    "launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
+    "launcher=slurm": "hydra_plugins.hydra_submitit_launcher",
+    "launcher=ray": "hydra_plugins.hydra_ray_launcher",
+}
 
 
 def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:
@@ -38,7 +45,7 @@ def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> 
         overrides.append("trainer=cpu")
     if option == "logger=mlflow":
         overrides.append(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db")
-    config = composed(*overrides)
+    config = composed(*overrides, with_hydra=True)
     datamodule = instantiate(config.datamodule)
     assert isinstance(datamodule, LandslideDataModule)
     task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))

@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
     runs = comparable(read_runs(sweep), sweep, by, partial=config.partial)
     words = said(write_study(runs, by, sweep, output))
     table = Table(title=f"{sweep.name}: test scores, percent")
-    wide = [name for name in words if name.endswith(("precision", "recall"))]
+    wide = [name for name in words.columns if name.endswith(("precision", "recall"))]
     words = words.drop(columns=wide)
     for heading in words.columns:
         table.add_column(heading)

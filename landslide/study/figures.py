@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Rectangle
 
 from landslide.figures import BLUE, GREY, ORANGE, save
 from landslide.study.tables import free_settings, selected
@@ -61,8 +62,12 @@ def heat_maps(
             light = value > values.min() + 0.6 * (values.max() - values.min())
             color = "black" if light else "white"
             axis.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=7, color=color)
-        y, x = np.unravel_index(np.nanargmax(grid.to_numpy()), grid.shape)
-        frame = plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=1.5)
+        chosen = selected(group, by).iloc[0]
+        y, x = (
+            list(axis_values).index(chosen[name])
+            for axis_values, name in zip((grid.index, grid.columns), settings, strict=True)
+        )
+        frame = Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=1.5)
         axis.add_patch(frame)
         axis.set_xticks(range(len(grid.columns)), grid.columns, fontsize=7)
         axis.set_yticks(range(len(grid.index)), grid.index, fontsize=7)
@@ -80,11 +85,11 @@ def forest(effects: pd.DataFrame, path: Path, *, title: str) -> None:
     """Paired differences of test F1 with their 95 % intervals."""
     figure, axis = plt.subplots(figsize=(7, 0.3 * len(effects) + 1.2), layout="constrained")
     places = np.arange(len(effects))[::-1]
-    for place, row in zip(places, effects.itertuples(), strict=True):
-        sure = row.p_holm < 0.05
-        axis.plot([row.low, row.high], [place, place], color=BLUE if sure else GREY)
-        axis.plot(row.mean, place, "o", color=BLUE if sure else GREY, markersize=5)
-    names = [f"{row.difference}  ({row.where})" for row in effects.itertuples()]
+    for place, row in zip(places, effects.to_dict("records"), strict=True):
+        color = BLUE if row["p_holm"] < 0.05 else GREY
+        axis.plot([row["low"], row["high"]], [place, place], color=color)
+        axis.plot(row["mean"], place, "o", color=color, markersize=5)
+    names = [f"{row['difference']}  ({row['where']})" for row in effects.to_dict("records")]
     axis.set_yticks(places, names, fontsize=7)
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_xlabel("Difference of test F1 (points); blue: p (Holm) < 0.05")

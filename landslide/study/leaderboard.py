@@ -106,6 +106,7 @@ def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
         axis.set_xticks(range(len(groups)), [str(value) for value, _ in groups], fontsize=7)
         if max(len(str(value)) for value, _ in groups) > 6:
             axis.tick_params(axis="x", rotation=30)
+        axis.set(xlim=(-0.6, len(groups) - 0.4))
         axis.set_xlabel(setting, fontsize=8)
         axis.grid(alpha=0.3, axis="y")
     for axis in list(axes.flat)[len(panels) :]:

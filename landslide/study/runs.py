@@ -45,7 +45,7 @@ def read_runs(sweep: Path) -> pd.DataFrame:
 
 def _row(folder: Path) -> dict[str, Any]:
     settings = _read_json(folder / SETTINGS)
-    row = {"run": folder.name, "status": _status(folder), "error": None}
+    row: dict[str, Any] = {"run": folder.name, "status": _status(folder), "error": None}
     row |= {name: _cell(value) for name, value in settings.items()}
     if row["status"] == "failed":
         row["error"] = (folder / ERROR).read_text().rstrip().splitlines()[-1]
