@@ -90,6 +90,8 @@ def _quiet_lightning() -> None:
     """Leave out what Lightning says of itself and of torch's deprecations."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # A resumed run goes on in its folder.
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     # Scenes in memory are sliced in microseconds: worker processes would only cost.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
