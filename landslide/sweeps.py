@@ -59,10 +59,10 @@ def settings_of(config: DictConfig, choices: Mapping[str, str | None]) -> Settin
         for group, choice in choices.items()
         if not group.startswith("hydra/") and group not in UNNAMED
     }
-    tree = OmegaConf.to_container(config)
+    tree: Settings = OmegaConf.to_container(config)  # type: ignore[assignment]
     tops = {
         key: config[key] if _interpolated(value) else value
-        for key, value in tree.items()  # type: ignore[union-attr]
+        for key, value in tree.items()
         if key != "hydra" and key not in ELSEWHERE
     }
     return named | dict(_leaves(tops)) | named  # options first, and said by their names
@@ -131,6 +131,11 @@ def _readable(checkpoint: Path) -> bool:
     return True
 
 
+def _older(path: Path, other: Path) -> bool:
+    """Whether two files are there and the first is the older."""
+    return path.exists() and other.exists() and path.stat().st_mtime < other.stat().st_mtime
+
+
 class SweepReport(Callback):
     """Rank the runs of a sweep as they finish, and name those that fail."""
 
@@ -147,7 +152,10 @@ class SweepReport(Callback):
             return
         if job_return.status == JobStatus.FAILED:
             self._note(config, job_return)
-        write_leaderboard(Path(config.hydra.sweep.dir))
+        sweep, run = Path(config.hydra.sweep.dir), Path(config.hydra.runtime.output_dir)
+        # A run that was left alone is on the leaderboard already.
+        if not _older(run / METRICS, sweep / "leaderboard.csv"):
+            write_leaderboard(sweep)
 
     def _note(self, config: DictConfig, job_return: JobReturn) -> None:
         """Keep a failed job's error in its folder: one sentence, or the traceback of a bug."""

@@ -17,14 +17,16 @@ from landslide.study.tables import comparable, said
 def main(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
     check(config, {})
-    sweep, output, by = Path(config.sweep), Path(config.output), list(config.by)
+    sweep = Path(config.sweep)
+    output = sweep / "study" if config.output is None else Path(config.output)
+    by = [config.by] if isinstance(config.by, str) else list(config.by)
     runs = comparable(read_runs(sweep), sweep, by, partial=config.partial)
     words = said(write_study(runs, by, sweep, output))
     table = Table(title=f"{sweep.name}: test scores, percent")
     wide = [name for name in words.columns if name.endswith(("precision", "recall"))]
     words = words.drop(columns=wide)
     for heading in words.columns:
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading in by)
     for row in words.itertuples(index=False):
         table.add_row(*row)
     console = Console(soft_wrap=True)

@@ -43,7 +43,7 @@ def print_leaderboard(sweep: Path) -> None:
     shown = shown.drop(columns=["run", "precision", "recall"])
     table = Table(title=f"Sweep: {len(said)} runs")
     for heading in shown.columns:
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in shown.itertuples(index=False):
         table.add_row(*(escape(str(value)) for value in row))
     console = Console(soft_wrap=True)

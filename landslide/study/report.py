@@ -1,6 +1,7 @@
 """A study as files: CSV, LaTeX, Markdown, and one page that stands alone."""
 
 import base64
+import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,6 +157,7 @@ def _page(text: str, title: str, folder: Path) -> str:
 
     body = re.sub(r'src="([^"]+\.png)"', inline, converter.markdown(text, extensions=["tables"]))
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body>\n</html>\n"
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
     )
