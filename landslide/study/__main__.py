@@ -12,6 +12,8 @@ from landslide.study.report import write_study
 from landslide.study.runs import read_runs
 from landslide.study.tables import comparable, said
 
+HIDDEN = ("precision", "recall", "IoU")
+
 
 @hydra.main(config_path="../../conf", config_name="study", version_base="1.3")
 def main(config: DictConfig) -> None:
@@ -23,8 +25,8 @@ def main(config: DictConfig) -> None:
     runs = comparable(read_runs(sweep), sweep, by, partial=config.partial)
     words = said(write_study(runs, by, sweep, output))
     table = Table(title=f"{sweep.name}: test scores, percent")
-    wide = [name for name in words.columns if name.endswith(("precision", "recall"))]
-    words = words.drop(columns=wide)
+    # The files hold all scores; a terminal is narrow.
+    words = words.drop(columns=[name for name in words.columns if name.endswith(HIDDEN)])
     for heading in words.columns:
         table.add_column(heading, no_wrap=heading in by)
     for row in words.itertuples(index=False):

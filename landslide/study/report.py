@@ -135,6 +135,7 @@ def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         caveats.append(
             "The paper's scores are means over batches of one model each, picked on test scores; "
             "ours are pooled, and picked on validation."
+            + ("" if runs["split"].iloc[0] == "random" else " Theirs are of the random split.")
         )
     if runs[SEED].nunique() == 1:
         caveats.append("One seed: there is no telling how much is chance.")
