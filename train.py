@@ -5,13 +5,13 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from landslide.training import train
+from landslide.sweeps import run
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
 def main(config: DictConfig) -> float:
     """Train, test the best checkpoint and return the validation F1 for the sweeper."""
-    return train(config)
+    return run(config)
 
 
 if __name__ == "__main__":

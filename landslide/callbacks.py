@@ -6,14 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.experimental.callback import Callback as HydraCallback
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from omegaconf import DictConfig
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from landslide.rasters import replacing
 from landslide.task import LandslideTask
@@ -77,6 +71,8 @@ class BestCheckpoint(ModelCheckpoint):
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(folder / best.name) as temporary:
                 shutil.copyfile(best, temporary)
+        # The run folder may also have been moved, best checkpoint and all.
+        if best.parent != folder and (folder / best.name).is_file():
             here = str(folder / best.name)
             score = state_dict["best_model_score"]
             state_dict = state_dict | {
@@ -89,37 +85,13 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
 
-class SweepReport(HydraCallback):
-    """Name a failed job of a sweep as it fails, and close a sweep with a table of scores."""
+class PatientStopping(EarlyStopping):
+    """Early stopping that a resumed run remembers.
 
-    def __init__(self) -> None:
-        self.jobs: list[tuple[str, str]] = []
-        self.sweeping = False
+    Lightning would train another epoch when a run is resumed that had already stopped.
+    """
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Report jobs from here on; a single run reports itself."""
-        self.sweeping = True
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
-        """Note the job's score, or say on standard error that it failed and why."""
-        if not self.sweeping:
-            return
-        job = " ".join(job_return.overrides or []) or "defaults"
-        if job_return.status == JobStatus.COMPLETED:
-            score = job_return.return_value
-            self.jobs.append((job, "" if score is None else f"{score:.4f}"))
-            return
-        error = job_return._return_value
-        self.jobs.append((job, f"failed: {error}"))
-        Console(stderr=True, soft_wrap=True).print(
-            f"Job {len(self.jobs) - 1} ({job}) failed: {error}", markup=False, highlight=False
-        )
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Print the validation F1 of every job."""
-        table = Table(title="Sweep")
-        for heading in ("job", "overrides", "validation F1"):
-            table.add_column(heading)
-        for number, (job, score) in enumerate(self.jobs):
-            table.add_row(str(number), escape(job), escape(score))
-        Console().print(table)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop at once where the interrupted run had run out of patience."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True

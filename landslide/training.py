@@ -71,9 +71,6 @@ def train(config: DictConfig) -> float:
         best = load_task(checkpoint)
     results, curve = evaluate(scorer, best, datamodule)
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
-    write_json(
-        output / "metrics.json", {**results, "seed": config.seed, "simulated": bool(simulated)}
-    )
     # Simulated data is always called simulated.
     what = config.dataset.name + (", simulated backscatter" if simulated else "")
     figures.training_curves(output / "history.csv", output / "figures" / "training.png", title=what)
@@ -86,6 +83,10 @@ def train(config: DictConfig) -> float:
         output / "figures" / "precision_recall.png",
         title=f"{what}: test split",
     )
+    # Last: a run with metrics is finished.
+    write_json(
+        output / "metrics.json", {**results, "seed": config.seed, "simulated": bool(simulated)}
+    )
     print_results(results, f"{what}, seed {config.seed}: best checkpoint, percent")
     Console(soft_wrap=True).print(f"Run folder: {output}")
     return results["val"]["f1"]
@@ -95,6 +96,8 @@ def _quiet_lightning() -> None:
     """Leave out what Lightning says of itself and of torch's deprecations."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # A resumed run goes on in its folder.
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     # Scenes in memory are sliced in microseconds: worker processes would only cost.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 

@@ -149,7 +149,8 @@ def test_a_sweep_trains_every_combination_and_prints_a_table(
     )
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2
-    assert "batch_size=4" in done.stdout
+    assert "batch_size" in done.stdout
+    assert "validation F1" in done.stdout
 
 
 def test_a_crash_fails_the_sweep_and_names_the_job(scene_root: Path, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_a_crash_fails_the_sweep_and_names_the_job(scene_root: Path, tmp_path: P
     assert "Job 0 (" in done.stderr
     assert "patch_size=40 is not a multiple of 16" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(list(tmp_path.glob("sweep/1/metrics.json"))) == 1  # the other job finished
+    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 1  # the other job finished
 
 
 def test_products_share_the_scenes_grid(scene_root: Path, mapped: Path) -> None:

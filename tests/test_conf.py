@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from conftest import make_scene
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,12 +19,22 @@ OPTIONS = [
     for option in sorted(group.glob("*.yaml"))
 ]
 
-EXTRAS = {"logger=tensorboard": "tensorboard", "logger=mlflow": "mlflow"}
+EXTRAS = {
+    "logger=tensorboard": "tensorboard",
+    "logger=mlflow": "mlflow",
+    "hparams=optuna": "hydra_plugins.hydra_optuna_sweeper",
+    "launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
+    "launcher=slurm": "hydra_plugins.hydra_submitit_launcher",
+    "launcher=ray": "hydra_plugins.hydra_ray_launcher",
+}
 
 
-def composed(*overrides: str, name: str = "train") -> DictConfig:
+def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name, list(overrides))
+        config = compose(name, list(overrides), return_hydra_config=with_hydra)
+    if with_hydra:  # what ${hydra:…} reads
+        HydraConfig.instance().set_config(config)
+    return config
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -34,7 +45,7 @@ def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> 
         overrides.append("trainer=cpu")
     if option == "logger=mlflow":
         overrides.append(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db")
-    config = composed(*overrides)
+    config = composed(*overrides, with_hydra=True)
     datamodule = instantiate(config.datamodule)
     assert isinstance(datamodule, LandslideDataModule)
     task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))

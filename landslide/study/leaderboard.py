@@ -1,0 +1,123 @@
+"""The runs of a sweep in order of validation F1, written anew whenever a run ends.
+
+Test scores are left to the study: what is chosen here is chosen on validation.
+"""
+
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from landslide.figures import BLUE, ORANGE, save
+from landslide.rasters import replacing
+from landslide.study.runs import read_runs, varying
+
+SHOWN = 20
+"""Runs that are printed; the files hold all."""
+
+PANELS = 8
+"""Settings that the figure shows at most."""
+
+
+def write_leaderboard(sweep: Path) -> None:
+    """Write ``leaderboard.csv``, ``leaderboard.md`` and ``leaderboard.png`` into a sweep."""
+    board, settings = _board(sweep)
+    with replacing(sweep / "leaderboard.csv") as temporary:
+        board.to_csv(temporary, index=False)
+    counts = board.status.value_counts()
+    lines = [f"# {sweep.name}", "", ", ".join(f"{n} {status}" for status, n in counts.items()), ""]
+    with replacing(sweep / "leaderboard.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n" + markdown(_said(board)))
+    if (board.status == "finished").any():
+        _figure(board[board.status == "finished"], settings, sweep / "leaderboard.png")
+
+
+def print_leaderboard(sweep: Path) -> None:
+    """Print the best runs of a sweep, and the failed ones."""
+    said = _said(_board(sweep)[0])
+    shown = pd.concat([said.iloc[:SHOWN], said.iloc[SHOWN:].query("status == 'failed'")])
+    shown = shown.drop(columns=["run", "precision", "recall"])
+    table = Table(title=f"Sweep: {len(said)} runs")
+    for heading in shown.columns:
+        table.add_column(heading, overflow="fold")
+    for row in shown.itertuples(index=False):
+        table.add_row(*(escape(str(value)) for value in row))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"Sweep folder: {sweep}")
+
+
+def _board(sweep: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Runs from best to worst, then those without a score; and what differs between them."""
+    runs = read_runs(sweep)
+    settings = varying(runs)
+    scores = [f"val_{name}" for name in ("f1", "iou", "precision", "recall", "average_precision")]
+    board = runs.reindex(columns=["run", "status", *settings, *scores, "error"])
+    board[scores] = board[scores].astype(float)
+    return board.sort_values("val_f1", ascending=False, na_position="last"), settings
+
+
+def _said(board: pd.DataFrame) -> pd.DataFrame:
+    """The leaderboard in words, scores in percent."""
+    said = board.drop(columns=[c for c in ("val_iou", "val_average_precision") if c in board])
+    for column in said.columns:
+        if column.startswith("val_"):
+            said[column] = [("" if math.isnan(v) else f"{100 * v:.2f}") for v in said[column]]
+    if not board.error.notna().any():
+        said = said.drop(columns="error")
+    return said.astype(object).where(said.notna(), "").rename(columns=_heading)
+
+
+def _heading(column: str) -> str:
+    return {"val_f1": "validation F1"}.get(column, column.replace("val_", ""))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown."""
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    cells = [[str(value).replace("|", r"\|").replace("\n", " ") for value in row] for row in rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
+    """Validation F1 of every run over each setting, one panel a setting."""
+    panels = settings[:PANELS] or ["status"]
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.9 * columns + 0.6, 2.8 * rows),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, setting in zip(axes.flat, panels, strict=False):
+        groups = sorted(
+            board.groupby(setting, dropna=False).val_f1, key=lambda pair: _order(pair[0])
+        )
+        for place, (_, scores) in enumerate(groups):
+            axis.plot([place] * len(scores), scores, "o", color=BLUE, alpha=0.4, markersize=4)
+            axis.plot(place, scores.max(), "_", color=ORANGE, markersize=16, markeredgewidth=2)
+        axis.set_xticks(range(len(groups)), [str(value) for value, _ in groups], fontsize=7)
+        if max(len(str(value)) for value, _ in groups) > 6:
+            axis.tick_params(axis="x", rotation=30)
+        axis.set(xlim=(-0.6, len(groups) - 0.4))
+        axis.set_xlabel(setting, fontsize=8)
+        axis.grid(alpha=0.3, axis="y")
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.remove()
+    for axis in axes[:, 0]:
+        axis.set_ylabel("Validation F1")
+    figure.suptitle(f"{len(board)} finished runs; the bar is the best of each", fontsize=9)
+    save(figure, path)
+
+
+def _order(value: object) -> tuple[bool, float, str]:
+    """Numbers by size, then words."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (not number, float(value) if number else 0.0, str(value))  # type: ignore[arg-type]

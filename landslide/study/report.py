@@ -1,0 +1,164 @@
+"""A study as files: CSV, LaTeX, Markdown, and one page that stands alone."""
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import markdown as converter
+import pandas as pd
+
+from landslide.rasters import replacing
+from landslide.study import effects as paired
+from landslide.study import figures
+from landslide.study.leaderboard import markdown
+from landslide.study.tables import SEED, free_settings, said, score_table
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ccc; text-align: left; }
+td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+img { max-width: 100%; }
+"""
+
+
+def write_study(runs: pd.DataFrame, by: Sequence[str], sweep: Path, output: Path) -> pd.DataFrame:
+    """Write tables, figures and the page of a study.
+
+    Args:
+        runs: Comparable runs (see ``comparable``).
+        by: Settings whose combinations are the rows.
+        sweep: Folder of the sweep.
+        output: Folder to write.
+
+    Returns:
+        The score table.
+    """
+    table, differences = score_table(runs, by), paired.effects(runs, by)
+    title = sweep.name + (" (simulated backscatter)" if runs.simulated.any() else "")
+    pictures = _figures(table, differences, runs, by, sweep, output / "figures", title)
+    for name, frame in (("table", table), ("effects", differences), ("runs", runs)):
+        with replacing(output / f"{name}.csv") as temporary:
+            frame.to_csv(temporary, index=False)
+    with replacing(output / "tables.tex") as temporary:
+        temporary.write_text(_latex(said(table)) + "\n" + _latex(paired.said(differences)))
+    text = _text(table, differences, runs, by, title, pictures)
+    with replacing(output / "study.md") as temporary:
+        temporary.write_text(text)
+    with replacing(output / "study.html") as temporary:
+        temporary.write_text(_page(text, title, output))
+    return table
+
+
+def _figures(
+    table: pd.DataFrame,
+    differences: pd.DataFrame,
+    runs: pd.DataFrame,
+    by: Sequence[str],
+    sweep: Path,
+    folder: Path,
+    title: str,
+) -> dict[str, str]:
+    """Draw what there is to see; return the captions by file name."""
+    captions = {}
+    figures.scores(table, by, folder / "scores.png", title=title)
+    captions["scores.png"] = "Test F1 of each row's chosen setting."
+    settings = figures.grid_settings(runs, by)
+    if settings:
+        figures.heat_maps(runs, by, settings, folder / "grid.png", title=title)
+        captions["grid.png"] = f"Validation F1 over {settings[0]} and {settings[1]}; chosen: red."
+    if len(differences):
+        figures.forest(differences, folder / "effects.png", title=title)
+        captions["effects.png"] = "Paired differences of test F1 with 95 % intervals."
+    figures.learning_curves(runs, by, sweep, folder / "curves.png", title=title)
+    captions["curves.png"] = "F1 over the epochs, a line a seed."
+    return captions
+
+
+def _text(
+    table: pd.DataFrame,
+    differences: pd.DataFrame,
+    runs: pd.DataFrame,
+    by: Sequence[str],
+    title: str,
+    pictures: dict[str, str],
+) -> str:
+    free = free_settings(runs, by)
+    seeds = runs[SEED].nunique()
+    chosen = f"the best of {', '.join(free)} by mean validation F1" if free else "as set"
+    parts = [
+        f"# {title}",
+        f"{len(runs)} runs, {seeds} {'seed' if seeds == 1 else 'seeds'}; scene "
+        f"{runs['dataset.root'].iloc[0]}; split `{runs['split'].iloc[0]}`; at most "
+        f"{runs['trainer.max_epochs'].iloc[0]} epochs.",
+        "## Scores on the test split",
+        f"Percent, pixels pooled over the split; mean ± standard deviation over seeds. Settings of "
+        f"a row: {chosen}. Test scores chose nothing.",
+        markdown(said(table)),
+        *(_effects_section(differences, seeds) if len(differences) else []),
+        "## Figures",
+        *(f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures.items()),
+        "## What these numbers cannot say",
+        "\n".join(f"- {caveat}" for caveat in _caveats(runs, table)),
+    ]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _effects_section(differences: pd.DataFrame, seeds: int) -> list[str]:
+    paired_by = (
+        f"of each row's chosen setting, paired by seed ({seeds})"
+        if seeds > 1
+        else "paired over all settings that were tried, on one split"
+    )
+    about = (
+        f"Differences of test F1 {paired_by}. Student's paired t-test; p (Holm) is corrected for "
+        "the number of differences in this table."
+    )
+    return ["## Effects", about, markdown(paired.said(differences))]
+
+
+def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    caveats = [
+        "Seeds redraw split, weights and order, not the ground: test splits of one scene overlap, "
+        "so that the p-values flatter, and nothing is said of another event."
+    ]
+    if runs.simulated.any():
+        caveats.append("The backscatter is simulated: no number was measured on a real image.")
+    if runs["split"].iloc[0] == "random":
+        caveats.append(
+            "Under the paper's split neighbouring patches are trained and tested on, and patches "
+            "without landslides are never scored: the numbers flatter."
+        )
+    if "paper_f1" in table:
+        caveats.append(
+            "The paper's scores are means over batches of one model each, picked on test scores; "
+            "ours are pooled, and picked on validation."
+            + ("" if runs["split"].iloc[0] == "random" else " Theirs are of the random split.")
+        )
+    if runs[SEED].nunique() == 1:
+        caveats.append("One seed: there is no telling how much is chance.")
+    return caveats
+
+
+def _latex(table: pd.DataFrame) -> str:
+    """A booktabs table."""
+    style = table.style.hide(axis="index").format(escape="latex")
+    text: str = style.format_index(escape="latex", axis="columns").to_latex(hrules=True)
+    return text.replace("±", r"$\pm$")
+
+
+def _page(text: str, title: str, folder: Path) -> str:
+    """The Markdown as a page with its figures inside."""
+
+    def inline(match: re.Match[str]) -> str:
+        data = base64.b64encode((folder / match[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{data}"'
+
+    body = re.sub(r'src="([^"]+\.png)"', inline, converter.markdown(text, extensions=["tables"]))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )

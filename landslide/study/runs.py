@@ -1,0 +1,125 @@
+"""The runs of a sweep as one table.
+
+Each run is a folder with ``settings.json``; ``metrics.json`` is there once it is finished,
+``error.txt`` where it failed.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from landslide.errors import InputError
+from landslide.evaluation import SCORES
+
+SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
+
+SPLITS = ("val", "test")
+
+
+def read_runs(sweep: Path) -> pd.DataFrame:
+    """Read every run of a sweep.
+
+    Args:
+        sweep: Folder of the sweep, the one that ``hydra.sweep.dir`` named.
+
+    Returns:
+        A row per run: ``run`` (its folder's name), ``status`` (finished, failed or unfinished),
+        ``error``, its settings, and for finished runs ``val_f1`` and so on for all scores of
+        both splits (fractions), ``test_patches``, ``simulated``.
+
+    Raises:
+        InputError: There is no such folder, no run in it, or a file that cannot be read.
+    """
+    if not sweep.is_dir():
+        raise InputError(f"there is no sweep folder {sweep}: name one that train.py -m wrote")
+    folders = sorted(path.parent for path in sweep.glob(f"*/{SETTINGS}"))
+    if not folders:
+        raise InputError(
+            f"{sweep} holds no run of a sweep (no */{SETTINGS}): name the folder that "
+            "`python train.py -m …` wrote, or was given as hydra.sweep.dir"
+        )
+    return pd.DataFrame([_row(folder) for folder in folders], dtype=object)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    settings = _read_json(folder / SETTINGS)
+    row: dict[str, Any] = {"run": folder.name, "status": _status(folder), "error": None}
+    row |= {name: _cell(value) for name, value in settings.items()}
+    if row["status"] == "failed":
+        row["error"] = (folder / ERROR).read_text().rstrip().splitlines()[-1]
+    if row["status"] == "finished":
+        row |= _scores(read_metrics(folder))
+    return row
+
+
+def _status(folder: Path) -> str:
+    if (folder / METRICS).exists():
+        return "finished"
+    return "failed" if (folder / ERROR).exists() else "unfinished"
+
+
+def _scores(metrics: dict[str, Any]) -> dict[str, Any]:
+    scores = {f"{split}_{name}": metrics[split][name] for split in SPLITS for name in SCORES}
+    return scores | {
+        "test_patches": metrics["test"]["patches"],
+        "simulated": bool(metrics.get("simulated")),
+    }
+
+
+def _cell(value: object) -> object:
+    """A setting that can be compared and sorted: lists as words."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Read the metrics of a finished run.
+
+    Raises:
+        InputError: The file is not what ``train.py`` writes.
+    """
+    metrics = _read_json(folder / METRICS)
+    for split in SPLITS:
+        part = metrics.get(split)
+        missing = [name for name in SCORES if not isinstance(part, dict) or name not in part]
+        if missing:
+            raise InputError(
+                f"{folder / METRICS} has no {missing[0]} of the {split} split: remove the run's "
+                "folder and start the sweep again"
+            )
+    return metrics
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not readable JSON ({error}): remove the run's folder and start the "
+            "sweep again"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a JSON object: remove the run's folder")
+    return content
+
+
+def varying(runs: pd.DataFrame) -> list[str]:
+    """Settings that differ between runs, each said once: config groups, then values.
+
+    A value that follows from the chosen option of its group (``dataset.orbit`` from
+    ``dataset``) is left out.
+    """
+    known = {"run", "status", "error", "simulated", "test_patches"}
+    known |= {f"{split}_{name}" for split in SPLITS for name in SCORES}
+    differing = [
+        name for name in runs.columns if name not in known and runs[name].nunique(dropna=False) > 1
+    ]
+    return [name for name in differing if not _follows(runs, name, differing)]
+
+
+def _follows(runs: pd.DataFrame, name: str, differing: list[str]) -> bool:
+    group = name.split(".")[0]
+    if group == name or group not in differing:
+        return False
+    return bool((runs.groupby(group, dropna=False)[name].nunique(dropna=False) == 1).all())

@@ -1,0 +1,176 @@
+"""Runs of a sweep: what each is, whether it is finished, and how they rank.
+
+A run's folder is named by its settings, so that the same sweep started again finds the
+runs it has: finished ones are left alone, an interrupted one goes on from its last
+checkpoint. Runs may be added to a sweep, and its order may change.
+"""
+
+import hashlib
+import json
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from landslide.errors import InputError
+from landslide.rasters import replacing, write_json
+from landslide.study.leaderboard import print_leaderboard, write_leaderboard
+from landslide.study.runs import ERROR, METRICS, SETTINGS, read_metrics
+from landslide.task import load_task
+from landslide.training import train
+
+Settings = dict[str, Any]
+
+ELSEWHERE = {
+    "output_dir",
+    "ckpt_path",
+    "num_workers",
+    "memory_mib",
+    "logger",
+    "callbacks.progress",
+    "trainer.accelerator",
+}
+"""Settings that say where a run is computed and told, not what it is."""
+
+UNNAMED = {"trainer", "callbacks", "logger", "experiment", "launcher", "hparams"}
+"""Groups whose options are known by the values they set."""
+
+
+def settings_of(config: DictConfig, choices: Mapping[str, str | None]) -> Settings:
+    """What makes a run the run it is, flat.
+
+    Args:
+        config: Composed from ``conf/train.yaml``.
+        choices: The option chosen of each config group, as Hydra knows them.
+
+    Returns:
+        The chosen options (``loss``: ``dice``) and the values (``model.filters``: 32).
+        Values below the top level that are interpolated follow from others and are left out.
+    """
+    named = {
+        group: choice
+        for group, choice in choices.items()
+        if not group.startswith("hydra/") and group not in UNNAMED
+    }
+    tree: Settings = OmegaConf.to_container(config)  # type: ignore[assignment]
+    tops = {
+        key: config[key] if _interpolated(value) else value
+        for key, value in tree.items()
+        if key != "hydra" and key not in ELSEWHERE
+    }
+    return named | dict(_leaves(tops)) | named  # options first, and said by their names
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if name in ELSEWHERE or _interpolated(value):
+            continue
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _interpolated(value: object) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+def run_name(*, _root_: DictConfig) -> str:
+    """Name of a run's folder: the same for the same settings, on any machine."""
+    settings = settings_of(_root_, _root_.hydra.runtime.choices)
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return f"{settings['dataset.name']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+
+def run(config: DictConfig) -> float:
+    """Train; in a sweep, leave a finished run alone and take up an interrupted one.
+
+    Args:
+        config: Composed from ``conf/train.yaml`` by ``hydra.main``.
+
+    Returns:
+        F1 on the validation split.
+
+    Raises:
+        InputError: The data or the configuration cannot be used.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return train(config)
+    folder = Path(config.output_dir)
+    console = Console(soft_wrap=True)
+    if (folder / METRICS).exists():
+        console.print(f"Finished before: {folder}")
+        return float(read_metrics(folder)["val"]["f1"])
+    (folder / ERROR).unlink(missing_ok=True)
+    write_json(folder / SETTINGS, settings_of(config, hydra.runtime.choices))
+    last = folder / "checkpoints" / "last.ckpt"
+    if config.ckpt_path is None and _readable(last):
+        console.print(f"Goes on from {last}")
+        config.ckpt_path = str(last)
+    return train(config)
+
+
+def _readable(checkpoint: Path) -> bool:
+    """Whether a checkpoint is there and whole; one cut off while being written is not."""
+    try:
+        load_task(checkpoint)
+    except InputError:
+        return False
+    return True
+
+
+def _older(path: Path, other: Path) -> bool:
+    """Whether two files are there and the first is the older."""
+    return path.exists() and other.exists() and path.stat().st_mtime < other.stat().st_mtime
+
+
+class SweepReport(Callback):
+    """Rank the runs of a sweep as they finish, and name those that fail."""
+
+    def __init__(self) -> None:
+        self.sweeping = False
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Report jobs from here on; a single run reports itself."""
+        self.sweeping = True
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
+        """Write the leaderboard anew; of a failed job note the error, and say it."""
+        if not self.sweeping:
+            return
+        if job_return.status == JobStatus.FAILED:
+            self._note(config, job_return)
+        sweep, run = Path(config.hydra.sweep.dir), Path(config.hydra.runtime.output_dir)
+        # A run that was left alone is on the leaderboard already.
+        if not _older(run / METRICS, sweep / "leaderboard.csv"):
+            write_leaderboard(sweep)
+
+    def _note(self, config: DictConfig, job_return: JobReturn) -> None:
+        """Keep a failed job's error in its folder: one sentence, or the traceback of a bug."""
+        error = job_return._return_value
+        known = isinstance(error, InputError)
+        lines = [str(error)] if known else traceback.format_exception(error)
+        with replacing(Path(config.hydra.runtime.output_dir) / ERROR) as temporary:
+            temporary.write_text("".join(lines).rstrip() + "\n")
+        job = " ".join(job_return.overrides or []) or "defaults"
+        Console(stderr=True, soft_wrap=True).print(
+            f"Job {config.hydra.job.num} ({job}) failed: {error}", markup=False, highlight=False
+        )
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Write the leaderboard a last time, with the runs of all processes, and print it."""
+        folder = Path(config.hydra.sweep.dir)
+        write_leaderboard(folder)
+        print_leaderboard(folder)

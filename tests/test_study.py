@@ -1,0 +1,325 @@
+"""A sweep's tables: chosen on validation, tested with pairs, refused when not comparable."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from test_cli import run
+from test_conf import composed
+
+from landslide.errors import InputError
+from landslide.study.effects import effects, holm
+from landslide.study.leaderboard import write_leaderboard
+from landslide.study.report import write_study
+from landslide.study.runs import read_runs, varying
+from landslide.study.tables import comparable, score_table
+from landslide.sweeps import settings_of
+
+BY = ["dataset", "augmentation"]
+BANDS = {"ba": ["vv_pre", "vv_post1", "slope"], "baa": ["vv_pre", "vv_post1", "vv_post2", "slope"]}
+
+
+def write_run(sweep: Path, name: str, val: float, test: float, **settings: object) -> Path:
+    """A finished run as a sweep leaves it."""
+    folder = sweep / name
+    folder.mkdir(parents=True)
+    common = {"split": "random", "dataset.root": "data/x", "trainer.max_epochs": 3, "seed": 0}
+    (folder / "settings.json").write_text(json.dumps(common | settings))
+    scores = {
+        split: dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), f1)
+        | {"patches": 9}
+        for split, f1 in (("val", val), ("test", test))
+    }
+    (folder / "metrics.json").write_text(json.dumps({**scores, "simulated": True}))
+    (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n1,0.3,0.2\n")
+    return folder
+
+
+def dataset(orbit: str, dates: str) -> dict[str, object]:
+    name = f"{orbit}_{dates}_s"
+    return {
+        "dataset": name,
+        "dataset.name": name,
+        "dataset.orbit": orbit,
+        "dataset.bands": BANDS[dates],
+    }
+
+
+@pytest.fixture
+def best(tmp_path: Path) -> Path:
+    """The paper's eight rows, three seeds, with a known effect of flips on each orbit."""
+    rng = np.random.default_rng(0)
+    rows = product(("ascending", "descending"), BANDS, ("flips", "none"), range(3))
+    for i, (orbit, dates, flips, seed) in enumerate(rows):
+        gain = {"ascending": 0.04, "descending": -0.03}[orbit] if flips == "flips" else 0
+        f1 = 0.5 + gain + 0.02 * (dates == "baa") + 0.05 * seed + 0.002 * rng.normal()
+        settings = {"augmentation": flips, "seed": seed, "batch_size": len(flips)}
+        write_run(tmp_path / "best", f"run{i}", f1, f1, **dataset(orbit, dates), **settings)
+    return tmp_path / "best"
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    """One dataset, one seed: where validation is best, the test score is worst."""
+    for i, (filters, batch, flips) in enumerate(product((2, 4, 8), (4, 8), ("flips", "none"))):
+        val = 0.4 + 0.01 * filters + 0.001 * batch
+        write_run(
+            tmp_path / "grid",
+            f"run{i}",
+            val,
+            0.9 - val + 0.01 * (flips == "flips"),
+            **dataset("ascending", "ba"),
+            augmentation=flips,
+            batch_size=batch,
+            **{"model.filters": filters},
+        )
+    return tmp_path / "grid"
+
+
+def runs_of(sweep: Path, by: list[str] = BY, *, partial: bool = False) -> pd.DataFrame:
+    return comparable(read_runs(sweep), sweep, by, partial=partial)
+
+
+def test_the_setting_is_chosen_on_validation_alone(grid: Path) -> None:
+    table = score_table(runs_of(grid), BY)
+    assert list(table["model.filters"]) == [8, 8]
+    assert list(table.batch_size) == [8, 8]
+    assert list(table.f1) == pytest.approx([41.2 + 1, 41.2])  # the worst on test
+    assert "f1_std" not in table  # one seed
+
+
+def test_one_lucky_seed_does_not_beat_several(best: Path) -> None:
+    write_run(best, "lucky", 0.99, 0.99, **dataset("ascending", "ba"), augmentation="none")
+    table = score_table(runs_of(best), BY)
+    assert set(table.seeds) == {3}
+
+
+def test_rows_give_mean_and_standard_deviation_beside_the_papers(best: Path) -> None:
+    runs = runs_of(best)
+    table = score_table(runs, BY).set_index(BY)
+    assert len(table) == 8
+    row = table.loc[("ascending_baa_s", "flips")]
+    part = runs[(runs.dataset == "ascending_baa_s") & (runs.augmentation == "flips")]
+    scores = [float(f1) for f1 in part.test_f1]
+    assert row.f1 == pytest.approx(100 * np.mean(scores))
+    assert row.f1_std == pytest.approx(100 * np.std(scores, ddof=1))
+    assert row.seeds == 3
+    assert (row.paper_precision, row.paper_recall) == (53.59, 71.60)
+    assert (row.paper_f1, row.paper_iou) == (61.15, 44.13)
+
+
+def test_differences_are_paired_by_seed(best: Path) -> None:
+    runs = runs_of(best)
+    table = effects(runs, BY).set_index(["difference", "where"])
+    row = table.loc[("flips - none", "orbit ascending")]
+    # Two datasets of the orbit, averaged within each seed, against scipy's paired test.
+    f1 = runs[runs["dataset.orbit"] == "ascending"].assign(f1=100 * runs.test_f1.astype(float))
+    with_, without = (f1[f1.augmentation == a].groupby("seed").f1.mean() for a in ("flips", "none"))
+    expected = stats.ttest_rel(with_, without)
+    low, high = expected.confidence_interval(0.95)
+    assert row["mean"] == pytest.approx((with_ - without).mean())
+    assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
+    assert row.p == pytest.approx(expected.pvalue)
+    assert row.pairs == 3
+    assert row.p <= row.p_holm
+    assert table.loc[("flips - none", "orbit descending"), "mean"] == pytest.approx(-3, abs=0.5)
+    assert table.loc[("with vv_post2 - without vv_post2", "all"), "mean"] == pytest.approx(2, abs=1)
+    assert table.loc[("ascending - descending", "augmentation flips"), "mean"] > 6
+
+
+def test_with_one_seed_settings_are_paired(grid: Path) -> None:
+    (row,) = effects(runs_of(grid), BY).itertuples()
+    assert (row.difference, row.where, row.pairs) == ("flips - none", "all", 6)
+    assert row.mean == pytest.approx(1)
+
+
+def test_holm_against_a_hand_worked_example() -> None:
+    corrected = holm(np.array([0.04, 0.01, 0.03, 0.5]))
+    np.testing.assert_allclose(corrected, [0.09, 0.04, 0.09, 0.5])
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[str] = []
+        self.cells: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.images.append(dict(attrs)["src"] or "")
+
+    def handle_data(self, data: str) -> None:
+        self.cells.append(data)
+
+
+@pytest.mark.parametrize("sweep", ["best", "grid"])
+def test_a_study_is_tables_figures_and_one_page_that_stands_alone(
+    sweep: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder: Path = request.getfixturevalue(sweep)
+    output = tmp_path / "study"
+    write_study(runs_of(folder), BY, folder, output)
+    page = Page()
+    page.feed((output / "study.html").read_text())
+    drawn = {path.name for path in (output / "figures").iterdir()}
+    assert drawn >= {"scores.png", "effects.png", "curves.png"}
+    assert ("grid.png" in drawn) == (sweep == "grid")
+    assert len(page.images) == len(drawn)
+    assert all(source.startswith("data:image/png;base64,") for source in page.images)
+    table = pd.read_csv(output / "table.csv")
+    said = (output / "study.md").read_text()
+    for text in ("simulated", "ascending_ba_s", f"{table.f1[0]:.2f}"):
+        assert text in said
+        assert any(text in cell for cell in page.cells)
+    tex = (output / "tables.tex").read_text()
+    assert tex.count(r"\toprule") == tex.count(r"\bottomrule") == 2
+    assert r"ascending\_ba\_s" in tex
+    assert ("$\\pm$" in tex) == (sweep == "best")
+    assert not re.search(r"(?<!\\)_", tex)
+
+
+def bad_sweeps() -> list[object]:
+    def missing(sweep: Path) -> None:
+        pass
+
+    def empty(sweep: Path) -> None:
+        sweep.mkdir()
+
+    def half_written(sweep: Path) -> None:
+        write_run(sweep, "a", 0.5, 0.5)
+        (write_run(sweep, "b", 0.5, 0.5, seed=1) / "metrics.json").unlink()
+
+    def failed(sweep: Path) -> None:
+        half_written(sweep)
+        (sweep / "b" / "error.txt").write_text("Traceback\nValueError: no\n")
+
+    def truncated(sweep: Path) -> None:
+        metrics = write_run(sweep, "a", 0.5, 0.5) / "metrics.json"
+        metrics.write_text(metrics.read_text()[:40])
+
+    def untested(sweep: Path) -> None:
+        (write_run(sweep, "a", 0.5, 0.5) / "metrics.json").write_text('{"val": {"f1": 1}}')
+
+    def mixed(sweep: Path) -> None:
+        write_run(sweep, "a", 0.5, 0.5)
+        write_run(sweep, "b", 0.5, 0.5, split="blocks")
+
+    def budgets(sweep: Path) -> None:
+        write_run(sweep, "a", 0.5, 0.5)
+        write_run(sweep, "b", 0.5, 0.5, **{"trainer.max_epochs": 9})
+
+    return [
+        pytest.param(missing, "there is no sweep folder", id="missing"),
+        pytest.param(empty, "holds no run of a sweep", id="empty"),
+        pytest.param(half_written, "1 runs that are not finished .* b, is unfinished", id="half"),
+        pytest.param(failed, "b, is failed", id="failed"),
+        pytest.param(truncated, "metrics.json is not readable JSON", id="truncated"),
+        pytest.param(untested, "no precision of the val split", id="untested"),
+        pytest.param(mixed, "mixes runs of split blocks and random", id="mixed"),
+        pytest.param(budgets, "mixes runs of trainer.max_epochs 3 and 9", id="budgets"),
+    ]
+
+
+@pytest.mark.parametrize(("make", "expected"), bad_sweeps())
+def test_a_sweep_that_cannot_be_studied_is_refused(
+    make: Callable[[Path], None], expected: str, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    make(sweep)
+    with pytest.raises(InputError, match=expected):
+        runs_of(sweep, ["seed"])
+
+
+def test_finished_runs_can_be_studied_while_others_go_on(best: Path) -> None:
+    (best / "run0" / "metrics.json").unlink()
+    assert len(runs_of(best, partial=True)) == 23
+
+
+def test_an_unknown_setting_is_refused(best: Path) -> None:
+    with pytest.raises(InputError, match="no run has the setting 'orbits'"):
+        runs_of(best, ["orbits"])
+
+
+def test_what_varies_is_said_once(best: Path) -> None:
+    assert varying(read_runs(best)) == ["seed", "dataset", "augmentation", "batch_size"]
+
+
+def test_a_leaderboard_ranks_by_validation_and_lists_failures(best: Path) -> None:
+    (best / "run0" / "metrics.json").unlink()
+    (best / "run0" / "error.txt").write_text("Traceback\nValueError: a | b\n")
+    (best / "run1" / "metrics.json").unlink()
+    write_leaderboard(best)
+    board = pd.read_csv(best / "leaderboard.csv")
+    assert board.val_f1[:22].is_monotonic_decreasing
+    assert set(board.status[22:]) == {"failed", "unfinished"}
+    said = (best / "leaderboard.md").read_text()
+    assert "22 finished, 1 failed, 1 unfinished" in said
+    assert r"ValueError: a \| b" in said
+    assert "test" not in said
+    assert len({line.count("|") - line.count(r"\|") for line in said.splitlines()[4:]}) == 1
+
+
+def name(*overrides: str) -> dict[str, object]:
+    config = composed("output_dir=x", *overrides)
+    return settings_of(config, {"model": "attention_unet", "trainer": "cpu", "hydra/launcher": "x"})
+
+
+def test_a_run_is_known_by_what_it_is_not_by_where_it_runs() -> None:
+    plain = name()
+    for same in ("trainer.accelerator=cpu", "num_workers=3", "logger=tensorboard", "ckpt_path=x"):
+        assert name(same) == plain
+    for other in ("seed=1", "trainer.precision=16-mixed", "model.filters=8", "split.val_share=0.3"):
+        override = f"+{other}" if "precision" in other else other
+        assert name(override) != plain
+    assert plain["model"] == "attention_unet"
+    assert not any("hydra" in key or key.startswith("output_dir") for key in plain)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "runs"), [("nava2022", 200), ("nava2022_best", 40), ("honest", 40)]
+)
+def test_an_experiment_is_its_sweep(experiment: str, runs: int) -> None:
+    config = composed(f"experiment={experiment}", "dataset.root=here", with_hydra=True)
+    params = config.hydra.sweeper.params
+    assert np.prod([len(values.split(",")) for values in params.values()]) == runs
+    assert config.hydra.mode.name == "MULTIRUN"
+    assert config.dataset.root == "here"
+    split = "block_split" if experiment == "honest" else "random_split"
+    assert config.split._target_ == f"landslide.splits.{split}"
+    assert config.learning_rate == 1e-3
+    assert config.task.model.filters == 32
+
+
+@pytest.mark.parametrize("experiment", ["nava2022_best", "honest"])
+def test_published_batch_sizes(experiment: str) -> None:
+    from landslide.study.paper import TABLES
+
+    for (data, augmentation), published in TABLES.items():
+        config = composed(
+            f"experiment={experiment}",
+            f"dataset={data}",
+            f"augmentation={augmentation}",
+            with_hydra=True,
+        )
+        assert config.batch_size == published.batch_size
+
+
+@pytest.mark.slow
+def test_the_program_as_a_user_types_it(best: Path, tmp_path: Path) -> None:
+    done = run("-m landslide.study", f"sweep={best}", "by=dataset", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ascending_ba_s" in done.stdout
+    assert (best / "study" / "study.html").exists()
+    for override, expected in (("partial=false", "sweep is not set"), ("sweep=no", "folder no")):
+        done = run("-m landslide.study", override, cwd=tmp_path)
+        assert done.returncode == 1
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "no").exists()

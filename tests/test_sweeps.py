@@ -1,0 +1,212 @@
+"""Sweeps that are killed, started again, spread, and reported."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import make_scene
+from test_cli import REPOSITORY, SMALL
+from test_conf import composed
+
+from landslide.training import train
+
+pytestmark = pytest.mark.slow
+
+TRAIN = [sys.executable, str(REPOSITORY / "train.py"), "-m", *SMALL]
+
+
+def sweep(
+    root: Path, folder: Path, *overrides: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(root, folder, *overrides),
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "ignore", **(env or {})},
+    )
+
+
+def command(root: Path, folder: Path, *overrides: str) -> list[str]:
+    return [*TRAIN, f"dataset.root={root}", f"hydra.sweep.dir={folder}", *overrides]
+
+
+def results(folder: Path) -> dict[str, str]:
+    """What every run of a sweep found, by the run's name."""
+    return {path.parent.name: path.read_text() for path in folder.glob("*/metrics.json")}
+
+
+def kill_when(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert process.poll() is None, "the sweep ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def whole(scene_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "sweep"
+    done = sweep(scene_root, folder, "batch_size=4,8", "trainer.max_epochs=4")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_sweep_killed_twice_ends_where_an_unbroken_one_does(
+    scene_root: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    overrides = ["batch_size=4,8", "trainer.max_epochs=4"]
+    for finished in (0, 1):  # in the first run, then in the second
+        process = subprocess.Popen(
+            command(scene_root, folder, *overrides),
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+        def in_the_middle(finished: int = finished) -> bool:
+            last = list(folder.glob("*/checkpoints/last.ckpt"))
+            return len(last) == finished + 1 and len(results(folder)) == finished
+
+        kill_when(process, in_the_middle)
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/metrics.json")}
+    done = sweep(scene_root, folder, *overrides)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Finished before") == 1
+    assert done.stdout.count("Goes on from") == 1
+    for path, written in before.items():
+        assert path.stat().st_mtime_ns == written
+    assert results(folder) == results(whole)
+    for run in whole.glob("*/history.csv"):
+        again = folder / run.parent.name / "history.csv"
+        first, second = (pd.read_csv(path).drop(columns="seconds") for path in (run, again))
+        pd.testing.assert_frame_equal(first, second)
+
+
+def test_runs_are_added_to_a_sweep_in_any_order(
+    scene_root: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    shutil.copytree(whole, folder)
+    done = sweep(scene_root, folder, "trainer.max_epochs=4", "batch_size=8,2", "loss=dice")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Finished before") == 1
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert sorted(board.batch_size) == [2, 4, 8]
+    assert board.val_f1.is_monotonic_decreasing
+    said = (folder / "leaderboard.md").read_text()
+    assert "3 finished" in said
+    assert f"{100 * board.val_f1[0]:.2f}" in said
+    assert (folder / "leaderboard.png").stat().st_size > 5000
+
+
+def test_a_failed_run_is_listed_and_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    roots = [make_scene(tmp_path / "good"), tmp_path / "bad"]
+    overrides = [f"dataset.root={roots[1]},{roots[0]}"]
+    done = sweep(roots[0], folder, *overrides)
+    assert done.returncode != 0
+    assert "there is no scene folder" in done.stderr
+    assert len(results(folder)) == 1  # the other run finished
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert list(board.status) == ["finished", "failed"]
+    assert "there is no scene folder" in board.error[1]
+    make_scene(roots[1], seed=1)
+    done = sweep(roots[0], folder, *overrides)
+    assert done.returncode == 0, done.stderr
+    assert list(pd.read_csv(folder / "leaderboard.csv").status) == ["finished", "finished"]
+
+
+def test_a_checkpoint_cut_off_while_written_does_not_block_the_run(
+    scene_root: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    shutil.copytree(whole, folder)
+    first, second = sorted(folder.glob("*/metrics.json"))
+    for metrics in (first, second):
+        metrics.unlink()
+    cut = first.parent / "checkpoints" / "last.ckpt"
+    cut.write_bytes(cut.read_bytes()[:5000])
+    done = sweep(scene_root, folder, "batch_size=4,8", "trainer.max_epochs=4")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Goes on from") == 1  # the second, from a folder that was moved
+    assert results(folder) == {name: results(whole)[name] for name in results(folder)}
+    assert len(results(folder)) == 2
+
+
+def test_a_run_that_had_stopped_early_is_not_trained_further(
+    scene_root: Path, tmp_path: Path
+) -> None:
+    def trained(*overrides: str) -> tuple[pd.DataFrame, str]:
+        wild = ["learning_rate=0.3", "trainer.max_epochs=30", "callbacks.early_stopping.patience=2"]
+        train(composed(f"dataset.root={scene_root}", *SMALL, *wild, *overrides))
+        history = pd.read_csv(tmp_path / "history.csv")
+        return history, (tmp_path / "metrics.json").read_text()
+
+    whole = trained(f"output_dir={tmp_path}")
+    assert len(whole[0]) < 30
+    # As if killed after the last epoch, before the test.
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    again = trained(f"output_dir={tmp_path}", f"ckpt_path={last}")
+    pd.testing.assert_frame_equal(again[0], whole[0])
+    assert again[1] == whole[1]
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit", "ray"])
+def test_spread_runs_find_what_serial_ones_find(
+    launcher: str, scene_root: Path, whole: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher", reason="an optional extra")
+    chosen = {
+        "joblib": ["launcher=joblib"],
+        # SLURM's launcher with its jobs run as processes here.
+        "submitit": ["hydra/launcher=submitit_local"],
+        "ray": ["launcher=ray"],
+    }
+    folder = tmp_path / "sweep"
+    done = sweep(
+        scene_root,
+        folder,
+        *chosen[launcher],
+        "batch_size=4,8",
+        "trainer.max_epochs=4",
+        env={"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.returncode == 0, done.stderr
+    found, expected = results(folder), results(whole)
+    assert len(found) == 2
+    for name, text in found.items():
+        # Thread counts may differ, and with them the order of sums.
+        for split in ("val", "test"):
+            ours, theirs = json.loads(text)[split], json.loads(expected[name])[split]
+            assert ours == pytest.approx(theirs, rel=1e-3)
+    assert (folder / "leaderboard.csv").exists()
+
+
+def test_optuna_maximises_validation_f1_and_repeats_no_trial(
+    scene_root: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="an optional extra")
+    folder = tmp_path / "sweep"
+    tuned = ["hparams=optuna", "hydra.sweeper.n_trials=2", "model.filters=2"]
+    done = sweep(scene_root, folder, *tuned)
+    assert done.returncode == 0, done.stderr
+    best = (folder / "optimization_results.yaml").read_text()
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert f"best_value: {board.val_f1.max()}"[:20] in best
+    again = sweep(scene_root, folder, *tuned)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("Finished before") == 2
+    assert (folder / "optimization_results.yaml").read_text() == best
