@@ -5,11 +5,14 @@ rasters on the local disk with what is known of them. What follows does not care
 came from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
+
+from omegaconf import DictConfig
+from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
 
@@ -146,3 +149,12 @@ class Sources:
     inventory: Path | None = None
     notes: tuple[str, ...] = field(default=())
     """What a user should know of how these were chosen; printed and kept in ``scene.json``."""
+
+
+Acquire = Callable[[DictConfig, Event, BaseGeometry | None], Sources]
+"""What ``acquire`` of each way to come by images is given.
+
+The whole configuration of ``conf/prepare.yaml``; the event; the area of interest in EPSG:4326
+(None where the user names none, so that the images' own extent counts). ``config.dem`` is None
+where the way itself should find a DEM, ``config.inventory`` is always a local file or None.
+"""
