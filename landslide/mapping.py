@@ -21,10 +21,9 @@ from landslide.prediction import (
     outline,
     predict_scene,
     staged,
-    to_cog,
     version_tags,
 )
-from landslide.rasters import BLOCK, write_json
+from landslide.rasters import BLOCK, to_cog, write_json
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
 from landslide.windows import HaloPredictor, Network

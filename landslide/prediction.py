@@ -13,7 +13,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import rasterio
-import rasterio.shutil
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
@@ -23,7 +22,7 @@ from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
 from landslide.models.layers import DOWNSAMPLING
 from landslide.polygons import ZonalStatistics, burn, polygonize, raster_window
-from landslide.rasters import TILE, Grid, Window, raster_profile
+from landslide.rasters import Grid, Window, raster_profile
 from landslide.task import LandslideTask
 from landslide.windows import BlendPredictor, HaloPredictor, Network, Predictor
 
@@ -184,25 +183,6 @@ def outline(
         kept[name] = column
     kept.insert(0, "id", range(1, len(kept) + 1))
     return kept, {"observed_pixels": observed, "total_pixels": grid.height * grid.width}
-
-
-def to_cog(raster: Path, tags: dict[str, str]) -> None:
-    """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
-    with rasterio.open(raster, "r+") as sink:
-        sink.update_tags(**tags)
-        resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
-    cog = raster.with_suffix(".cog.tif")
-    rasterio.shutil.copy(
-        raster,
-        cog,
-        driver="COG",
-        compress="DEFLATE",
-        predictor="YES",
-        blocksize=2 * TILE,
-        overview_resampling=resampling,
-        bigtiff="IF_SAFER",
-    )
-    cog.replace(raster)
 
 
 @contextmanager

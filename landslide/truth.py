@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from landslide.datasets import UNKNOWN, GroundTruth
 from landslide.errors import InputError
-from landslide.polygons import burn, raster_window, read_inventory
+from landslide.inventory import read_inventory
+from landslide.polygons import burn, raster_window
 from landslide.rasters import Grid, Window, raster_profile
 
 OUTCOMES = ("true negative", "true positive", "false positive", "false negative")
@@ -30,7 +31,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     if not path.exists():
         raise InputError(f"there is no inventory {path}")
     if path.suffix.lower() not in (".tif", ".tiff", ".vrt"):
-        outlines = read_inventory(path, grid)
+        outlines = read_inventory(path, grid).polygons
         ones = [1] * len(outlines)
         return lambda window: burn(outlines, ones, grid, window).astype(np.uint8)
     truth = GroundTruth(path)
