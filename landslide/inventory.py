@@ -32,6 +32,11 @@ class Inventory(NamedTuple):
     left_out: int
 
 
+def is_raster(path: Path) -> bool:
+    """Whether an inventory is a mask raster, by its name."""
+    return path.suffix.lower() in (".tif", ".tiff", ".vrt")
+
+
 def read_inventory(
     path: Path, grid: Grid, *, key: str = "inventory", radius: float | None = None
 ) -> Inventory:

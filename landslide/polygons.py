@@ -37,7 +37,12 @@ def polygonize(mask: Path, grid: Grid) -> gpd.GeoDataFrame:
 
 
 def burn(
-    geometries: gpd.GeoSeries, values: Iterable[int], grid: Grid, window: Window
+    geometries: gpd.GeoSeries,
+    values: Iterable[int],
+    grid: Grid,
+    window: Window,
+    *,
+    all_touched: bool = False,
 ) -> NDArray[np.int32]:
     """Rasterise geometries in a window, 0 elsewhere; a pixel counts by its centre.
 
@@ -46,6 +51,7 @@ def burn(
         values: Value of each, above 0.
         grid: Grid of the scene.
         window: Window to rasterise.
+        all_touched: Count every pixel that a geometry touches.
     """
     transform = rasterio.windows.transform(raster_window(window), grid.transform)
     x, y = grid.slices(window)
@@ -55,7 +61,9 @@ def burn(
     if not len(near):
         return np.zeros(size, dtype=np.int32)
     pairs = zip(geometries.iloc[near], values[near].tolist(), strict=True)
-    burnt: NDArray[np.int32] = rasterize(pairs, size, transform=transform, dtype="int32")
+    burnt: NDArray[np.int32] = rasterize(
+        pairs, size, transform=transform, dtype="int32", all_touched=all_touched
+    )
     return burnt
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from landslide.datasets import UNKNOWN, GroundTruth
 from landslide.errors import InputError
-from landslide.inventory import read_inventory
+from landslide.inventory import is_raster, read_inventory
 from landslide.polygons import burn, raster_window
 from landslide.rasters import Grid, Window, raster_profile
 
@@ -30,7 +30,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     """
     if not path.exists():
         raise InputError(f"there is no inventory {path}")
-    if path.suffix.lower() not in (".tif", ".tiff", ".vrt"):
+    if not is_raster(path):
         outlines = read_inventory(path, grid).polygons
         ones = [1] * len(outlines)
         return lambda window: burn(outlines, ones, grid, window).astype(np.uint8)

@@ -56,7 +56,7 @@ def _read_file(path: Path) -> BaseGeometry:
         raise InputError(f"aoi={path} cannot be read as polygons: {error}") from error
     if frame.crs is None:
         raise InputError(f"aoi={path} has no coordinate reference system: assign one")
-    area = frame.geometry.to_crs(DEGREES).union_all()
+    area: BaseGeometry = frame.geometry.to_crs(DEGREES).union_all()
     if area.area == 0:
         raise InputError(f"aoi={path} has no polygon")
     return area
@@ -68,7 +68,9 @@ def footprint(tile: Tile, crs: CRS) -> BaseGeometry:
         west, south, east, north = source.bounds
         outline = shapely.box(west, south, east, north)
         outline = outline.segmentize(max(east - west, north - south) / 20)
-        return gpd.GeoSeries([outline], crs=source.crs).to_crs(crs).make_valid().iloc[0]
+        warped = gpd.GeoSeries([outline], crs=source.crs).to_crs(crs).make_valid()
+    made: BaseGeometry = warped.iloc[0]
+    return made
 
 
 def common_footprint(sources: Sources, crs: CRS) -> BaseGeometry:

@@ -178,7 +178,7 @@ def paths_of(given: object, key: str) -> list[Path]:
     Raises:
         InputError: Not a path, an empty list, or a file that is not there.
     """
-    names = given if isinstance(given, list) else [given]
+    names: list[Any] = given if isinstance(given, list) else [given]
     if not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{key}={given} is not a file or a list of files")
     paths = [Path(name) for name in names]
