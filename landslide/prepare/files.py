@@ -70,8 +70,12 @@ def acquire(config: DictConfig, event: Event, area: BaseGeometry | None) -> Sour
         raise InputError("no image is given: set sar.ascending=[pre.tif,post1.tif,…] or descending")
     if config.dem is None:
         raise InputError("no elevation is given: set dem=dem.tif")
-    tiles = tuple(Tile(path) for path in paths_of(_plain(config.dem), "dem"))
-    return Sources(orbits, Dem(tiles))
+    return Sources(orbits, local_dem(config.dem))
+
+
+def local_dem(given: object) -> Dem:
+    """Elevation from one file or a list of tiles."""
+    return Dem(tuple(Tile(path) for path in paths_of(_plain(given), "dem")))
 
 
 def acquisition(paths: Sequence[Path], polarisations: Iterable[str]) -> Acquisition:

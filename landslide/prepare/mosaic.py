@@ -1,8 +1,8 @@
 """Tiles of any CRS and resolution as one image on any grid, window by window."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import rasterio.windows
@@ -18,8 +18,13 @@ from landslide.prepare.sources import Tile
 from landslide.rasters import Grid, Window, open_raster
 from landslide.relief import Float
 
-Convert = Callable[[NDArray[Any], NDArray[np.bool_]], Float]
-"""From pixels as stored and where they are declared valid, to float32 with NaN."""
+
+class Convert(Protocol):
+    """From pixels as stored and where they are declared valid, to float32 with NaN."""
+
+    def __call__(self, pixels: NDArray[Any], valid: NDArray[np.bool_], /) -> Float:
+        """Convert (H, W) pixels."""
+
 
 KERNEL = 4
 """Pixels that the widest kernel (Lanczos is not offered) sees around a position, and to spare."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def check_dates(sources: Sources, event: Event) -> list[str]:
                 )
             warnings += _side(name, date, acquisition, event)
         known = [(date, a) for date, a in dates.items() if a.time is not None]
-        for (first, a), (second, b) in zip(known, known[1:], strict=False):
+        for (first, a), (second, b) in pairwise(known):
             if a.time is not None and b.time is not None and b.time <= a.time:
                 raise InputError(
                     f"the {name} image {second} ({b.time:%Y-%m-%d}) is not later than {first} "

@@ -155,6 +155,6 @@ Acquire = Callable[[DictConfig, Event, BaseGeometry | None], Sources]
 """What ``acquire`` of each way to come by images is given.
 
 The whole configuration of ``conf/prepare.yaml``; the event; the area of interest in EPSG:4326
-(None where the user names none, so that the images' own extent counts). ``config.dem`` is None
-where the way itself should find a DEM, ``config.inventory`` is always a local file or None.
+(None where the user names none, so that the images' own extent counts). Where ``config.dem``
+is None the way itself should find a DEM. The inventory is always a local file, added later.
 """

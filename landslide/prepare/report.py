@@ -1,0 +1,54 @@
+"""The closing words of a preparation: bands, landslides, warnings, files."""
+
+from rich.console import Console
+from rich.table import Table
+
+from landslide.prepare.prepare import Prepared
+
+
+def report(prepared: Prepared, console: Console) -> None:
+    """Print what was written and what to look at."""
+    name = "Simulated scene prepared" if prepared.info["simulated"] else "Scene prepared"
+    table = Table(title=f"{name}: {prepared.grid}")
+    for column in ("orbit", "band", "date", "unit", "mean", "5 %", "50 %", "95 %", "valid"):
+        left = column in ("orbit", "band", "date", "unit")
+        table.add_column(column, justify="left" if left else "right")
+    for orbit, histograms in prepared.written.bands.items():
+        days = prepared.info["dates"][orbit]
+        for band, histogram in histograms.items():
+            numbers = [histogram.mean, *(histogram.percentile(p) for p in (5, 50, 95))]
+            shown = ["" if band == "layover_shadow" else f"{n:.1f}" for n in numbers]
+            unit = "dB" if histogram.decibel else "" if band == "layover_shadow" else "degrees"
+            valid = f"{100 * histogram.valid_share:.1f} %"
+            table.add_row(orbit, band, days.get(band, ""), unit, *shown, valid)
+        table.add_section()
+    console.print(table)
+    for orbit, calibrations in prepared.written.calibrations.items():
+        guessed = [f"{b} {c.units}" for b, c in calibrations.items() if c.reason == "values"]
+        if guessed:
+            _say(console, f"{orbit}: units told by the values alone: {', '.join(guessed)}")
+    _landslides(prepared, console)
+    for note in prepared.notes:
+        _say(console, note)
+    for warning in prepared.warnings:
+        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True, highlight=False)
+    for path in sorted(prepared.root.rglob("*")):
+        if path.is_file():
+            _say(console, f"  {path}")
+
+
+def _landslides(prepared: Prepared, console: Console) -> None:
+    found = prepared.info["landslides"]
+    if found is None:
+        _say(console, "no inventory: a scene to predict, not to train on")
+        return
+    area = found["pixel_area_m2"] / 1e6
+    text = f"landslides: {100 * found['share']:.2f} % of the known area, {area:.3f} km² of pixels"
+    if "polygons" in found:
+        drawn = found["polygon_area_m2"] / 1e6
+        text += f" against {drawn:.3f} km² of {found['polygons']:,} polygons ({area / drawn:.3f})"
+    _say(console, text)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
