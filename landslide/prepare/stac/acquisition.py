@@ -81,11 +81,9 @@ def acquire(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Sourc
             f"{archive.collection} of {archive.endpoint} has no track with an image both before "
             "and after the event: see which dates there are with plan=true"
         )
-    folder = Path(config.cache)
+    folder, where = Path(config.cache), _around(aoi, IMAGE_MARGIN)
     images = {
-        (direction, date, polarisation): _parts_of(
-            overpass, archive, polarisation, _around(aoi, IMAGE_MARGIN), folder
-        )
+        (direction, date, polarisation): _parts_of(overpass, archive, polarisation, where, folder)
         for direction, choice in found.choices.items()
         for date, overpass in choice.overpasses.items()
         for polarisation in config.sar.polarisations
@@ -104,8 +102,7 @@ def acquire(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Sourc
             acquisition = _acquisition(choice.track, overpass, tiles, archive)
             orbits.setdefault(direction, {})[date] = acquisition
     dem = _dem(elevation, there, archive)
-    inventory = Path(config.inventory) if config.inventory else None
-    return Sources(orbits, dem, inventory, tuple(_notes(found, event)))
+    return Sources(orbits, dem, notes=tuple(_notes(found, event)))
 
 
 def _checked(aoi: BaseGeometry | None) -> BaseGeometry:

@@ -19,7 +19,7 @@ from landslide.prepare.sources import PASSES, Pass, Units
 if TYPE_CHECKING:
     from pystac import Item
 
-INSTALL = 'pip install "landslide-sar[stac]"'
+INSTALL = "pip install -e '.[stac]'"
 
 PAUSE = 1.0
 """Seconds before the first retry; each further pause is twice as long or longer."""

@@ -126,6 +126,8 @@ def _patience(archive: Archive) -> dict[str, Any]:
         "GDAL_HTTP_MAX_RETRY": archive.retries,
         "GDAL_HTTP_RETRY_DELAY": PAUSE,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        # A file that failed may be asked for again by the same process.
+        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",
     }
 
 
@@ -225,7 +227,7 @@ def _failure(part: Part, archive: Archive, error: Exception) -> str:
         )
     reason = f"HTTP {status}" if status else _innermost(error)
     return (
-        f"{part} could not be fetched in {archive.retries + 1} attempts ({reason}): run the same "
+        f"{part} could not be fetched after {archive.retries} retries ({reason}): run the same "
         "command again later, what is there already is kept"
     )
 
