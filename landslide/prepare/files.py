@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def acquire(config: DictConfig, event: Event, area: BaseGeometry | None) -> Sour
                 "or a list of files"
             )
         orbits[name] = {
-            date: acquisition(paths_of(files, key), config.sar.polarisations)
+            date: acquisition(paths_of(files, key), config.sar.polarisations, config.sar.bands)
             for date, files in zip(DATES, dates, strict=False)
         }
     if not orbits:
@@ -78,12 +77,20 @@ def local_dem(given: object) -> Dem:
     return Dem(tuple(Tile(path) for path in paths_of(_plain(given), "dem")))
 
 
-def acquisition(paths: Sequence[Path], polarisations: Iterable[str]) -> Acquisition:
-    """One date of an orbit from its files: tiles, polarisations, or both."""
+def acquisition(
+    paths: Sequence[Path], polarisations: Iterable[str], numbers: Mapping[str, int]
+) -> Acquisition:
+    """One date of an orbit from its files: tiles, polarisations, or both.
+
+    Args:
+        paths: Its files.
+        polarisations: Those that are wanted.
+        numbers: Band numbers by polarisation where the files do not tell; else empty.
+    """
     wanted = [polarisation.lower() for polarisation in polarisations]
     tiles: dict[str, tuple[Tile, ...]] = {}
     for path in paths:
-        bands = polarisation_bands(path)
+        bands = dict(numbers) or polarisation_bands(path)
         for polarisation in wanted:
             if polarisation in bands:
                 tile = Tile(path, bands[polarisation])
@@ -91,12 +98,12 @@ def acquisition(paths: Sequence[Path], polarisations: Iterable[str]) -> Acquisit
     missing = [polarisation for polarisation in wanted if polarisation not in tiles]
     if missing:
         raise InputError(
-            f"{paths[0]} has no band {missing[0].upper()}: describe its bands (VV, VH), put the "
-            "polarisation into its name, or leave it out of sar.polarisations"
+            f"{paths[0]} has no band {missing[0].upper()}: name it in the band's description or in "
+            "the file's name, or leave it out of sar.polarisations"
         )
     facts = metadata(paths[0])
     items = tuple(path.name for path in paths)
-    return replace(Acquisition(tiles=tiles, items=items), **facts)
+    return Acquisition(tiles=tiles, items=items, **facts)
 
 
 def polarisation_bands(path: Path) -> dict[str, int]:
@@ -117,8 +124,8 @@ def polarisation_bands(path: Path) -> dict[str, int]:
     if count == 1:
         return {(named[-1] if named else "VV").lower(): 1}
     raise InputError(
-        f"{path} has {count} bands without descriptions: describe them as VV and VH, for example "
-        "with rio edit-info or gdal_translate"
+        f"{path} has {count} bands that are not described as VV or VH: say which is which, as in "
+        "sar.bands.vv=1 sar.bands.vh=2"
     )
 
 

@@ -38,11 +38,20 @@ class Mosaic:
     Args:
         tiles: Rasters, each with its conversion to float32 with NaN where nothing is measured.
         resampling: How positions between pixels are interpolated.
+        widen: Let kernels grow where the grid is coarser than the tile. Without, cubic
+            interpolation keeps planes exact, as slopes need.
     """
 
-    def __init__(self, tiles: Sequence[tuple[Tile, Convert]], resampling: Resampling) -> None:
+    def __init__(
+        self,
+        tiles: Sequence[tuple[Tile, Convert]],
+        resampling: Resampling,
+        *,
+        widen: bool = True,
+    ) -> None:
         self.tiles = tiles
         self.resampling = resampling
+        self.scale = {} if widen else {"XSCALE": 1, "YSCALE": 1}
         self._stack = ExitStack()
         self._open: list[tuple[DatasetReader, int, Convert]] = []
 
@@ -100,6 +109,7 @@ class Mosaic:
             dst_crs=grid.crs,
             dst_nodata=np.nan,
             resampling=self.resampling,
+            **self.scale,
         )
         return out
 

@@ -91,7 +91,8 @@ def _bands(
     figure, axes = _panels(-(-len(images) // columns), columns, grid, title)
     for axis, (band, image) in zip(axes, images.items(), strict=False):
         if is_backscatter(band):
-            shown = _show(axis, _decibel(image), grid, cmap="gray", vmin=-18, vmax=0)
+            low, high = (-26.0, -6.0) if band.startswith(("vh", "hv")) else (-18.0, 0.0)
+            shown = _show(axis, _decibel(image), grid, cmap="gray", vmin=low, vmax=high)
             figure.colorbar(shown, ax=axis, label="dB", shrink=0.7)
         elif band in STYLES:
             colors, low, high, label = STYLES[band]

@@ -138,7 +138,7 @@ def _prepare(config: DictConfig, root: Path, advance: Any) -> Prepared:  # noqa:
             advance("landslides")
             write_truth(truth, grid, folder, written)
         warnings += check_bands(written.bands)
-        notes = _notes(sources, terrain, truth, cover)
+        notes = _notes(sources, terrain, truth, cover, written)
         info = _describe(config, event, sources, terrain, truth, written, grid)
         info |= {"warnings": warnings, "notes": notes}
         advance("files")
@@ -152,7 +152,9 @@ def _prepare(config: DictConfig, root: Path, advance: Any) -> Prepared:  # noqa:
     return Prepared(root, grid, written, info, warnings, notes)
 
 
-def _notes(sources: Sources, terrain: Terrain, truth: Truth | None, cover: float) -> list[str]:
+def _notes(
+    sources: Sources, terrain: Terrain, truth: Truth | None, cover: float, written: Written
+) -> list[str]:
     """What was decided for the user."""
     notes = [*sources.notes, *(truth.notes if truth else ())]
     for name in sources.orbits:
@@ -167,9 +169,10 @@ def _notes(sources: Sources, terrain: Terrain, truth: Truth | None, cover: float
         notes.append(f"the DEM covers {100 * cover:.1f} % of the area; the rest is invalid")
     if terrain.filled:
         notes.append(f"voids of the DEM were filled: {100 * terrain.filled:.2f} % of its cells")
-    if terrain.void:
+    slope = next(iter(written.bands.values()))["slope"].valid_share
+    if slope < 1:
         notes.append(
-            f"voids or gaps of the DEM stay invalid: {100 * terrain.void:.2f} % of its cells"
+            f"slope is invalid at voids and edges of the DEM: {100 * (1 - slope):.2f} % of the area"
         )
     return notes
 

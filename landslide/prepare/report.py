@@ -1,28 +1,21 @@
 """The closing words of a preparation: bands, landslides, warnings, files."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 from rich.console import Console
 from rich.table import Table
 
 from landslide.prepare.prepare import Prepared
+from landslide.prepare.quality import Histogram
 
 
 def report(prepared: Prepared, console: Console) -> None:
     """Print what was written and what to look at."""
     name = "Simulated scene prepared" if prepared.info["simulated"] else "Scene prepared"
-    table = Table(title=f"{name}: {prepared.grid}")
-    for column in ("orbit", "band", "date", "unit", "mean", "5 %", "50 %", "95 %", "valid"):
-        left = column in ("orbit", "band", "date", "unit")
-        table.add_column(column, justify="left" if left else "right")
+    console.print(f"{name}: {prepared.grid}", soft_wrap=True, highlight=False)
     for orbit, histograms in prepared.written.bands.items():
-        days = prepared.info["dates"][orbit]
-        for band, histogram in histograms.items():
-            numbers = [histogram.mean, *(histogram.percentile(p) for p in (5, 50, 95))]
-            shown = ["" if band == "layover_shadow" else f"{n:.1f}" for n in numbers]
-            unit = "dB" if histogram.decibel else "" if band == "layover_shadow" else "degrees"
-            valid = f"{100 * histogram.valid_share:.1f} %"
-            table.add_row(orbit, band, days.get(band, ""), unit, *shown, valid)
-        table.add_section()
-    console.print(table)
+        console.print(_table(orbit, histograms, prepared.info["dates"][orbit]))
     for orbit, calibrations in prepared.written.calibrations.items():
         guessed = [f"{b} {c.units}" for b, c in calibrations.items() if c.reason == "values"]
         if guessed:
@@ -35,6 +28,20 @@ def report(prepared: Prepared, console: Console) -> None:
     for path in sorted(prepared.root.rglob("*")):
         if path.is_file():
             _say(console, f"  {path}")
+
+
+def _table(orbit: str, histograms: Mapping[str, Histogram], days: Mapping[str, str]) -> Table:
+    """Bands of an orbit: backscatter in dB, terrain in degrees."""
+    table = Table(title=f"{orbit} (dB, degrees)", title_justify="left")
+    for column in ("band", "date", "mean", "5 %", "50 %", "95 %", "valid"):
+        justify: Literal["left", "right"] = "left" if column in ("band", "date") else "right"
+        table.add_column(column, justify=justify, no_wrap=True)
+    for band, histogram in histograms.items():
+        numbers = [histogram.mean, *(histogram.percentile(p) for p in (5, 50, 95))]
+        # Means of codes and of directions say nothing.
+        shown = [f"{n:.1f}" if band not in ("layover_shadow", "aspect") else "" for n in numbers]
+        table.add_row(band, days.get(band, ""), *shown, f"{100 * histogram.valid_share:.1f} %")
+    return table
 
 
 def _landslides(prepared: Prepared, console: Console) -> None:

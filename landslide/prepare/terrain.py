@@ -3,7 +3,8 @@
 The DEM is differentiated on a grid in metres at its own posting, as the paper does, and only
 then brought to the scene's grid. A DEM in degrees, or in a projection that distorts lengths
 (Web Mercator), is first warped to the scene's CRS by cubic interpolation. A DEM finer than the
-scene is first averaged to the scene's pixels, since the radar sees no finer slopes.
+scene is first brought to the scene's pixels, since the radar sees no finer slopes (GDAL widens
+its cubic kernel there, so that nothing is skipped).
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Proj
+from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.fill import fillnodata
 from rasterio.warp import calculate_default_transform, transform_bounds
@@ -49,7 +51,6 @@ class Terrain(NamedTuple):
         orbits: Orbits that have geometry, in the order of their bands.
         convergence: Degrees from true to grid north in the middle of the scene.
         filled: Share of the DEM's cells in the area that were voids and were filled.
-        void: Share that stayed invalid.
     """
 
     path: Path
@@ -57,7 +58,6 @@ class Terrain(NamedTuple):
     orbits: Mapping[Pass, Orbit]
     convergence: float
     filled: float
-    void: float
 
 
 def elevation(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
@@ -108,10 +108,7 @@ def dem_grid(dem: Dem, grid: Grid) -> Grid:
             bounds = transform_bounds(grid.crs, crs, *grid.bounds)
         else:
             crs, bounds = grid.crs, grid.bounds
-            transform, _, _ = calculate_default_transform(
-                own.crs, crs, own.width, own.height, *own.bounds
-            )
-            posting = max(transform.a, grid.transform.a)
+            posting = max(_posting(dem, crs), grid.transform.a)
             transform = Affine(posting, 0, 0, 0, -posting, 0)
             west, north = 0.0, 0.0
     x, y = transform.a, -transform.e
@@ -119,6 +116,14 @@ def dem_grid(dem: Dem, grid: Grid) -> Grid:
     top, bottom = np.floor((north - bounds[3]) / y) - 3, np.ceil((north - bounds[1]) / y) + 3
     origin = Affine(x, 0, west + left * x, 0, -y, north - top * y)
     return Grid(crs, origin, int(bottom - top), int(right - left))
+
+
+def _posting(dem: Dem, crs: CRS) -> float:
+    """Side in CRS units of square pixels with the diagonal of the DEM's."""
+    with open_georeferenced(dem.tiles[0]) as source:
+        own = Grid.of(source)
+    side: float = calculate_default_transform(own.crs, crs, own.width, own.height, *own.bounds)[0].a
+    return side
 
 
 def _true_to_scale(own: Grid, grid: Grid) -> bool:
@@ -191,10 +196,11 @@ def derive(
     path = folder / "terrain.tif"
     count = len(BANDS) + 2 * len(orbits)
     profile = raster_profile(own, "float32", count, np.nan) | {"compress": None, "predictor": 1}
-    resampling = Resampling.nearest if _same_pixels(dem, own) else _finer(dem, own)
-    voids = np.zeros(2, np.int64)
+    resampling = Resampling.nearest if _same_pixels(dem, own) else Resampling.cubic
+    widen = _posting(dem, own.crs) < 0.6 * own.transform.a
+    filled = 0
     with (
-        Mosaic([(tile, elevation) for tile in dem.tiles], resampling) as source,
+        Mosaic([(tile, elevation) for tile in dem.tiles], resampling, widen=widen) as source,
         rasterio.open(path, "w", **profile) as sink,
     ):
         halo = _halo(source, own, local, void_distance)
@@ -204,15 +210,14 @@ def derive(
             )
             z = source.read(own, wide)
             inner = np.s_[halo : halo + block.height, halo : halo + block.width]
-            before = np.isnan(z[inner]).sum()
             if void_distance:
-                z = fillnodata(z, np.isfinite(z), max_search_distance=void_distance)
-            voids += before - np.isnan(z[inner]).sum(), np.isnan(z[inner]).sum()
+                voids = np.isnan(z)
+                z = fillnodata(z, ~voids, max_search_distance=void_distance)
+                filled += int((voids & np.isfinite(z))[inner].sum())
             bands = _bands(z, own, local, _reach(own, grid, wide, local))
             sink.write(bands[(slice(None), *inner)], window=raster_window(block))
-    shares = voids / (own.height * own.width)
-    convergence = north_convergence(grid)
-    return Terrain(path, own, orbits, convergence, float(shares[0]), float(shares[1]))
+    share = filled / (own.height * own.width)
+    return Terrain(path, own, orbits, north_convergence(grid), share)
 
 
 def _bands(z: Float, own: Grid, orbits: Mapping[Pass, Orbit], reach: Mapping[Pass, float]) -> Float:
@@ -272,15 +277,6 @@ def _same_pixels(dem: Dem, own: Grid) -> bool:
             if source.crs != own.crs or scaled or np.abs(corner - corner.round()).max() > 1e-3:
                 return False
     return True
-
-
-def _finer(dem: Dem, own: Grid) -> Resampling:
-    """Average where the DEM is much finer than the grid, cubic interpolation elsewhere."""
-    with open_georeferenced(dem.tiles[0]) as source:
-        transform, _, _ = calculate_default_transform(
-            source.crs, own.crs, source.width, source.height, *source.bounds
-        )
-    return Resampling.average if transform.a < 0.6 * own.transform.a else Resampling.cubic
 
 
 class Geometry:

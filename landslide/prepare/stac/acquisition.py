@@ -59,7 +59,12 @@ def plan(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Table:
     return table_of(found.tracks, found.choices, event, archive)
 
 
-def acquire(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Sources:
+def acquire(
+    config: DictConfig,
+    event: Event,
+    aoi: BaseGeometry | None,
+    console: Console | None = None,
+) -> Sources:
     """Choose images of the area by the event's date and fetch them, with elevation.
 
     Files that are in ``config.cache`` are not fetched again.
@@ -68,6 +73,7 @@ def acquire(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Sourc
         config: Configuration of ``conf/prepare.yaml``.
         event: What is to be mapped.
         aoi: Area of interest in EPSG:4326.
+        console: Shows progress; None is silent.
 
     Raises:
         InputError: There is no area; the archive cannot be searched, has no image before and
@@ -90,7 +96,7 @@ def acquire(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Sourc
     }
     elevation = _dem_parts(archive, _around(aoi, DEM_MARGIN), folder) if not config.dem else []
     parts = [part for group in images.values() for part in group] + elevation
-    there = set(_fetch_all(parts, archive))
+    there = set(_fetch_all(parts, archive, console))
 
     orbits: dict[Pass, dict[str, Acquisition]] = {}
     for direction, choice in found.choices.items():
@@ -228,10 +234,10 @@ def _part(
     return Part(item.id, asset, item.address(asset, key), where, positive, path)
 
 
-def _fetch_all(parts: list[Part], archive: Archive) -> list[Path]:
+def _fetch_all(parts: list[Part], archive: Archive, console: Console | None) -> list[Path]:
     """Fetch parts under a progress bar."""
     columns = (TextColumn("fetching"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=console is None) as bar:
         task = bar.add_task("fetching", total=len(parts))
         return fetch(parts, archive, lambda: bar.advance(task))
 
