@@ -13,6 +13,13 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 PAGE = 4
 
 
+class Server(ThreadingHTTPServer):
+    """Many connections at once."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+
 class Archive:
     """Serve items under ``/stac`` and files under ``/data``.
 
@@ -34,8 +41,7 @@ class Archive:
         self.sent = 0
         self.signature: str | None = None
         handler = type("Bound", (Handler,), {"archive": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self) -> Self:

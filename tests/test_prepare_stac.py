@@ -1,5 +1,6 @@
 import hashlib
 import io
+import json
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
@@ -20,6 +22,7 @@ from rich.console import Console
 from stac_server import Archive
 
 from landslide.errors import InputError
+from landslide.prepare.prepare import prepare_scene
 from landslide.prepare.sources import Event
 from landslide.prepare.stac import acquire, plan
 from landslide.prepare.stac.archive import Box, Slice
@@ -157,15 +160,20 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
 def config(archive: Archive, tmp_path: Path) -> DictConfig:
     stac = OmegaConf.load(CONF / "archive" / "planetary_computer.yaml")
     local = {"endpoint": f"{archive.address}/stac", "sign": None, "collection": IMAGES}
-    stac = OmegaConf.merge(stac, local, {"dem_collection": ELEVATION, "timeout": 1, "retries": 3})
+    stac = OmegaConf.merge(stac, local, {"dem_collection": ELEVATION, "timeout": 5, "retries": 3})
     either = {"ascending": None, "descending": None}
-    sar = {"source": "stac", "polarisations": ["vv"], "dates": either, "relative_orbit": either}
+    sar = {
+        "source": "stac",
+        "polarisations": ["vv"],
+        "dates": either,
+        "relative_orbit": either,
+        "units": None,
+    }
     return OmegaConf.create(
         {
-            "sar": {**sar, "stac": stac},
+            "sar": {**sar, "dates": either, "relative_orbit": either, "stac": stac},
             "cache": str(tmp_path / "cache"),
             "dem": None,
-            "inventory": None,
         }
     )
 
@@ -300,7 +308,9 @@ def test_negative_decibels_are_measurements(archive: Archive, config: DictConfig
         path = "/data/" + each["assets"]["vv"]["href"].rsplit("/", 1)[1]
         transform = SOUTH if each["id"].endswith("_s") else NORTH
         archive.files[path] = cog(10 * np.log10(backscatter(0)), transform, nodata=-32768)
-    config.sar.stac.units = "db"
+    with pytest.raises(InputError, match=r"no measurement.*sar.units=db"):
+        acquire(config, EVENT, AOI)  # as power
+    config.sar.units = "db"  # against the archive's description
     image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
     assert image.units == "db"
     with rasterio.open(image.tiles["vv"][0].path) as source:
@@ -359,6 +369,8 @@ IMAGE = "/data/S1_2018-09-05_A068_n_vv.tif"
 def test_a_passing_fault_is_overcome(
     archive: Archive, config: DictConfig, fault: int | str, path: str
 ) -> None:
+    if fault == "hang":
+        config.sar.stac.timeout = 1
     archive.faults[path] = [fault, fault]
     sources = acquire(config, EVENT, AOI)
     assert not archive.faults[path]
@@ -388,6 +400,8 @@ def test_a_lasting_fault_is_one_sentence_and_what_was_fetched_is_kept(
     archive: Archive, config: DictConfig, fault: int | str, word: str
 ) -> None:
     config.sar.stac.retries = 2
+    if fault == "hang":
+        config.sar.stac.timeout = 1
     archive.faults[IMAGE] = [fault] * 99
     with pytest.raises(InputError) as caught:
         acquire(config, EVENT, AOI)
@@ -729,6 +743,9 @@ def test_the_archives_description_is_complete(config: DictConfig) -> None:
     config.sar.polarisations = ["hh"]
     with pytest.raises(InputError, match=r"'hh'.*sar.stac.assets"):
         acquire(config, EVENT, AOI)
+    config.sar.stac.timeout = "soon"
+    with pytest.raises(InputError, match=r"sar.stac.timeout=soon is not a number above 0"):
+        acquire(config, EVENT, AOI)
     config.sar.stac = {}
     with pytest.raises(InputError, match=r"sar.stac.endpoint is not set"):
         acquire(config, EVENT, AOI)
@@ -737,7 +754,44 @@ def test_the_archives_description_is_complete(config: DictConfig) -> None:
 def test_boxes_are_cut_the_same_for_nearly_the_same_area(config: DictConfig) -> None:
     acquire(config, EVENT, AOI)
     there = cached(config)
-    names = {Path(name).parts[1] for name in there}
+    names = {Path(name).parts[2] for name in there}
     assert all(Box(*map(float, name.split("_"))) for name in names)
     acquire(config, EVENT, AOI.buffer(1e-7, join_style="mitre"))
     assert cached(config) == there
+
+
+# A scene -------------------------------------------------------------------------------------
+
+
+def test_a_scene_comes_out_of_an_archive(
+    archive: Archive, config: DictConfig, tmp_path: Path
+) -> None:
+    west, south, east, north = AOI.bounds
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = compose(
+            "prepare",
+            [
+                f"root={tmp_path}/scene",
+                f"aoi=[{west},{south},{east},{north}]",
+                "event.date=2018-09-05T18:08:00Z",
+                "sar.source=stac",
+                f"cache={config.cache}",
+            ],
+        )
+    whole.sar.stac = config.sar.stac
+    prepare_scene(whole)
+    with rasterio.open(tmp_path / "scene" / "ascending.tif") as source:
+        assert source.descriptions[:4] == ("vv_pre", "vv_post1", "vv_post2", "slope")
+        pixels = source.read(3)
+        col, row = (round(n) for n in ~NORTH * (source.transform.c, source.transform.f))
+        assert source.res == (10, 10)
+    original = backscatter(hash_of("S1_2018-09-29_A068_n"))
+    np.testing.assert_allclose(
+        pixels, original[row:, col:][: pixels.shape[0], : pixels.shape[1]], rtol=1e-6
+    )
+    with rasterio.open(tmp_path / "scene" / "descending.tif") as source:
+        assert np.isfinite(source.read([1, 2, 3])).all()
+    info = json.loads((tmp_path / "scene" / "scene.json").read_text())
+    assert info["dates"]["descending"]["vv_post1"] == "2018-09-13"
+    assert info["images"]["ascending"]["pre"]["relative_orbit"] == 68
+    assert info["dem"]["items"] == ["dem"]

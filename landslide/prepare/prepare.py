@@ -1,6 +1,6 @@
 """A scene from its configuration: acquire, check, place, derive, write, look."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ from landslide.prepare.terrain import Geometry, Terrain, derive, radar_orbit, re
 from landslide.prepare.truth import Truth, mapped_area_m2, open_inventory
 from landslide.rasters import Grid, check_free, new_folder, to_cog, write_json
 
-STAGES = 7
+STAGES = 6
 
 
 class Prepared(NamedTuple):
@@ -73,6 +73,9 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
     check_options(config)
     root = Path(config.root)
     check_free(root, overwrite=config.overwrite)
+    event = _event(config)
+    # Before the bar appears: an archive shows one of its own.
+    sources = _acquire(config, event, console)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     quiet = console is None
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
@@ -82,7 +85,7 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
             bar.update(task, description=f"preparing: {stage}")
             bar.advance(task)
 
-        return _prepare(config, root, advance)
+        return _prepare(config, event, sources, root, advance)
 
 
 def _event(config: DictConfig) -> Event:
@@ -90,13 +93,13 @@ def _event(config: DictConfig) -> Event:
     return Event.of(str(name), str(config.event.date))
 
 
-def _acquire(config: DictConfig, event: Event) -> Sources:
+def _acquire(config: DictConfig, event: Event, console: Console | None) -> Sources:
     """Sources of the chosen kind, with what the options say of them."""
     area = read_area(config.aoi)
     if config.sar.source == "stac":
         from landslide.prepare import stac
 
-        sources = stac.acquire(config, event, area)
+        sources = stac.acquire(config, event, area, console)
     else:
         sources = files.acquire(config, event, area)
     if config.dem is not None:
@@ -105,10 +108,13 @@ def _acquire(config: DictConfig, event: Event) -> Sources:
     return with_options(replace(sources, inventory=inventory), config.sar)
 
 
-def _prepare(config: DictConfig, root: Path, advance: Any) -> Prepared:  # noqa: ANN401
-    event = _event(config)
-    advance("images")
-    sources = _acquire(config, event)
+def _prepare(
+    config: DictConfig,
+    event: Event,
+    sources: Sources,
+    root: Path,
+    advance: Callable[[str], None],
+) -> Prepared:
     warnings = check_dates(sources, event)
     grid = choose_grid(config.grid, read_area(config.aoi), sources)
     warnings += check_sun(sources, *middle(grid))

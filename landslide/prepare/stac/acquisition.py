@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import geopandas as gpd
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +29,7 @@ from landslide.prepare.stac.archive import Archive, Box, Slice
 from landslide.prepare.stac.download import Part, fetch, measured
 from landslide.prepare.stac.overpasses import Choice, Overpass, Track, Wish, choose, tracks_of
 from landslide.prepare.stac.table import table_of
+from landslide.rasters import utm_crs
 
 IMAGE_MARGIN = 200.0
 """Metres fetched of images around the area, so that any grid of it is covered."""
@@ -54,7 +56,7 @@ def plan(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Table:
     Raises:
         InputError: There is no area, or the archive cannot be searched or has nothing there.
     """
-    archive = Archive.of(config.sar.stac)
+    archive = Archive.of(config)
     found = _find(config, archive, event, _checked(aoi))
     return table_of(found.tracks, found.choices, event, archive)
 
@@ -80,7 +82,7 @@ def acquire(
             after the event, or does not hand out what it lists.
     """
     aoi = _checked(aoi)
-    archive = Archive.of(config.sar.stac)
+    archive = Archive.of(config)
     found = _find(config, archive, event, aoi)
     if not found.choices:
         raise InputError(
@@ -136,8 +138,8 @@ def _around(aoi: BaseGeometry, margin: float) -> Box:
 
     Rounding lets areas that differ by metres share what was fetched.
     """
-    area = gpd.GeoSeries([aoi], crs="EPSG:4326")
-    metric = area.to_crs(area.estimate_utm_crs()).envelope.buffer(margin, join_style="mitre")
+    area = gpd.GeoSeries([aoi], crs="EPSG:4326").to_crs(utm_crs(aoi.bounds))
+    metric = area.envelope.buffer(margin, join_style="mitre")
     west, south, east, north = metric.to_crs("EPSG:4326").total_bounds
     return Box(
         *(float(round(edge, 3)) for edge in (west - 5e-4, south - 5e-4, east + 5e-4, north + 5e-4))
@@ -197,11 +199,19 @@ def _parts_of(
     overpass: Overpass, archive: Archive, polarisation: str, where: Box, folder: Path
 ) -> list[Part]:
     """What is to be fetched of an overpass."""
-    asset = archive.asset(polarisation)
-    key = f"sar.stac.assets.{polarisation}"
-    positive = archive.units != "db"
+    asset, key = archive.asset(polarisation), f"sar.stac.assets.{polarisation}"
+    folder = _folder(folder, archive, archive.collection, where)
+    # Decibels may be negative, so that they are kept apart from what is not.
+    end = "_db.tif" if archive.units == "db" else ".tif"
     return [
-        _part(item, archive.collection, asset, key, where, folder, positive)
+        Part(
+            item.id,
+            asset,
+            item.address(asset, key),
+            where,
+            archive.units != "db",
+            folder / f"{_file_name(item)}_{asset}{end}",
+        )
         for item in overpass.slices
     ]
 
@@ -218,20 +228,30 @@ def _dem_parts(archive: Archive, where: Box, folder: Path) -> list[Part]:
             f"{archive.dem_collection} of {archive.endpoint} has no elevation of the area: "
             "give a file with dem=…, or name another collection with sar.stac.dem_collection=…"
         )
-    key, asset = "sar.stac.dem_asset", archive.dem_asset
+    asset = archive.dem_asset
+    folder = _folder(folder, archive, archive.dem_collection, where)
     return [
-        _part(item, archive.dem_collection, asset, key, where, folder, positive=False)
+        Part(
+            item.id,
+            asset,
+            item.address(asset, "sar.stac.dem_asset"),
+            where,
+            False,
+            folder / f"{_file_name(item)}_{asset}.tif",
+        )
         for item in items
     ]
 
 
-def _part(
-    item: Slice, collection: str, asset: str, key: str, where: Box, folder: Path, positive: bool
-) -> Part:
-    """The part of an item's file that lies in a box, and where it is kept."""
-    area = "_".join(f"{edge:.3f}" for edge in where)
-    path = folder / collection / area / f"{item.id}_{asset}.tif"
-    return Part(item.id, asset, item.address(asset, key), where, positive, path)
+def _folder(cache: Path, archive: Archive, collection: str, where: Box) -> Path:
+    """Where the parts of a collection that lie in a box are kept."""
+    host = urlsplit(archive.endpoint).netloc.replace(":", "_")
+    return cache / host / collection / "_".join(f"{edge:.3f}" for edge in where)
+
+
+def _file_name(item: Slice) -> str:
+    """Name of an item, fit for a file."""
+    return item.id.replace("/", "_")
 
 
 def _fetch_all(parts: list[Part], archive: Archive, console: Console | None) -> list[Path]:
@@ -253,7 +273,8 @@ def _tiles(parts: list[Part], there: set[Path], overpass: Overpass) -> tuple[Til
         items = ", ".join(part.item for part in parts)
         raise InputError(
             f"asset {parts[0].asset!r} of {overpass.time:%Y-%m-%d} ({items}) has no measurement "
-            "in the area, only fill: choose other dates with sar.dates"
+            "in the area, only fill: choose other dates with sar.dates, or set sar.units=db if its "
+            "values are decibels"
         )
     return tuple(Tile(path) for path in paths)
 
@@ -277,7 +298,6 @@ def _acquisition(
         platform=overpass.platform,
         units=archive.units,
         product=archive.product,
-        incidence=overpass.slices[0].properties.get("view:incidence_angle"),
         items=tuple(item.id for item in overpass.slices),
         provider=f"{archive.endpoint} {archive.collection}",
     )

@@ -6,13 +6,14 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 from urllib3 import Retry
 
+from landslide.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
 from landslide.prepare.sources import PASSES, Pass, Units
 
@@ -35,6 +36,15 @@ PASSING = (
 
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
 """Answers to who may not read; Azure's storage says 409 where an address is not signed."""
+
+
+RULES: Mapping[str, Rule] = {
+    "sar.stac.units": Rule(str, lambda value: value in get_args(Units), "power, amplitude or db"),
+    "sar.stac.days_before": NATURAL,
+    "sar.stac.days_after": NATURAL,
+    "sar.stac.timeout": POSITIVE,
+    "sar.stac.retries": NATURAL,
+}
 
 
 class Box(NamedTuple):
@@ -150,18 +160,21 @@ class Archive:
 
     @classmethod
     def of(cls, config: DictConfig) -> Self:
-        """Read ``sar.stac``.
+        """Read ``sar.stac``, and ``sar.units`` where it is set.
 
         Raises:
-            InputError: A key is missing.
+            InputError: A key is missing, or a value cannot be right.
         """
-        values = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        check(config, RULES)
+        values = cast(dict[str, Any], OmegaConf.to_container(config.sar.stac, resolve=True))
         missing = [field.name for field in fields(cls) if field.name not in values]
         if missing:
             raise InputError(
                 f"sar.stac.{missing[0]} is not set: choose a description of an archive with "
                 "archive=planetary_computer, or write one into conf/archive"
             )
+        if config.sar.units is not None:
+            values["units"] = config.sar.units
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     def asset(self, polarisation: str) -> str:
