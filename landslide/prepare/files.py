@@ -78,19 +78,20 @@ def local_dem(given: object) -> Dem:
 
 
 def acquisition(
-    paths: Sequence[Path], polarisations: Iterable[str], numbers: Mapping[str, int]
+    paths: Sequence[Path], polarisations: Iterable[str], numbers: Mapping[str, int | None]
 ) -> Acquisition:
     """One date of an orbit from its files: tiles, polarisations, or both.
 
     Args:
         paths: Its files.
         polarisations: Those that are wanted.
-        numbers: Band numbers by polarisation where the files do not tell; else empty.
+        numbers: Band numbers by polarisation, None where the files themselves tell.
     """
     wanted = [polarisation.lower() for polarisation in polarisations]
     tiles: dict[str, tuple[Tile, ...]] = {}
+    told = {name: number for name, number in numbers.items() if number is not None}
     for path in paths:
-        bands = dict(numbers) or polarisation_bands(path)
+        bands = told or polarisation_bands(path)
         for polarisation in wanted:
             if polarisation in bands:
                 tile = Tile(path, bands[polarisation])

@@ -89,7 +89,7 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
 
 
 def _event(config: DictConfig) -> Event:
-    name = config.event.name or Path(config.root).name
+    name = config.event.name or f"event of {str(config.event.date)[:10]}"
     return Event.of(str(name), str(config.event.date))
 
 
@@ -171,6 +171,13 @@ def _notes(
             )
         elif all(a.heading is None for a in sources.orbits[name].values()):
             notes.append(f"{name}: the heading is that of Sentinel-1's orbit at this latitude")
+    for name, calibrations in written.calibrations.items():
+        for band, found in calibrations.items():
+            if found.zeros and found.zero_is_fill:
+                notes.append(
+                    f"{name}: {band} has zeros that are not declared nodata "
+                    f"({100 * found.zeros:.1f} %); they are taken for no measurement"
+                )
     if cover < 0.99:
         notes.append(f"the DEM covers {100 * cover:.1f} % of the area; the rest is invalid")
     if terrain.filled:

@@ -75,11 +75,11 @@ def open_inventory(options: DictConfig, grid: Grid, resampling: Resampling) -> T
 def _notes(path: Path, inventory: Inventory) -> tuple[str, ...]:
     counts = {
         "outlines were invalid and were repaired": inventory.repaired,
-        "lie outside of the area": inventory.outside,
-        "are empty or no polygons and were left out": inventory.left_out,
+        "features lie outside of the area": inventory.outside,
+        "features are empty or no polygons and were left out": inventory.left_out,
     }
     name, total = path.name, inventory.features
-    return tuple(f"{name}: {n} of {total} features {text}" for text, n in counts.items() if n)
+    return tuple(f"{name}: {n} of {total} {text}" for text, n in counts.items() if n)
 
 
 def _mapped_area(path: str | None, grid: Grid) -> Callable[[Window], NDArray[np.bool_]]:
