@@ -91,7 +91,7 @@ def _bands(
     figure, axes = _panels(-(-len(images) // columns), columns, grid, title)
     for axis, (band, image) in zip(axes, images.items(), strict=False):
         if is_backscatter(band):
-            low, high = (-26.0, -6.0) if band.startswith(("vh", "hv")) else (-18.0, 0.0)
+            low, high = _stretch(images, band.split("_")[0])
             shown = _show(axis, _decibel(image), grid, cmap="gray", vmin=low, vmax=high)
             figure.colorbar(shown, ax=axis, label="dB", shrink=0.7)
         elif band in STYLES:
@@ -122,8 +122,9 @@ def _change(
     first = next(band for band in images if is_backscatter(band)).split("_")[0]
     before, after = images[f"{first}_pre"], images[f"{first}_post1"]
     figure, axes = _panels(2, 2, grid, title)
+    low, high = _stretch(images, first)
     for axis, band in zip(axes, (f"{first}_pre", f"{first}_post1"), strict=False):
-        shown = _show(axis, _decibel(images[band]), grid, cmap="gray", vmin=-18, vmax=0)
+        shown = _show(axis, _decibel(images[band]), grid, cmap="gray", vmin=low, vmax=high)
         axis.set_title(labels[band], fontsize=9)
     figure.colorbar(shown, ax=axes[:2], label="backscatter (dB)", shrink=0.7)
     change = _decibel(_smooth(after)) - _decibel(_smooth(before))
@@ -131,13 +132,14 @@ def _change(
     figure.colorbar(shown, ax=axes[2:], label="change (dB)", shrink=0.7)
     axes[2].set_title("change post1 / pre, mean of 5 x 5", fontsize=9)
     power = np.stack([after, before, before], axis=-1)
-    color = ((_decibel(power) + 16) / 16).clip(0, 1)
+    color = ((_decibel(power) - low) / (high - low)).clip(0, 1)
     color[np.isnan(color).any(axis=-1)] = (0.94, 0.89, 0.26)
     _show(axes[3], color.astype(np.float32), grid)
     axes[3].set_title("false colour: red brighter after, cyan darker", fontsize=9)
     for axis in axes[2:]:
         if outlines is not None:
             outlines.boundary.plot(ax=axis, color="black", linewidth=0.5)
+            axis.set(xlabel="", ylabel="")
     handles = [Line2D([], [], color="black", linewidth=0.8, label="mapped landslide")]
     if outlines is not None:
         figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8)
@@ -195,6 +197,16 @@ def _show(axis: Axes, image: Float, grid: Grid, **style: object) -> AxesImage:
     scale_bar(axis, east - west)
     north_arrow(axis)
     return shown
+
+
+def _stretch(images: Mapping[str, Float], polarisation: str) -> tuple[float, float]:
+    """Limits in dB that all dates of a polarisation are shown between."""
+    levels = [_decibel(image) for band, image in images.items() if band.startswith(polarisation)]
+    known = np.concatenate([level[np.isfinite(level)] for level in levels])
+    if not len(known):
+        return -18.0, 0.0
+    low, high = np.percentile(known, (1, 99))
+    return float(low), float(max(high, low + 1))
 
 
 def _smooth(power: Float) -> Float:
