@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import landslide
+from landslide.polygons import polygonize
 from landslide.prepare import files
 from landslide.prepare.area import choose_grid, middle, read_area, require_overlap
 from landslide.prepare.mosaic import choose_resampling
@@ -39,6 +40,9 @@ from landslide.prepare.truth import Truth, mapped_area_m2, open_inventory
 from landslide.rasters import Grid, check_free, new_folder, to_cog, write_json
 
 STAGES = 6
+
+CACHE_MIB = 256
+"""GDAL's cache of blocks, which else grows with the machine's memory."""
 
 
 class Prepared(NamedTuple):
@@ -78,7 +82,10 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
     sources = _acquire(config, event, console)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     quiet = console is None
-    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
+        Progress(*columns, console=console, transient=True, disable=quiet) as bar,
+    ):
         task = bar.add_task("preparing", total=STAGES)
 
         def advance(stage: str) -> None:
@@ -153,6 +160,8 @@ def _prepare(
         write_json(folder / "scene.json", info)
         advance("figures")
         outlines = truth.outlines if truth else None
+        if truth and outlines is None:
+            outlines = polygonize(folder / "landslides.tif", grid)
         title = ("SIMULATED data: " if info["simulated"] else "") + event.name
         draw(folder, grid, written.bands, info["dates"], outlines, title)
     return Prepared(root, grid, written, info, warnings, notes)
