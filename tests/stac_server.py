@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
             self.wfile = self.rfile  # nothing is left to flush
         elif fault == "hang":
-            time.sleep(1.5)
+            time.sleep(20)
             self.close_connection = True
         elif fault.startswith("expired:"):
             self.archive.signature = fault.removeprefix("expired:")

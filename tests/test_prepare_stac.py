@@ -227,9 +227,9 @@ def test_the_plan_says_when_the_next_image_comes(archive: Archive, config: DictC
         each for each in archive.items[IMAGES] if each["properties"]["datetime"] < "2018-09-14"
     ]
     table = rows(printed(config))
-    coming = ["ascending", "68", "2018-09-17 08:42", "+12", "S1A", "", "", "expected"]
+    coming = ["ascending", "68", "2018-09-17 08:42", "+12", "S1A", "", "", "due"]
     assert coming in table
-    assert ["descending", "46", "2018-09-25 20:43", "+20", "S1B", "", "", "expected"] in table
+    assert ["descending", "46", "2018-09-25 20:43", "+20", "S1B", "", "", "due"] in table
     assert "pre" not in {row[-1] for row in table if row[0] == "ascending"}
 
 
@@ -471,6 +471,15 @@ def test_an_item_without_the_polarisation_is_named_before_anything_is_fetched(
     assert shown["2018-09-05"] == {("vh",): "1 x VH"}.get(assets, "1 x -")
 
 
+def test_a_dem_without_the_asset(archive: Archive, config: DictConfig) -> None:
+    config.sar.stac.dem_asset = "elevation"
+    with pytest.raises(
+        InputError, match=r"item dem has no asset 'elevation' \(it has data\).*dem="
+    ):
+        acquire(config, EVENT, AOI)
+    assert not archive.requests("/data")
+
+
 def test_an_image_that_is_all_fill(archive: Archive, config: DictConfig) -> None:
     archive.items[IMAGES] = archive.items[IMAGES][2:]
     empty = np.zeros((SIZE, SIZE), np.float32)
@@ -564,9 +573,15 @@ def test_nobody_answers(config: DictConfig) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         config.sar.stac.endpoint = f"http://127.0.0.1:{free.getsockname()[1]}/stac"
-    with pytest.raises(InputError, match="fails after 3 retries") as caught:
+    with pytest.raises(InputError, match=r"fails after 3 retries .*Connection refused") as caught:
         plan(config, EVENT, AOI)
     assert "\n" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_no_address(config: DictConfig) -> None:
+    config.sar.stac.endpoint = "nowhere"
+    with pytest.raises(InputError, match=r"sar.stac.endpoint=nowhere does not answer"):
+        plan(config, EVENT, AOI)
 
 
 @pytest.mark.parametrize("path", ["/stac", "/stac/search"])

@@ -199,7 +199,10 @@ def _parts_of(
     overpass: Overpass, archive: Archive, polarisation: str, where: Box, folder: Path
 ) -> list[Part]:
     """What is to be fetched of an overpass."""
-    asset, key = archive.asset(polarisation), f"sar.stac.assets.{polarisation}"
+    asset = archive.asset(polarisation)
+    remedy = (
+        f"name another with sar.stac.assets.{polarisation}=…, or choose other dates with sar.dates"
+    )
     folder = _folder(folder, archive, archive.collection, where)
     # Decibels may be negative, so that they are kept apart from what is not.
     end = "_db.tif" if archive.units == "db" else ".tif"
@@ -207,7 +210,7 @@ def _parts_of(
         Part(
             item.id,
             asset,
-            item.address(asset, key),
+            item.address(asset, remedy),
             where,
             archive.units != "db",
             folder / f"{_file_name(item)}_{asset}{end}",
@@ -229,12 +232,13 @@ def _dem_parts(archive: Archive, where: Box, folder: Path) -> list[Part]:
             "give a file with dem=…, or name another collection with sar.stac.dem_collection=…"
         )
     asset = archive.dem_asset
+    remedy = "name another with sar.stac.dem_asset=…, or give a file with dem=…"
     folder = _folder(folder, archive, archive.dem_collection, where)
     return [
         Part(
             item.id,
             asset,
-            item.address(asset, "sar.stac.dem_asset"),
+            item.address(asset, remedy),
             where,
             False,
             folder / f"{_file_name(item)}_{asset}.tif",
@@ -314,7 +318,7 @@ def _notes(found: Found, event: Event) -> Iterator[str]:
         if "post2" not in choice.overpasses:
             time, platform = choice.track.next
             yield (
-                f"{name}: only one image after the event; the next is expected on "
+                f"{name}: only one image after the event; the next is due on "
                 f"{time:%Y-%m-%d}, day {event.days_after(time):.0f} ({platform})"
             )
         if round(choice.coverage, 2) < 1:

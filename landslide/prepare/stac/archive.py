@@ -38,6 +38,9 @@ REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
 """Answers to who may not read; Azure's storage says 409 where an address is not signed."""
 
 
+LONGEST = 160
+"""Characters of another program's message that are repeated."""
+
 RULES: Mapping[str, Rule] = {
     "sar.stac.units": Rule(str, lambda value: value in get_args(Units), "power, amplitude or db"),
     "sar.stac.days_before": NATURAL,
@@ -111,18 +114,15 @@ class Slice(NamedTuple):
             )
         return self.properties[key]
 
-    def address(self, asset: str, key: str) -> str:
+    def address(self, asset: str, remedy: str) -> str:
         """Address of one of its files.
 
         Raises:
-            InputError: There is no such asset; ``key`` is the option that names it.
+            InputError: There is no such asset; ends in ``remedy``.
         """
         if asset not in self.assets:
             held = ", ".join(sorted(self.assets)) or "none"
-            raise InputError(
-                f"item {self.id} has no asset {asset!r} (it has {held}): "
-                f"name another with {key}=…, or choose other dates with sar.dates"
-            )
+            raise InputError(f"item {self.id} has no asset {asset!r} (it has {held}): {remedy}")
         return self.assets[asset]
 
 
@@ -225,9 +225,10 @@ class Archive:
         retry = Retry(
             self.retries, backoff_factor=PAUSE, status_forcelist=PASSING, raise_on_status=False
         )
-        reader = StacApiIO(timeout=self.timeout, max_retries=retry)
         try:
-            client = Client.open(self.endpoint, stac_io=reader)
+            client = Client.open(
+                self.endpoint, stac_io=StacApiIO(max_retries=retry), timeout=self.timeout
+            )
             # GET is what every STAC API has to understand.
             found = client.search(
                 method="GET", collections=[collection], bbox=where, datetime=when, limit=100
@@ -237,7 +238,7 @@ class Archive:
             raise InputError(self._failure(error)) from error
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError, STACError, STACTypeError) as error:
+        except (KeyError, OSError, TypeError, ValueError, STACError, STACTypeError) as error:
             raise InputError(
                 f"sar.stac.endpoint={self.endpoint} does not answer as a STAC API ({error}): "
                 "give the address of its landing page"
@@ -252,8 +253,8 @@ class Archive:
         if status in REFUSED:
             return f"{name} is refused (HTTP {status}): the archive wants a key for searching"
         if status is not None and status not in PASSING:
-            return f"{name} fails (HTTP {status}: {_first_words(error)}): check its address"
-        reason = f"HTTP {status}" if status else _first_words(error)
+            return f"{name} fails (HTTP {status}: {root_cause(error)}): check its address"
+        reason = f"HTTP {status}" if status else root_cause(error)
         return f"{name} fails after {self.retries} retries ({reason}): try again later"
 
 
@@ -265,7 +266,9 @@ def _slice(item: "Item") -> Slice:
     return Slice(item.id, shape(item.geometry), assets, item.properties)
 
 
-def _first_words(error: Exception, length: int = 160) -> str:
-    """The beginning of a message on one line, without signatures of addresses."""
-    message = re.sub(r"\?\S+", "?…", " ".join(str(error).split()))
-    return message if len(message) <= length else f"{message[:length]}…"
+def root_cause(error: BaseException) -> str:
+    """What went wrong first, on one short line, without signatures of addresses."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    message = re.sub(r"\?[^\s'\"]+", "", " ".join(str(error).split()))
+    return message if len(message) <= LONGEST else f"{message[:LONGEST]}…"

@@ -19,7 +19,7 @@ from requests import RequestException
 
 from landslide.errors import InputError
 from landslide.polygons import raster_window
-from landslide.prepare.stac.archive import PAUSE, REFUSED, Archive, Box
+from landslide.prepare.stac.archive import PAUSE, REFUSED, Archive, Box, root_cause
 from landslide.rasters import Grid, raster_profile, replacing
 
 WORKERS = 4
@@ -218,22 +218,15 @@ def _failure(part: Part, archive: Archive, error: Exception) -> str:
     if status in REFUSED:
         return (
             f"{part} is refused (HTTP {status}): sign addresses with sar.stac.sign=…, "
-            f"now {archive.sign}, or renew the key that it uses"
+            f"now {archive.sign or 'null'}, or renew the key that it uses"
         )
     if status is not None and status < 500 and status != 429:
         return (
             f"{part} is not to be had (HTTP {status}): the archive lists it but does not hold "
-            "it; choose other dates with sar.dates"
+            "it; choose other dates with sar.dates, or for elevation give a file with dem=…"
         )
-    reason = f"HTTP {status}" if status else _innermost(error)
+    reason = f"HTTP {status}" if status else root_cause(error)
     return (
         f"{part} could not be fetched after {archive.retries} retries ({reason}): run the same "
         "command again later, what is there already is kept"
     )
-
-
-def _innermost(error: BaseException) -> str:
-    """The message of what went wrong first, on one line, without signatures of addresses."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return re.sub(r"\?[^\s'\"]+", "", " ".join(str(error).split()))

@@ -33,8 +33,8 @@ def table_of(
     table.add_column("date (UTC)")
     table.add_column("days", justify="right")
     table.add_column("satellite")
-    table.add_column("files")
-    table.add_column("area", justify="right")
+    table.add_column("items")
+    table.add_column("coverage", justify="right")
     table.add_column("use")
     for track in tracks:
         choice = choices.get(track.direction)
@@ -55,7 +55,7 @@ def table_of(
                 platform,
                 "",
                 "",
-                "expected",
+                "due",
             )
         table.add_section()
     return table
