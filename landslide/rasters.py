@@ -248,6 +248,7 @@ def to_cog(raster: Path, tags: dict[str, str]) -> None:
         blocksize=2 * TILE,
         overview_resampling=resampling,
         bigtiff="IF_SAFER",
+        num_threads="ALL_CPUS",
     )
     cog.replace(raster)
 

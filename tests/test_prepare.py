@@ -471,6 +471,8 @@ def test_the_time_of_day_decides_on_the_events_own_day(
     assert "is of the event's own day" in " ".join(day.warnings)
     late = {"event.date": "2018-09-05T18:07:59Z"}
     assert not prepare(*options(inputs, tmp_path / "b", **late)).warnings
+    told = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
+    assert not prepare(*options(inputs, tmp_path / "d", **late), told).warnings
     early = {"event.date": "2018-09-05T03:00:00Z"}
     warned = " ".join(prepare(*options(inputs, tmp_path / "c", **early)).warnings)
     assert "pre (2018-09-05) was acquired after the event" in warned

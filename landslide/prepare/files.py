@@ -139,7 +139,7 @@ def metadata(path: Path) -> dict[str, Any]:
     for name in (path.parent.name, path.stem):  # the file's own name counts more
         facts |= _from_name(name)
     if moment := _first(tags, TIME_TAGS):
-        facts |= {"time": parse_time(moment[:26], f"{path}: datetime"), "exact": len(moment) > 10}
+        facts |= {"time": parse_time(moment, f"{path}: datetime"), "exact": len(moment) > 10}
     if direction := _first(tags, PASS_TAGS):
         facts["direction"] = "ascending" if direction.lower().startswith("a") else "descending"
     for key, names, kind in (

@@ -7,11 +7,13 @@ import geopandas as gpd
 import matplotlib.pyplot as plt
 import numpy as np
 import rasterio
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from rasterio.enums import Resampling
 from scipy import ndimage
 
@@ -140,9 +142,10 @@ def _change(
         if outlines is not None:
             outlines.boundary.plot(ax=axis, color="black", linewidth=0.5)
             axis.set(xlabel="", ylabel="")
-    handles = [Line2D([], [], color="black", linewidth=0.8, label="mapped landslide")]
+    handles: list[Artist] = [Patch(facecolor=INVALID, label="not measured")]
     if outlines is not None:
-        figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8)
+        handles.append(Line2D([], [], color="black", linewidth=0.8, label="mapped landslide"))
+    figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8, ncols=2)
     save(figure, path)
 
 

@@ -70,17 +70,21 @@ def with_options(sources: Sources, options: DictConfig) -> Sources:
                 f"sar.dates.{name} has {len(moments)} dates, but {len(dates)} images are given"
             )
         orbits[name] = {
-            date: replace(acquisition, **facts, **_moment(moment, name))
+            date: replace(acquisition, **facts, **_moment(moment, name, acquisition))
             for (date, acquisition), moment in zip(dates.items(), moments, strict=True)
         }
     return replace(sources, orbits=orbits)
 
 
-def _moment(moment: object, name: str) -> dict[str, Any]:
+def _moment(moment: object, name: str, acquisition: Acquisition) -> dict[str, Any]:
+    """When an option says that an image was taken; a day adds nothing to a time on it."""
     if moment is None:
         return {}
     text = str(moment)
-    return {"time": parse_time(text, f"sar.dates.{name}"), "exact": len(text) > len("2018-09-06")}
+    time, exact = parse_time(text, f"sar.dates.{name}"), len(text) > len("2018-09-06")
+    if not exact and acquisition.exact and acquisition.day == time.date():
+        return {}
+    return {"time": time, "exact": exact}
 
 
 @contextmanager
