@@ -1,11 +1,13 @@
 """Options of ``conf/prepare.yaml``, checked before anything is opened."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from landslide.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
+from landslide.prepare.mosaic import choose_resampling
 
 FLAG = Rule(bool, lambda value: True, "true or false")
 ANGLE = Rule((int, float), lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees")
@@ -35,6 +37,12 @@ def check_options(config: DictConfig) -> None:
         raise InputError(
             f"sar.source={config.sar.source} is unknown: choose from {', '.join(SOURCES)}"
         )
+    for key, name in config.resampling.items():
+        choose_resampling(name, f"resampling.{key}")
+    for key in ("inventory.file", "inventory.mapped_area", "grid.like"):
+        path = OmegaConf.select(config, key)
+        if path is not None and not Path(path).is_file():
+            raise InputError(f"there is no file {path}, which {key} names")
     if config.plan and config.sar.source != "stac":
         raise InputError("plan=true lists what an archive has: add sar.source=stac")
 

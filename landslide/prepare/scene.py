@@ -1,6 +1,5 @@
 """From sources to the files of a scene, block by block."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,17 +8,17 @@ from typing import Any, cast
 
 import numpy as np
 import rasterio
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rasterio.enums import Resampling
 
-from landslide.datasets import UNKNOWN, is_simulated
+from landslide.datasets import UNKNOWN
 from landslide.errors import InputError
 from landslide.polygons import raster_window, write_polygons
 from landslide.prepare.backscatter import Calibration, calibrate
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.quality import Histogram
-from landslide.prepare.sources import Acquisition, Pass, Sources, Tile, Units, parse_time
-from landslide.prepare.terrain import Geometry, Terrain
+from landslide.prepare.sources import Acquisition, Pass, Sources, Units, parse_time
+from landslide.prepare.terrain import Geometry
 from landslide.prepare.truth import Truth
 from landslide.rasters import Grid, raster_profile
 
@@ -169,91 +168,3 @@ def write_truth(truth: Truth, grid: Grid, folder: Path, written: Written) -> Non
         )
     if truth.outlines is not None:
         write_polygons(folder / "landslides.gpkg", truth.outlines, "landslides")
-
-
-def inputs_of(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
-    """All files that a scene depends on, by what they are."""
-    files: dict[str, list[Path]] = {}
-    for name, dates in sources.orbits.items():
-        for date, acquisition in dates.items():
-            tiles = [tile for tiles in acquisition.tiles.values() for tile in tiles]
-            files[f"{name} {date}"] = _paths(tiles)
-    files["dem"] = _paths(sources.dem.tiles)
-    for key in ("file", "mapped_area"):
-        if options.inventory[key] is not None:
-            files["inventory" if key == "file" else key] = [Path(options.inventory[key])]
-    if isinstance(options.aoi, str):
-        files["aoi"] = [Path(options.aoi)]
-    if options.grid.like is not None:
-        files["grid.like"] = [Path(options.grid.like)]
-    return files
-
-
-def _paths(tiles: list[Tile] | tuple[Tile, ...]) -> list[Path]:
-    return list(dict.fromkeys(tile.path for tile in tiles))
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def any_simulated(sources: Sources) -> bool:
-    """Whether any image's tags say that it is simulated."""
-    return any(
-        is_simulated(tile.path)
-        for dates in sources.orbits.values()
-        for acquisition in dates.values()
-        for tiles in acquisition.tiles.values()
-        for tile in tiles
-    )
-
-
-def describe_orbit(dates: Mapping[str, Acquisition], found: Mapping[str, Calibration]) -> Any:  # noqa: ANN401
-    """What ``scene.json`` says of the images of an orbit."""
-    return {
-        date: {
-            "time": _iso(acquisition),
-            "relative_orbit": acquisition.relative_orbit,
-            "direction": acquisition.direction,
-            "platform": acquisition.platform,
-            "product": acquisition.product,
-            "provider": acquisition.provider,
-            "items": list(acquisition.items),
-            "units": {
-                band.removesuffix(f"_{date}"): {"units": c.units, "known_by": c.reason}
-                for band, c in found.items()
-                if band.endswith(f"_{date}")
-            },
-        }
-        for date, acquisition in dates.items()
-    }
-
-
-def _iso(acquisition: Acquisition) -> str | None:
-    if acquisition.time is None:
-        return None
-    if not acquisition.exact:
-        return f"{acquisition.time:%Y-%m-%d}"
-    return f"{acquisition.time:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def describe_geometry(terrain: Terrain, name: Pass, shown: Mapping[str, Histogram]) -> Any:  # noqa: ANN401
-    """What ``scene.json`` says of an orbit's look, relative to true north; None if not known."""
-    orbit = terrain.orbits.get(name)
-    if orbit is None:
-        return None
-    counts = shown["layover_shadow"]
-    return {
-        "incidence": round(orbit.incidence, 3),
-        "look": round((orbit.look + terrain.convergence) % 360, 3),
-        "layover_or_shadow_share": round(1 - counts.counts[0] / max(counts.valid, 1), 6),
-    }
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """Options as they go into ``scene.json``: where the scene is written is left out."""
-    options = OmegaConf.to_container(config, resolve=True)
-    kept = cast(dict[str, Any], options)
-    return {k: v for k, v in kept.items() if k not in ("root", "overwrite", "plan", "cache")}

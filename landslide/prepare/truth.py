@@ -51,8 +51,6 @@ def open_inventory(options: DictConfig, grid: Grid, resampling: Resampling) -> T
         InputError: The inventory or the mapped area cannot be used.
     """
     path = Path(options.file)
-    if not path.exists():
-        raise InputError(f"there is no inventory {path}")
     known = _mapped_area(options.mapped_area, grid)
     if is_raster(path):
         return Truth(_from_raster(path, grid, resampling, known), None, ())
