@@ -149,6 +149,12 @@ def test_slope_is_horns_at_the_dems_posting_and_then_cubic(tmp_path: Path) -> No
         np.testing.assert_allclose(source.read(1), expected, atol=1e-3)
 
 
+def test_flat_ground_has_aspect_zero(tmp_path: Path) -> None:
+    bands = bands_of(write_dem(tmp_path / "dem.tif", lambda x, y: 100 + 0 * x), tmp_path)
+    assert not bands["slope"].any()
+    assert not bands["aspect"].any()
+
+
 def test_voids_stay_invalid_or_are_filled(tmp_path: Path) -> None:
     hole = (slice(30, 32), slice(35, 37))
     dem = write_dem(tmp_path / "dem.tif", tilted(20, 90), nodata=-32768, hole=hole)

@@ -301,10 +301,12 @@ class Geometry:
     def read(self, grid: Grid, window: Window, name: Pass) -> dict[str, Float]:
         """Bands of an orbit in a window, by their names in the scene's files."""
         slope, south, east = (self._warp(mosaic, grid, window) for mosaic in self.continuous)
-        own_north = north_convergence(self.terrain.grid)  # aspect is turned to true north
+        # On the DEM's grid aspect is told from grid north.
+        aspect = aspect_degrees(south, east) + np.float32(north_convergence(self.terrain.grid))
+        flat = (south == 0) & (east == 0)
         bands = {
             "slope": slope.clip(0, 90),
-            "aspect": (aspect_degrees(south, east) + np.float32(own_north)) % np.float32(360),
+            "aspect": np.where(flat, np.float32(0), aspect % np.float32(360)),
         }
         if name in self.angle:
             bands["local_incidence_angle"] = self._warp(self.angle[name], grid, window).clip(0, 180)
