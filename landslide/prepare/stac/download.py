@@ -190,9 +190,13 @@ def _read(
     shifted = RasterWindow(
         window.col_off + block.col_off, window.row_off + block.row_off, block.width, block.height
     )
-    stored = source.read(1, window=shifted, masked=True).astype(np.float32).filled(np.nan)
-    pixels: NDArray[np.float32] = stored * source.scales[0] + source.offsets[0]
-    pixels = pixels.astype(np.float32, copy=False)
+    # Not a masked read, for which rasterio asks the server for mask bands while it holds
+    # Python's global lock: everything else would wait.
+    stored = source.read(1, window=shifted)
+    scaled: NDArray[np.float32] = stored.astype(np.float32) * source.scales[0] + source.offsets[0]
+    pixels = scaled.astype(np.float32, copy=False)
+    if source.nodata is not None:
+        pixels[stored == source.nodata] = np.nan
     # Borders of older products are filled with zeros that no nodata value declares.
     return np.where(pixels > 0, pixels, np.float32(np.nan)) if positive else pixels
 
