@@ -36,6 +36,7 @@ SIZE = 384
 AOI = shapely.box(*transform_bounds(UTM, "EPSG:4326", 600_900, 4_736_900, 602_300, 4_738_100))
 EVENT = Event.of("Test event", "2018-09-05T18:08Z")
 IMAGES, ELEVATION = "images", "elevation"
+IMAGE = "/data/S1_2018-09-05_A068_n_vv.tif"
 NORTH = Affine(10, 0, 600_000, 0, -10, 4_740_000)
 SOUTH = Affine(10, 0, 600_000, 0, -10, 4_740_000 - 2_400)  # overlaps by 144 px
 
@@ -303,6 +304,23 @@ def test_fill_at_the_borders_is_no_measurement(archive: Archive, config: DictCon
     np.testing.assert_array_equal(found[part > 0], part[part > 0])
 
 
+def test_scaled_integers_become_power(archive: Archive, config: DictConfig) -> None:
+    counts = np.random.default_rng(0).integers(0, 4000, (SIZE, SIZE)).astype(np.uint16)
+    size = {"height": SIZE, "width": SIZE, "count": 1, "crs": UTM, "transform": NORTH}
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", dtype="uint16", nodata=7, tiled=True, **size) as sink:
+            sink.write(counts, 1)
+            sink.scales, sink.offsets = (1e-4,), (0.01,)
+        archive.files[IMAGE] = bytes(memory.read())
+    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    with rasterio.open(image.tiles["vv"][0].path) as source:
+        found = source.read(1)
+        col, row = (round(n) for n in ~NORTH * (source.transform.c, source.transform.f))
+    part = counts[row:, col:][: found.shape[0], : found.shape[1]]
+    np.testing.assert_array_equal(np.isnan(found), part == 7)
+    np.testing.assert_allclose(found[part != 7], part[part != 7] * 1e-4 + 0.01, rtol=1e-6)
+
+
 def test_negative_decibels_are_measurements(archive: Archive, config: DictConfig) -> None:
     for each in archive.items[IMAGES]:
         path = "/data/" + each["assets"]["vv"]["href"].rsplit("/", 1)[1]
@@ -360,8 +378,6 @@ def test_nothing_is_fetched_twice_and_fetching_again_gives_the_same_bytes(
 
 
 # Faults ---------------------------------------------------------------------------------------
-
-IMAGE = "/data/S1_2018-09-05_A068_n_vv.tif"
 
 
 @pytest.mark.parametrize("fault", [429, 500, 503, "reset", "hang"])
