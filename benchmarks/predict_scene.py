@@ -32,8 +32,8 @@ from landslide.datasets import Scene
 from landslide.models.layers import SameConvTranspose2d
 from landslide.network import Network
 from landslide.prediction import Canvas, Stopwatch, choose_blocks, choose_predictor, predict_scene
-from landslide.products import to_cog, write_mask
-from landslide.rasters import Grid, Window, write_raster
+from landslide.products import write_mask
+from landslide.rasters import Grid, Window, to_cog, write_raster
 from landslide.task import LandslideTask
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -165,7 +165,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
         if not root.is_dir():
             raise InputError(
                 f"there is no scene folder {root}: simulate one with `python -m landslide.simulate "
-                f"root={root}`, assemble one as the README's section 'Your own scene' says, or "
+                f"root={root}`, prepare one with `python -m landslide.prepare root={root} …`, or "
                 "name another with dataset.root (training) or scene (prediction)"
             )
         composite = root / f"{orbit}.tif"

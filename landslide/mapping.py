@@ -36,12 +36,11 @@ from landslide.products import (
     describe,
     partial,
     simplify,
-    to_cog,
     workplace,
     write_geojson,
     write_mask,
 )
-from landslide.rasters import open_raster, write_json
+from landslide.rasters import open_raster, to_cog, write_json
 from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth

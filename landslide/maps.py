@@ -120,16 +120,13 @@ def _finish(
 ) -> None:
     west, south, east, north = scene.grid.bounds
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
-    for ticks in (axis.xaxis, axis.yaxis):
-        ticks.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        ticks.set_major_formatter(FuncFormatter(lambda metres, _: f"{metres / 1000:,.10g}"))
-    axis.tick_params(labelsize=8)
+    kilometres(axis)
     axis.grid(color="white", alpha=0.5, linewidth=0.5)
     axis.set_xlabel(f"Easting (km), {_crs_name(scene)}; centre {_centre(scene)}", fontsize=8)
     axis.set_ylabel("Northing (km)", fontsize=8)
     axis.set_title(lines.title, fontsize=10, loc="left")
-    _scale_bar(axis, east - west)
-    _north_arrow(axis)
+    scale_bar(axis, east - west)
+    north_arrow(axis)
     below = ScaledTranslation(0, -34 / 72, figure.dpi_scale_trans)  # the x axis and its label
     axis.legend(
         handles=handles,
@@ -160,12 +157,20 @@ def _centre(scene: Scene) -> str:
     return f"{abs(latitude):.3f}° {'NS'[latitude < 0]}, {abs(longitude):.3f}° {'EW'[longitude < 0]}"
 
 
+def kilometres(axis: Axes) -> None:
+    """Label the axes of a map in metres by kilometres."""
+    for ticks in (axis.xaxis, axis.yaxis):
+        ticks.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ticks.set_major_formatter(FuncFormatter(lambda metres, _: f"{metres / 1000:,.10g}"))
+    axis.tick_params(labelsize=8)
+
+
 def _crs_name(scene: Scene) -> str:
     epsg = scene.grid.crs.to_epsg()
     return f"EPSG:{epsg}" if epsg else "projected CRS"
 
 
-def _scale_bar(axis: Axes, width: float) -> None:
+def scale_bar(axis: Axes, width: float) -> None:
     """A bar of about a fifth of the map's width, in a round number of metres."""
     target = width / 5
     magnitude = 10 ** np.floor(np.log10(target))
@@ -197,7 +202,8 @@ def _scale_bar(axis: Axes, width: float) -> None:
     )
 
 
-def _north_arrow(axis: Axes) -> None:
+def north_arrow(axis: Axes) -> None:
+    """An arrow to grid north in the upper right corner."""
     arrow = FancyArrow(
         0.965,
         0.885,

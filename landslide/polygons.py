@@ -8,11 +8,11 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from pyogrio import set_gdal_config_options
 from rasterio.features import rasterize, shapes
 from rasterio.windows import Window as RasterWindow
 
 from landslide.datasets import UNKNOWN
-from landslide.errors import InputError
 from landslide.rasters import Grid, Window
 
 
@@ -41,7 +41,12 @@ def _measured(outlines: list[shapely.Geometry], grid: Grid) -> gpd.GeoDataFrame:
 
 
 def burn(
-    geometries: gpd.GeoSeries, values: Iterable[int], grid: Grid, window: Window
+    geometries: gpd.GeoSeries,
+    values: Iterable[int],
+    grid: Grid,
+    window: Window,
+    *,
+    all_touched: bool = False,
 ) -> NDArray[np.int32]:
     """Rasterise geometries in a window, 0 elsewhere; a pixel counts by its centre.
 
@@ -50,6 +55,7 @@ def burn(
         values: Value of each, above 0.
         grid: Grid of the scene.
         window: Window to rasterise.
+        all_touched: Count every pixel that a geometry touches.
     """
     transform = rasterio.windows.transform(raster_window(window), grid.transform)
     x, y = grid.slices(window)
@@ -59,7 +65,9 @@ def burn(
     if not len(near):
         return np.zeros(size, dtype=np.int32)
     pairs = zip(geometries.iloc[near], values[near].tolist(), strict=True)
-    burnt: NDArray[np.int32] = rasterize(pairs, size, transform=transform, dtype="int32")
+    burnt: NDArray[np.int32] = rasterize(
+        pairs, size, transform=transform, dtype="int32", all_touched=all_touched
+    )
     return burnt
 
 
@@ -68,22 +76,14 @@ def raster_window(window: Window) -> RasterWindow:
     return RasterWindow(window.col, window.row, window.width, window.height)
 
 
-def read_inventory(path: Path, grid: Grid) -> gpd.GeoSeries:
-    """Read landslide polygons of any vector format into the grid's CRS.
-
-    Raises:
-        InputError: The file cannot be read, has no CRS or no polygon.
-    """
+def write_polygons(path: Path, polygons: gpd.GeoDataFrame, layer: str) -> None:
+    """Write a GeoPackage whose bytes depend on nothing but the polygons."""
+    # A GeoPackage dates itself: the date is fixed.
+    set_gdal_config_options({"OGR_CURRENT_DATE": "2018-09-06T03:07:00.000Z"})
     try:
-        inventory = gpd.read_file(path)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"inventory={path} cannot be read as polygons: {error}") from error
-    if inventory.crs is None:
-        raise InputError(f"inventory={path} has no coordinate reference system: assign one")
-    outlines = inventory.geometry[inventory.geom_type.isin(["Polygon", "MultiPolygon"])]
-    if outlines.empty:
-        raise InputError(f"inventory={path} has no polygon")
-    return outlines.to_crs(grid.crs)
+        polygons.to_file(path, layer=layer, driver="GPKG")
+    finally:
+        set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 class ZonalStatistics:

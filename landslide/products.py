@@ -10,13 +10,12 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import rasterio
-import rasterio.shutil
 import shapely
 
 from landslide.datasets import UNKNOWN, Composite
 from landslide.errors import InputError
 from landslide.polygons import ZonalStatistics, burn, outlines, raster_window
-from landslide.rasters import TILE, Grid, raster_profile
+from landslide.rasters import Grid, raster_profile
 
 PRODUCTS = (
     "probability.tif",
@@ -157,27 +156,6 @@ def write_geojson(polygons: gpd.GeoDataFrame, path: Path) -> None:
     polygons.to_crs("EPSG:4326").to_file(
         path, driver="GeoJSON", engine="pyogrio", RFC7946="YES", COORDINATE_PRECISION=6
     )
-
-
-def to_cog(raster: Path, tags: Mapping[str, str]) -> None:
-    """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
-    with rasterio.open(raster, "r+") as sink:
-        sink.update_tags(**tags)
-        resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
-    cog = raster.with_suffix(".cog.tif")
-    rasterio.shutil.copy(
-        raster,
-        cog,
-        driver="COG",
-        compress="DEFLATE",
-        level=1,  # higher ones take half as long again to save 1 %
-        predictor="YES",
-        blocksize=2 * TILE,
-        overview_resampling=resampling,
-        bigtiff="IF_SAFER",
-        num_threads="ALL_CPUS",
-    )
-    cog.replace(raster)
 
 
 def partial(output: Path) -> Path:

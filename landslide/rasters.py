@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -134,6 +136,39 @@ def replacing(path: Path) -> Iterator[Path]:
             leftover.unlink()
 
 
+def check_free(root: Path, *, overwrite: bool) -> None:
+    """Check that a scene may be written to a folder.
+
+    Raises:
+        InputError: It holds a scene that must not be replaced, or something else.
+    """
+    if not root.exists():
+        return
+    if not (root / "scene.json").exists():
+        if root.is_dir() and overwrite and not any(root.iterdir()):
+            return
+        raise InputError(f"{root} already exists and is not a scene; choose another root.")
+    if not overwrite:
+        raise InputError(
+            f"{root} already holds a scene; choose another root or add overwrite=true."
+        )
+
+
+@contextmanager
+def new_folder(root: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``root`` that takes its place when all went well."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=root.parent))
+    try:
+        (part / "new").mkdir()
+        yield part / "new"
+        if root.exists():
+            root.replace(part / "old")
+        (part / "new").replace(root)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with replacing(path) as temporary:
@@ -196,3 +231,32 @@ def raster_profile(grid: Grid, dtype: str, count: int, nodata: float) -> dict[st
         "predictor": 3 if dtype.startswith("float") else 1,
         "bigtiff": "if_safer",
     }
+
+
+def to_cog(raster: Path, tags: dict[str, str]) -> None:
+    """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
+    with rasterio.open(raster, "r+") as sink:
+        sink.update_tags(**tags)
+        resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
+    cog = raster.with_suffix(".cog.tif")
+    rasterio.shutil.copy(
+        raster,
+        cog,
+        driver="COG",
+        compress="DEFLATE",
+        level=1,  # higher ones take half as long again to save 1 %
+        predictor="YES",
+        blocksize=2 * TILE,
+        overview_resampling=resampling,
+        bigtiff="IF_SAFER",
+        num_threads="ALL_CPUS",
+    )
+    cog.replace(raster)
+
+
+def utm_crs(bounds: tuple[float, float, float, float]) -> CRS:
+    """UTM zone of the middle of (west, south, east, north) in degrees."""
+    west, south, east, north = bounds
+    east += 360 * (west > east)  # over the antimeridian
+    zone = int((west + east) / 2 // 6 + 30) % 60 + 1
+    return CRS.from_epsg((32600 if south + north >= 0 else 32700) + zone)

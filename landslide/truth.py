@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from landslide.datasets import UNKNOWN, GroundTruth
 from landslide.errors import InputError
-from landslide.polygons import burn, outlines, raster_window, read_inventory
+from landslide.inventory import is_raster, read_inventory
+from landslide.polygons import burn, outlines, raster_window
 from landslide.rasters import Grid, Window, raster_profile
 
 OUTCOMES = ("true negative", "true positive", "false positive", "false negative")
@@ -43,8 +44,8 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     """
     if not path.exists():
         raise InputError(f"there is no inventory {path}")
-    if path.suffix.lower() not in (".tif", ".tiff", ".vrt"):
-        polygons = read_inventory(path, grid)
+    if not is_raster(path):
+        polygons = read_inventory(path, grid).polygons
         ones = [1] * len(polygons)
         landslides = gpd.GeoDataFrame({"area_m2": polygons.area}, geometry=polygons)
         return Truth(lambda w: burn(polygons, ones, grid, w).astype(np.uint8), landslides)

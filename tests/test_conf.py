@@ -12,10 +12,13 @@ from landslide.errors import InputError
 from landslide.task import LandslideTask
 
 CONF = Path(__file__).parents[1] / "conf"
+PREPARE = ("archive", "event")
+"""Groups of options that are not training's."""
+
 OPTIONS = [
     f"{group.name}={option.stem}"
     for group in sorted(CONF.iterdir())
-    if group.is_dir()
+    if group.is_dir() and group.name not in PREPARE
     for option in sorted(group.glob("*.yaml"))
 ]
 

@@ -10,7 +10,8 @@ from scipy.ndimage import label
 from scipy.stats import circmean
 
 from landslide.errors import InputError
-from landslide.polygons import ZonalStatistics, burn, outlines, read_inventory
+from landslide.inventory import read_inventory
+from landslide.polygons import ZonalStatistics, burn, outlines
 from landslide.rasters import Grid, Window, write_raster
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 90, 130)
@@ -70,7 +71,7 @@ def test_zonal_statistics_agree_with_a_loop_over_polygons(
 
 def test_an_inventory_arrives_in_the_scenes_crs(polygons: gpd.GeoDataFrame, tmp_path: Path) -> None:
     polygons.to_crs("EPSG:4326").to_file(tmp_path / "a.geojson")
-    outlines = read_inventory(tmp_path / "a.geojson", GRID)
+    outlines = read_inventory(tmp_path / "a.geojson", GRID).polygons
     np.testing.assert_allclose(outlines.total_bounds, polygons.total_bounds, atol=0.1)
 
 

@@ -23,12 +23,11 @@ from landslide.products import (
     describe,
     partial,
     simplify,
-    to_cog,
     workplace,
     write_geojson,
     write_mask,
 )
-from landslide.rasters import Grid, write_raster
+from landslide.rasters import Grid, to_cog, write_raster
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 120, 140)
 

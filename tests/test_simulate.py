@@ -15,13 +15,13 @@ from rasterio.crs import CRS
 from scipy import ndimage
 
 from landslide.errors import InputError
+from landslide.radar import Orbit, distortion, local_incidence, projected_area
 from landslide.rasters import Grid, write_raster
+from landslide.relief import slope_degrees
 from landslide.simulate import Options, Scene, simulate, simulate_scene
 from landslide.simulate.backscatter import Radar, RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
-from landslide.simulate.radar import Orbit, distortion, local_incidence, projected_area
 from landslide.simulate.slides import landslide_areas
-from landslide.simulate.terrain import slope_degrees
 
 SMALL = (256, 320)
 REPOSITORY = Path(__file__).parents[1]

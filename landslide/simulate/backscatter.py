@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from landslide.simulate.noise import Float, pixel_indices
-from landslide.simulate.radar import Orbit
+from landslide.radar import Orbit
+from landslide.relief import Float
+from landslide.simulate.noise import pixel_indices
 
 EDGE = 24
 """Pixels of mirrored terrain around the scene, so that its border is lit like the rest."""

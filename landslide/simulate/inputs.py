@@ -7,16 +7,15 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
-from rasterio.crs import CRS
 from rasterio.features import shapes
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.errors import InputError
-from landslide.rasters import Grid, open_raster
-from landslide.simulate.noise import Float
+from landslide.inventory import read_inventory
+from landslide.rasters import Grid, open_raster, utm_crs
+from landslide.relief import Float
 
 SPACING = 10.0
 """Pixel size of a scene in metres, that of Sentinel-1 GRD."""
@@ -35,9 +34,7 @@ def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
     """
     if source.crs is None:
         raise InputError(f"{source.name} has no CRS, so it cannot be placed; assign one to it.")
-    west, south, east, north = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
-    zone = int(np.clip((west + east) / 2 // 6 + 31, 1, 60))
-    crs = CRS.from_epsg((32600 if south + north >= 0 else 32700) + zone)
+    crs = utm_crs(transform_bounds(source.crs, "EPSG:4326", *source.bounds))
     if 32601 <= (source.crs.to_epsg() or 0) <= 32760:
         crs = source.crs
     west, south, east, north = transform_bounds(source.crs, crs, *source.bounds)
@@ -105,25 +102,15 @@ def read_landslides(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDA
         InputError: Neither raster nor polygons, without CRS, or no landslide in the scene.
     """
     if Path(path).suffix.lower() in VECTORS:
-        polygons, known = _read_polygons(path, grid), np.ones((grid.height, grid.width), bool)
+        parts = read_inventory(Path(path), grid).polygons.clip(shapely.box(*grid.bounds)).explode()
+        polygons = gpd.GeoDataFrame(geometry=parts[parts.geom_type == "Polygon"], crs=grid.crs)
+        polygons, known = polygons.reset_index(drop=True), np.ones((grid.height, grid.width), bool)
     else:
         polygons, known = _read_mask(path, grid)
     if polygons.empty:
         raise InputError(f"{path} has no landslide within the scene ({grid}); check its place.")
     polygons["area_m2"] = polygons.area.round(1)
     return polygons, known
-
-
-def _read_polygons(path: Path | str, grid: Grid) -> gpd.GeoDataFrame:
-    try:
-        polygons = gpd.read_file(path)
-    except (DataSourceError, OSError) as error:
-        raise InputError(f"{path} cannot be read as polygons: {error}") from error
-    if polygons.crs is None:
-        raise InputError(f"{path} has no CRS, so it cannot be placed; assign one to it.")
-    clipped = polygons[["geometry"]].to_crs(grid.crs).clip(shapely.box(*grid.bounds))
-    parts = clipped.explode(ignore_index=True)
-    return parts[parts.geom_type == "Polygon"].reset_index(drop=True)
 
 
 def _read_mask(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDArray[np.bool_]]:

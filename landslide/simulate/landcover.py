@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from landslide.relief import Float, slope_degrees
 from landslide.simulate.drainage import drainage_area, route
-from landslide.simulate.noise import Float, pixel_indices, smooth_noise
-from landslide.simulate.terrain import slope_degrees
+from landslide.simulate.noise import pixel_indices, smooth_noise
 
 FLAT = 6.0
 """Slope in degrees, averaged over 100 m, below which land is farmed."""

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from scipy import ndimage
 
 from landslide.rasters import Grid
-from landslide.simulate.noise import Float
+from landslide.relief import Float
 from landslide.simulate.scene import Scene
 
 LONGEST = 1100

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from landslide.relief import Float
 from landslide.simulate.landcover import Changes, Cover, LandCover
-from landslide.simulate.noise import Float, smooth_noise
+from landslide.simulate.noise import smooth_noise
 
 EARTHQUAKE = 6.13
 """Day of September 2018 of the Eastern Iburi earthquake: the 6th, 03:07 JST."""

@@ -13,16 +13,16 @@ from rasterio.crs import CRS
 from scipy import ndimage
 
 from landslide.errors import InputError
+from landslide.radar import Orbit, distortion, local_incidence, projected_area
 from landslide.rasters import Grid
+from landslide.relief import Float, slope_degrees
 from landslide.simulate.backscatter import Radar, RadarGrid, speckle
 from landslide.simulate.inputs import SPACING, read_dem, read_landslides
 from landslide.simulate.landcover import land_cover
-from landslide.simulate.noise import Float
 from landslide.simulate.options import Options, Terrain, check
-from landslide.simulate.radar import Orbit, distortion, local_incidence, projected_area
 from landslide.simulate.scattering import Ground, Scars, from_decibel
 from landslide.simulate.slides import coverage, draw_landslides, first_covering, map_inventory
-from landslide.simulate.terrain import hills, slope_degrees
+from landslide.simulate.terrain import hills
 
 HEADINGS = {"ascending": 348.0, "descending": 192.0}
 """Headings of Sentinel-1 over Hokkaido in degrees clockwise from north."""

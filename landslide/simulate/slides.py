@@ -14,8 +14,8 @@ from scipy import ndimage, optimize, special, stats
 
 from landslide.errors import InputError
 from landslide.rasters import Grid
-from landslide.simulate.noise import Float, smooth_noise
-from landslide.simulate.terrain import gradient, slope_degrees
+from landslide.relief import Float, gradient, slope_degrees
+from landslide.simulate.noise import smooth_noise
 
 TAIL_EXPONENT = 1.4
 """rho of Malamud et al. (2004): beyond the rollover, density falls as area^-(rho + 1)."""

@@ -1,12 +1,12 @@
-"""Terrain: dissected hills with aggraded valley floors, and slope."""
+"""Terrain: dissected hills with aggraded valley floors."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from landslide.relief import Float, slope_degrees
 from landslide.simulate.drainage import erode
 from landslide.simulate.noise import (
-    Float,
     fractal_noise,
     pixel_indices,
     resample,
@@ -17,33 +17,6 @@ POSTING = 30.0
 """Posting in metres of the simulated DEM, as SRTM and AW3D30."""
 MARGIN = 48
 """Cells of the 30 m grid simulated around the scene and cut away, so that no edge shows."""
-
-
-def slope_degrees(elevation: NDArray[np.floating], spacing: float) -> Float:
-    """Slope angle by Horn's third-order finite difference.
-
-    Horn (1981, Proc. IEEE 69(1), 14-47): the gradient of a cell from its eight
-    neighbours, the four nearest weighing two. Borders repeat the outermost cells.
-
-    Args:
-        elevation: (H, W) in metres; NaN spreads to the cells around it.
-        spacing: Pixel size in metres.
-
-    Returns:
-        (H, W) float32 in degrees, [0, 90).
-    """
-    down, right = gradient(elevation, spacing)
-    slope: Float = np.degrees(np.arctan(np.hypot(down, right))).astype(np.float32)
-    return slope
-
-
-def gradient(elevation: NDArray[np.floating], spacing: float) -> tuple[Float, Float]:
-    """Horn's gradient, metres per metre: (towards the south, towards the east)."""
-    z = np.asarray(elevation, np.float32)
-    scale = np.float32(8 * spacing)
-    south: Float = ndimage.sobel(z, axis=0, mode="nearest") / scale
-    east: Float = ndimage.sobel(z, axis=1, mode="nearest") / scale
-    return south, east
 
 
 def hills(

@@ -1,20 +1,16 @@
 """A simulated scene on disk."""
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyogrio import set_gdal_config_options
 
 from landslide import __version__
-from landslide.errors import InputError
-from landslide.rasters import write_raster
+from landslide.polygons import write_polygons
+from landslide.rasters import check_free, new_folder, write_raster
 from landslide.simulate.options import Options
 from landslide.simulate.overview import draw_overview
 from landslide.simulate.scene import DAYS, HEADINGS, Progress, Scene, simulate
@@ -56,8 +52,7 @@ def simulate_scene(
         InputError: ``root`` is taken, or as in ``simulate``.
     """
     root, options = Path(root), options or Options()
-    if root.exists() and not (overwrite and _replaceable(root)):
-        raise InputError(_taken(root))
+    check_free(root, overwrite=overwrite)
     scene = simulate(size, seed, dem, landslides, options, progress)
     made = {
         "seed": seed,
@@ -67,34 +62,9 @@ def simulate_scene(
         **asdict(options),
     }
     progress("writing")
-    with _folder(root) as folder:
+    with new_folder(root) as folder:
         write_scene(folder, scene, made)
     return scene
-
-
-def _replaceable(root: Path) -> bool:
-    return (root / "scene.json").exists() or (root.is_dir() and not any(root.iterdir()))
-
-
-def _taken(root: Path) -> str:
-    if (root / "scene.json").exists():
-        return f"{root} already holds a scene; choose another root or add overwrite=true."
-    return f"{root} already exists and is not a scene; choose another root."
-
-
-@contextmanager
-def _folder(root: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``root`` that takes its place when all went well."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=root.parent))
-    try:
-        (part / "new").mkdir()
-        yield part / "new"
-        if root.exists():
-            root.replace(part / "old")
-        (part / "new").replace(root)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
@@ -108,12 +78,7 @@ def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
         )
     write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], 255, **tags)
     inventory = scene.inventory.assign(simulated=True)
-    # A GeoPackage dates itself; a fixed date keeps the same seed at the same bytes.
-    set_gdal_config_options({"OGR_CURRENT_DATE": "2018-09-06T03:07:00.000Z"})
-    try:
-        inventory.to_file(folder / "landslides.gpkg", layer="simulated_landslides", driver="GPKG")
-    finally:
-        set_gdal_config_options({"OGR_CURRENT_DATE": None})
+    write_polygons(folder / "landslides.gpkg", inventory, "simulated_landslides")
     text = json.dumps(describe(scene, made), indent=2, allow_nan=False)
     (folder / "scene.json").write_text(text + "\n", encoding="utf-8")
     draw_overview(scene, folder / "figures" / "scene.png")

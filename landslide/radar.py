@@ -1,7 +1,7 @@
 """Radar geometry: what a side-looking radar sees of a terrain.
 
-Angles are in degrees. The look is that of a plane wave: over a scene of a few tens of
-kilometres the incidence angle of Sentinel-1 changes by a degree or two, which is neglected.
+Angles are in degrees. Without a ``reach`` the look is that of a plane wave; with one, the
+incidence angle grows along the look as it does under a satellite: over 100 km by about 8 degrees.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from landslide.simulate.noise import Float
-from landslide.simulate.terrain import gradient
+from landslide.relief import Float, gradient
+
+EARTH, ALTITUDE = 6_371_000.0, 700_000.0
+"""Radius of the Earth and altitude of Sentinel-1 in metres, both to 1 percent."""
 
 
 class Orbit(NamedTuple):
@@ -30,6 +32,21 @@ class Orbit(NamedTuple):
         """Azimuth in degrees towards which the radar looks."""
         return (self.heading + 90) % 360
 
+    def incidence_at(self, reach: Float) -> Float:
+        """Incidence angle at distances along the look from where it is ``incidence``.
+
+        On a sphere: the angle at the Earth's centre between satellite and target grows by
+        reach / EARTH, and fixes the triangle of both radii.
+
+        Args:
+            reach: Distances in metres on the ground, negative towards the satellite.
+        """
+        theta, orbit = np.radians(self.incidence), EARTH + ALTITUDE
+        centre = theta - np.arcsin(EARTH / orbit * np.sin(theta)) + reach / EARTH
+        nadir = np.arctan2(EARTH * np.sin(centre), orbit - EARTH * np.cos(centre))
+        angle: Float = np.degrees(centre + nadir)
+        return angle
+
 
 class Distortion(NamedTuple):
     """Where relief hides or folds the terrain, (H, W) booleans each."""
@@ -38,7 +55,9 @@ class Distortion(NamedTuple):
     layover: NDArray[np.bool_]
 
 
-def local_incidence(elevation: Float, spacing: float, orbit: Orbit) -> Float:
+def local_incidence(
+    elevation: Float, spacing: float, orbit: Orbit, reach: float | None = None
+) -> Float:
     """Angle between the surface normal and the direction to the radar.
 
     cos(theta) = (cos(i) + p sin(i)) / sqrt(1 + |grad z|²), with p the gradient of the
@@ -49,11 +68,14 @@ def local_incidence(elevation: Float, spacing: float, orbit: Orbit) -> Float:
         elevation: (H, W) in metres.
         spacing: Pixel size in metres.
         orbit: Geometry.
+        reach: Metres along the look from where the incidence angle is that of ``orbit`` to
+            the middle of the array; None for a plane wave.
 
     Returns:
         (H, W) float32 in degrees, [0, 180); over 90 the surface is turned away.
     """
-    theta: Float = np.degrees(np.arccos(np.clip(_facing(elevation, spacing, orbit)[0], -1, 1)))
+    cosine = _facing(elevation, spacing, orbit, reach)[0]
+    theta: Float = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     return theta.astype(np.float32)
 
 
@@ -68,17 +90,26 @@ def projected_area(elevation: Float, spacing: float, orbit: Orbit) -> Float:
     return area
 
 
-def _facing(elevation: Float, spacing: float, orbit: Orbit) -> tuple[Float, Float]:
+def _facing(
+    elevation: Float, spacing: float, orbit: Orbit, reach: float | None = None
+) -> tuple[Float, Float]:
     """Cosine of the local incidence angle, and surface per map area (1 / cos slope)."""
     south, east = gradient(elevation, spacing)
-    look, incidence = np.radians([orbit.look, orbit.incidence])
+    look = np.radians(orbit.look)
+    incidence: Float | float = np.radians(orbit.incidence)
+    if reach is not None:
+        rows, cols = (np.arange(n) - (n - 1) / 2 for n in elevation.shape)
+        along = spacing * (np.sin(look) * cols[None, :] - np.cos(look) * rows[:, None])
+        incidence = np.radians(orbit.incidence_at(reach + along)).astype(np.float32)
     rise = np.float32(np.sin(look)) * east - np.float32(np.cos(look)) * south
     tilt = np.sqrt(1 + south**2 + east**2)
     cosine: Float = (np.cos(incidence) + rise * np.sin(incidence)).astype(np.float32) / tilt
     return cosine, tilt
 
 
-def distortion(elevation: Float, spacing: float, orbit: Orbit) -> Distortion:
+def distortion(
+    elevation: Float, spacing: float, orbit: Orbit, reach: float | None = None
+) -> Distortion:
     """Shadow and layover by a scan along range.
 
     The terrain is turned so that columns run away from the radar. A point lies in shadow
@@ -89,14 +120,21 @@ def distortion(elevation: Float, spacing: float, orbit: Orbit) -> Distortion:
         elevation: (H, W) in metres, without NaN.
         spacing: Pixel size in metres.
         orbit: Geometry.
+        reach: As in ``local_incidence``.
     """
     turn = _Turn(elevation.shape, orbit)
     z = turn.forward(elevation)
     x = np.arange(z.shape[1], dtype=np.float32) * np.float32(spacing)
-    incidence = np.radians(orbit.incidence)
-    sight = z + x / np.float32(np.tan(incidence))
+    if reach is None:
+        incidence: Float = np.full(x.shape, np.radians(orbit.incidence), np.float32)
+        drop, near = x / np.tan(incidence), x * np.sin(incidence)
+    else:  # the same, summed up as the angle grows
+        incidence = np.radians(orbit.incidence_at(reach + x - x.mean())).astype(np.float32)
+        drop = np.cumsum(spacing / np.tan(incidence)).astype(np.float32)
+        near = np.cumsum(spacing * np.sin(incidence)).astype(np.float32)
+    sight = z + drop
     shadow = sight < np.maximum.accumulate(sight, axis=1) - 1e-2
-    slant = x * np.float32(np.sin(incidence)) - z * np.float32(np.cos(incidence))
+    slant = near - z * np.cos(incidence)
     before = np.maximum.accumulate(slant, axis=1)
     after = np.minimum.accumulate(slant[:, ::-1], axis=1)[:, ::-1]
     layover = (slant < before - 1e-2) | (slant > after + 1e-2)

@@ -1,0 +1,57 @@
+"""Options of ``conf/prepare.yaml``, checked before anything is opened."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from landslide.checks import NATURAL, POSITIVE, Rule, check
+from landslide.errors import InputError
+from landslide.prepare.mosaic import choose_resampling
+
+FLAG = Rule(bool, lambda value: True, "true or false")
+ANGLE = Rule((int, float), lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees")
+HEADING = Rule((int, float), lambda value: -360 <= value <= 360, "a heading in degrees")
+
+RULES: Mapping[str, Rule] = {
+    "grid.resolution": POSITIVE,
+    "inventory.radius": POSITIVE,
+    "terrain.void_distance": NATURAL,
+    "sar.incidence.ascending": ANGLE,
+    "sar.incidence.descending": ANGLE,
+    "sar.heading.ascending": HEADING,
+    "sar.heading.descending": HEADING,
+}
+
+SOURCES = ("files", "stac")
+
+
+def check_options(config: DictConfig) -> None:
+    """Refuse options that cannot be right.
+
+    Raises:
+        InputError: Names the key, what is wrong and what to do.
+    """
+    check(config, RULES)
+    if config.sar.source not in SOURCES:
+        raise InputError(
+            f"sar.source={config.sar.source} is unknown: choose from {', '.join(SOURCES)}"
+        )
+    for key, name in config.resampling.items():
+        choose_resampling(name, f"resampling.{key}")
+    for key in ("inventory.file", "inventory.mapped_area", "grid.like"):
+        path = OmegaConf.select(config, key)
+        if path is not None and not Path(path).is_file():
+            raise InputError(f"there is no file {path}, which {key} names")
+    if config.plan and config.sar.source != "stac":
+        raise InputError("plan=true lists what an archive has: add sar.source=stac")
+
+
+def short_forms(arguments: Sequence[str]) -> list[str]:
+    """Let ``inventory=file`` stand for ``inventory.file=file``, in any order with the others."""
+    return [
+        argument.replace("inventory=", "inventory.file=", 1)
+        if argument.startswith("inventory=")
+        else argument
+        for argument in arguments
+    ]

@@ -1,0 +1,227 @@
+"""Figures of a prepared scene, to be looked at before it is trusted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import geopandas as gpd
+import matplotlib.pyplot as plt
+import numpy as np
+import rasterio
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from rasterio.enums import Resampling
+from scipy import ndimage
+
+from landslide.datasets import is_backscatter
+from landslide.figures import BLUE, GREEN, GREY, ORANGE, RED, save
+from landslide.maps import kilometres, north_arrow, scale_bar
+from landslide.prepare.quality import Histogram
+from landslide.prepare.sources import PASSES, Pass
+from landslide.rasters import Grid
+from landslide.relief import Float
+
+LONGEST = 1000
+"""Longer side in pixels of a panel; backscatter is averaged in linear power."""
+
+INVALID = "#f0e442"
+HIDDEN = ("clear", "layover", "shadow", "both")
+
+Styles = Mapping[str, tuple[str, float, float, str]]
+STYLES: Styles = {
+    "slope": ("YlOrBr", 0, 45, "slope (degrees)"),
+    "aspect": ("twilight_shifted", 0, 360, "aspect (degrees from north)"),
+    "local_incidence_angle": ("viridis", 0, 90, "local incidence angle (degrees)"),
+}
+"""Colour map, limits and label of terrain bands."""
+
+
+def draw(
+    folder: Path,
+    grid: Grid,
+    bands: Mapping[Pass, Mapping[str, Histogram]],
+    dates: Mapping[Pass, Mapping[str, str]],
+    outlines: gpd.GeoDataFrame | None,
+    title: str,
+) -> None:
+    """Write ``figures/``: bands, change and false colour of each orbit, and histograms.
+
+    Args:
+        folder: The scene's folder.
+        grid: Its grid.
+        bands: Histogram of each band by orbit.
+        dates: Day of each backscatter band by orbit, where it is known.
+        outlines: Landslides to draw on top, in the grid's CRS.
+        title: Event, for the figures' titles.
+    """
+    for name in [n for n in PASSES if n in bands]:
+        images = _overview(folder / f"{name}.tif")
+        labels = {b: f"{b} {dates[name].get(b, '')}".strip() for b in images}
+        heading = f"{title}: {name}"
+        _bands(images, labels, grid, heading, folder / "figures" / f"{name}_bands.png")
+        _change(images, labels, grid, outlines, heading, folder / "figures" / f"{name}_change.png")
+    _histograms(bands, title, folder / "figures" / "histograms.png")
+
+
+def _overview(path: Path) -> dict[str, Float]:
+    """Bands at reduced resolution; codes are picked, measurements are averaged."""
+    with rasterio.open(path) as source:
+        step = max(1, -(-max(source.shape) // LONGEST))
+        shape = (-(-source.height // step), -(-source.width // step))
+        return {
+            band: source.read(
+                index,
+                out_shape=shape,
+                resampling=Resampling.nearest if _picked(band) else Resampling.average,
+            )
+            for index, band in enumerate(source.descriptions, 1)
+        }
+
+
+def _picked(band: str) -> bool:
+    return band in ("layover_shadow", "aspect")
+
+
+def _bands(
+    images: Mapping[str, Float], labels: Mapping[str, str], grid: Grid, title: str, path: Path
+) -> None:
+    columns = min(4, len(images))
+    figure, axes = _panels(-(-len(images) // columns), columns, grid, title)
+    for axis, (band, image) in zip(axes, images.items(), strict=False):
+        if is_backscatter(band):
+            low, high = _stretch(images, band.split("_")[0])
+            shown = _show(axis, _decibel(image), grid, cmap="gray", vmin=low, vmax=high)
+            figure.colorbar(shown, ax=axis, label="dB", shrink=0.7)
+        elif band in STYLES:
+            colors, low, high, label = STYLES[band]
+            shown = _show(axis, image, grid, cmap=colors, vmin=low, vmax=high)
+            figure.colorbar(shown, ax=axis, label=label, shrink=0.7)
+        else:
+            palette = ListedColormap(["#f7f7f7", ORANGE, BLUE, RED])
+            norm = BoundaryNorm(np.arange(-0.5, 4), 4)
+            shown = _show(axis, image, grid, cmap=palette, norm=norm, interpolation="nearest")
+            bar = figure.colorbar(shown, ax=axis, ticks=range(4), shrink=0.7)
+            bar.ax.set_yticklabels(HIDDEN)
+        axis.set_title(labels[band], fontsize=9)
+    for axis in axes[len(images) :]:
+        axis.set_visible(False)
+    save(figure, path)
+
+
+def _change(
+    images: Mapping[str, Float],
+    labels: Mapping[str, str],
+    grid: Grid,
+    outlines: gpd.GeoDataFrame | None,
+    title: str,
+    path: Path,
+) -> None:
+    """Before, after, change and false colour, with the inventory on top of the last two."""
+    first = next(band for band in images if is_backscatter(band)).split("_")[0]
+    before, after = images[f"{first}_pre"], images[f"{first}_post1"]
+    figure, axes = _panels(2, 2, grid, title)
+    low, high = _stretch(images, first)
+    for axis, band in zip(axes, (f"{first}_pre", f"{first}_post1"), strict=False):
+        shown = _show(axis, _decibel(images[band]), grid, cmap="gray", vmin=low, vmax=high)
+        axis.set_title(labels[band], fontsize=9)
+    figure.colorbar(shown, ax=axes[:2], label="backscatter (dB)", shrink=0.7)
+    change = _decibel(_smooth(after)) - _decibel(_smooth(before))
+    shown = _show(axes[2], change, grid, cmap="RdBu_r", vmin=-6, vmax=6)
+    figure.colorbar(shown, ax=axes[2:], label="change (dB)", shrink=0.7)
+    axes[2].set_title("change post1 / pre, mean of 5 x 5", fontsize=9)
+    power = np.stack([after, before, before], axis=-1)
+    color = ((_decibel(power) - low) / (high - low)).clip(0, 1)
+    color[np.isnan(color).any(axis=-1)] = (0.94, 0.89, 0.26)
+    _show(axes[3], color.astype(np.float32), grid)
+    axes[3].set_title("false colour: red brighter after, cyan darker", fontsize=9)
+    for axis in axes[2:]:
+        if outlines is not None:
+            outlines.boundary.plot(ax=axis, color="black", linewidth=0.5)
+            axis.set(xlabel="", ylabel="")
+    handles: list[Artist] = [Patch(facecolor=INVALID, label="not measured")]
+    if outlines is not None:
+        handles.append(Line2D([], [], color="black", linewidth=0.8, label="mapped landslide"))
+    figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8, ncols=2)
+    save(figure, path)
+
+
+def _histograms(bands: Mapping[Pass, Mapping[str, Histogram]], title: str, path: Path) -> None:
+    """Share of pixels over dB and over slope, one line per band."""
+    figure, axes = plt.subplots(1, len(bands) + 1, figsize=(4.2 * (len(bands) + 1), 3.4))
+    figure.set_layout_engine("constrained")
+    for axis, (name, histograms) in zip(axes, bands.items(), strict=False):
+        images = [band for band, histogram in histograms.items() if histogram.decibel]
+        colors = (BLUE, ORANGE, RED, GREEN, GREY, "black")
+        for color, band in zip(colors, images, strict=False):
+            _line(axis, histograms[band], 10, band, color)
+        axis.set(title=name, xlabel="backscatter (dB)", ylabel="share per 0.5 dB", xlim=(-30, 10))
+        axis.legend(frameon=False, fontsize=8)
+    slope = next(iter(bands.values()))["slope"]
+    _line(axes[-1], slope, 20, "slope", BLUE)
+    axes[-1].set(title="terrain", xlabel="slope (degrees)", ylabel="share per degree", xlim=(0, 70))
+    figure.suptitle(title, fontsize=10)
+    save(figure, path)
+
+
+def _line(axis: Axes, histogram: Histogram, bins: int, label: str, color: str) -> None:
+    shares = histogram.counts.reshape(-1, bins).sum(axis=1) / max(histogram.valid, 1)
+    middles = histogram.edges[:-1].reshape(-1, bins).mean(axis=1) + 0.025
+    axis.plot(middles, shares, color=color, label=label, linewidth=1.2)
+    axis.set_ylim(0, None)
+    axis.grid(alpha=0.3)
+
+
+def _panels(rows: int, columns: int, grid: Grid, title: str) -> tuple[Figure, list[Axes]]:
+    ratio = min(max(grid.height / grid.width, 0.3), 2.5)
+    width = min(4.4, 5.5 / ratio)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=((width + 0.8) * columns, width * ratio * rows + 1),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
+    figure.suptitle(f"{title}; easting and northing in km, {grid.crs}", fontsize=10)
+    return figure, list(axes.flat)
+
+
+def _show(axis: Axes, image: Float, grid: Grid, **style: object) -> AxesImage:
+    west, south, east, north = grid.bounds
+    shown = axis.imshow(image, extent=(west, east, south, north), **style)  # type: ignore[arg-type]
+    axis.set_facecolor(INVALID)
+    axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
+    kilometres(axis)
+    scale_bar(axis, east - west)
+    north_arrow(axis)
+    return shown
+
+
+def _stretch(images: Mapping[str, Float], polarisation: str) -> tuple[float, float]:
+    """Limits in dB that all dates of a polarisation are shown between."""
+    levels = [_decibel(image) for band, image in images.items() if band.startswith(polarisation)]
+    known = np.concatenate([level[np.isfinite(level)] for level in levels])
+    if not len(known):
+        return -18.0, 0.0
+    low, high = np.percentile(known, (1, 99))
+    return float(low), float(max(high, low + 1))
+
+
+def _smooth(power: Float) -> Float:
+    """Mean of 5 x 5 pixels, of those that are valid."""
+    valid = np.isfinite(power)
+    total = ndimage.uniform_filter(np.where(valid, power, 0), 5)
+    weight = ndimage.uniform_filter(valid.astype(np.float32), 5)
+    mean: Float = np.where(valid, total / np.maximum(weight, 1e-6), np.nan)
+    return mean
+
+
+def _decibel(power: Float) -> Float:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        level: Float = 10 * np.log10(np.where(power > 0, power, np.nan))
+    return level

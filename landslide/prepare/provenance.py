@@ -1,0 +1,234 @@
+"""What a scene tells of itself: notes for its user, ``scene.json``, tags."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyproj
+import rasterio
+import shapely
+from omegaconf import DictConfig, OmegaConf
+
+import landslide
+from landslide.datasets import is_simulated
+from landslide.prepare.area import middle
+from landslide.prepare.backscatter import Calibration
+from landslide.prepare.quality import Histogram
+from landslide.prepare.scene import Written
+from landslide.prepare.sources import Acquisition, Event, Pass, Sources, Tile
+from landslide.prepare.terrain import Terrain
+from landslide.prepare.truth import Truth, mapped_area_m2
+from landslide.rasters import Grid
+
+
+def notes_of(
+    sources: Sources, terrain: Terrain, truth: Truth | None, cover: float, written: Written
+) -> list[str]:
+    """What was decided for the user."""
+    notes = [*sources.notes, *(truth.notes if truth else ())]
+    for name in sources.orbits:
+        if name not in terrain.orbits:
+            notes.append(
+                f"{name}: the incidence angle is not known, so local_incidence_angle and "
+                f"layover_shadow are left out: give sar.incidence.{name}=, degrees at the middle"
+            )
+        elif all(a.heading is None for a in sources.orbits[name].values()):
+            notes.append(f"{name}: the heading is that of Sentinel-1's orbit at this latitude")
+    for name, calibrations in written.calibrations.items():
+        for band, found in calibrations.items():
+            if found.zeros and found.zero_is_fill:
+                notes.append(
+                    f"{name}: {band} has zeros that are not declared nodata "
+                    f"({100 * found.zeros:.1f} %); they are taken for no measurement"
+                )
+    if cover < 0.99:
+        notes.append(f"the DEM covers {100 * cover:.1f} % of the area; the rest is invalid")
+    if terrain.filled:
+        notes.append(f"voids of the DEM were filled: {100 * terrain.filled:.2f} % of its cells")
+    slope = next(iter(written.bands.values()))["slope"].valid_share
+    if slope < 1:
+        notes.append(
+            f"slope is invalid at voids and edges of the DEM: {100 * (1 - slope):.2f} % of the area"
+        )
+    return notes
+
+
+def describe(
+    config: DictConfig,
+    event: Event,
+    sources: Sources,
+    terrain: Terrain,
+    truth: Truth | None,
+    written: Written,
+    grid: Grid,
+) -> dict[str, Any]:
+    """What ``scene.json`` says: everything that the scene depends on, and no time of day."""
+    moment = event.time.strftime("%Y-%m-%dT%H:%M:%SZ" if event.exact else "%Y-%m-%d")
+    longitude, latitude = middle(grid)
+    inputs = _inputs_of(sources, config)
+    return {
+        "simulated": _any_simulated(sources),
+        "event": {"name": event.name, "time": moment},
+        "dates": {n: _days(sources, n, list(written.bands[n])) for n in sources.orbits},
+        "grid": {
+            "crs": str(grid.crs),
+            "transform": list(grid.transform)[:6],
+            "size": [grid.height, grid.width],
+            "middle": {"latitude": round(latitude, 5), "longitude": round(longitude, 5)},
+        },
+        "geometry": {n: _describe_geometry(terrain, n, written.bands[n]) for n in sources.orbits},
+        "units": {
+            "backscatter": "linear power",
+            "slope": "degrees, Horn's method at the DEM's resolution in metres",
+            "aspect": "degrees clockwise from true north, 0 on flat ground",
+            "local_incidence_angle": "degrees",
+            "layover_shadow": "0 clear, 1 layover, 2 shadow, 3 both",
+        },
+        "images": {
+            n: _describe_orbit(d, written.calibrations[n]) for n, d in sources.orbits.items()
+        },
+        "dem": {"provider": sources.dem.provider, "items": list(sources.dem.items)},
+        "landslides": _landslides(truth, written, grid),
+        "bands": {
+            n: {band: h.summary() for band, h in bands.items()}
+            for n, bands in written.bands.items()
+        },
+        "inputs": {
+            what: [{"file": str(path), "sha256": _checksum(path)} for path in paths]
+            for what, paths in inputs.items()
+        },
+        "made_by": {
+            "program": "landslide.prepare",
+            "version": landslide.__version__,
+            "gdal": rasterio.__gdal_version__,
+            "proj": pyproj.proj_version_str,
+            "numpy": np.__version__,
+            "rasterio": rasterio.__version__,
+            "shapely": shapely.__version__,
+        },
+        "options": _plain(config),
+    }
+
+
+def _days(sources: Sources, name: Pass, bands: list[str]) -> dict[str, str]:
+    """Day of each backscatter band, where it is known."""
+    times = {date: a.time for date, a in sources.orbits[name].items()}
+    parts = {band: band.rpartition("_")[2] for band in bands}
+    return {band: f"{time:%Y-%m-%d}" for band, date in parts.items() if (time := times.get(date))}
+
+
+def _landslides(truth: Truth | None, written: Written, grid: Grid) -> dict[str, Any] | None:
+    if truth is None:
+        return None
+    pixels = written.pixels
+    known = pixels[0] + pixels[1]
+    found: dict[str, Any] = {
+        "pixels": pixels[1],
+        "known_pixels": known,
+        "share": round(pixels[1] / known, 6),
+        "pixel_area_m2": pixels[1] * grid.pixel_area,
+    }
+    if truth.outlines is not None:
+        found["polygons"] = len(truth.outlines)
+        found["polygon_area_m2"] = round(mapped_area_m2(truth.outlines, grid), 1)
+    return found
+
+
+def tags_of(info: Mapping[str, Any], stem: str) -> dict[str, str]:
+    """Tags of one of the scene's rasters."""
+    return {
+        "SIMULATED": "yes" if info["simulated"] else "no",
+        "SOFTWARE": f"landslide-sar {landslide.__version__}",
+        "EVENT": f"{info['event']['name']}, {info['event']['time']}",
+        "DATES": ", ".join(f"{b} {day}" for b, day in info["dates"].get(stem, {}).items()),
+    }
+
+
+def _inputs_of(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
+    """All files that a scene depends on, by what they are."""
+    files: dict[str, list[Path]] = {}
+    for name, dates in sources.orbits.items():
+        for date, acquisition in dates.items():
+            tiles = [tile for tiles in acquisition.tiles.values() for tile in tiles]
+            files[f"{name} {date}"] = _paths(tiles)
+    files["dem"] = _paths(sources.dem.tiles)
+    for key in ("file", "mapped_area"):
+        if options.inventory[key] is not None:
+            files["inventory" if key == "file" else key] = [Path(options.inventory[key])]
+    if isinstance(options.aoi, str):
+        files["aoi"] = [Path(options.aoi)]
+    if options.grid.like is not None:
+        files["grid.like"] = [Path(options.grid.like)]
+    return files
+
+
+def _paths(tiles: list[Tile] | tuple[Tile, ...]) -> list[Path]:
+    return list(dict.fromkeys(tile.path for tile in tiles))
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _any_simulated(sources: Sources) -> bool:
+    """Whether any image's tags say that it is simulated."""
+    return any(
+        is_simulated(tile.path)
+        for dates in sources.orbits.values()
+        for acquisition in dates.values()
+        for tiles in acquisition.tiles.values()
+        for tile in tiles
+    )
+
+
+def _describe_orbit(dates: Mapping[str, Acquisition], found: Mapping[str, Calibration]) -> Any:  # noqa: ANN401
+    """What ``scene.json`` says of the images of an orbit."""
+    return {
+        date: {
+            "time": _iso(acquisition),
+            "relative_orbit": acquisition.relative_orbit,
+            "direction": acquisition.direction,
+            "platform": acquisition.platform,
+            "product": acquisition.product,
+            "provider": acquisition.provider,
+            "items": list(acquisition.items),
+            "units": {
+                band.removesuffix(f"_{date}"): {"units": c.units, "known_by": c.reason}
+                for band, c in found.items()
+                if band.endswith(f"_{date}")
+            },
+        }
+        for date, acquisition in dates.items()
+    }
+
+
+def _iso(acquisition: Acquisition) -> str | None:
+    if acquisition.time is None:
+        return None
+    if not acquisition.exact:
+        return f"{acquisition.time:%Y-%m-%d}"
+    return f"{acquisition.time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _describe_geometry(terrain: Terrain, name: Pass, shown: Mapping[str, Histogram]) -> Any:  # noqa: ANN401
+    """What ``scene.json`` says of an orbit's look, relative to true north; None if not known."""
+    orbit = terrain.orbits.get(name)
+    if orbit is None:
+        return None
+    counts = shown["layover_shadow"]
+    return {
+        "incidence": round(orbit.incidence, 3),
+        "look": round((orbit.look + terrain.convergence) % 360, 3),
+        "layover_or_shadow_share": round(1 - counts.counts[0] / max(counts.valid, 1), 6),
+    }
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """Options as they go into ``scene.json``: where the scene is written is left out."""
+    options = OmegaConf.to_container(config, resolve=True)
+    kept = cast(dict[str, Any], options)
+    return {k: v for k, v in kept.items() if k not in ("root", "overwrite", "plan", "cache")}

@@ -1,0 +1,45 @@
+"""Slope and aspect of terrain, by Horn's method."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Float = NDArray[np.float32]
+
+
+def gradient(elevation: NDArray[np.floating], spacing: float) -> tuple[Float, Float]:
+    """Horn's gradient, metres per metre: (towards the south, towards the east).
+
+    Horn (1981, Proc. IEEE 69(1), 14-47): the gradient of a cell from its eight
+    neighbours, the four nearest weighing two. Borders repeat the outermost cells.
+
+    Args:
+        elevation: (H, W) in metres; NaN spreads to the cells around it.
+        spacing: Pixel size in metres.
+    """
+    z = np.asarray(elevation, np.float32)
+    scale = np.float32(8 * spacing)
+    south: Float = ndimage.sobel(z, axis=0, mode="nearest") / scale
+    east: Float = ndimage.sobel(z, axis=1, mode="nearest") / scale
+    return south, east
+
+
+def slope_degrees(elevation: NDArray[np.floating], spacing: float) -> Float:
+    """Slope angle (H, W) float32 in degrees, [0, 90); see ``gradient``."""
+    down, right = gradient(elevation, spacing)
+    slope: Float = np.degrees(np.arctan(np.hypot(down, right))).astype(np.float32)
+    return slope
+
+
+def aspect_degrees(south: Float, east: Float) -> Float:
+    """Direction in which the ground falls, from its gradient.
+
+    Args:
+        south: Rise towards the south, metres per metre.
+        east: Rise towards the east, metres per metre.
+
+    Returns:
+        float32 in degrees clockwise from grid north, [0, 360); 0 on flat ground.
+    """
+    aspect: Float = np.degrees(np.arctan2(-east, south)).astype(np.float32)
+    return np.where(aspect < 0, aspect + np.float32(360), aspect)
