@@ -1,0 +1,190 @@
+"""Maps of scenes that lie elsewhere, and of scenes and disks that fail on the way."""
+
+import json
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from conftest import BANDS, make_scene
+from hydra import compose, initialize_config_dir
+from stac_server import Archive
+from test_prediction import read, trained
+from test_windows import rough
+
+from landslide.errors import InputError
+from landslide.mapping import map_scene
+from landslide.products import partial
+from landslide.rasters import Grid, write_raster
+from landslide.task import save_task
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.ckpt"
+    save_task(trained(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_scene(tmp_path_factory.mktemp("scene") / "scene", size=(384, 512))
+
+
+def map_it(*overrides: str) -> dict[str, object]:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return map_scene(compose("predict", list(overrides)))
+
+
+@pytest.fixture(scope="module")
+def local(checkpoint: Path, scene: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    output = tmp_path_factory.mktemp("local") / "map"
+    map_it(f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}", "window.size=128")
+    return read(output / "probability.tif")
+
+
+def predict(*overrides: str) -> subprocess.CompletedProcess[str]:
+    """Map in another process: GDAL waits for a server with Python's lock held."""
+    command = [sys.executable, "predict.py", *overrides]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=90
+    )
+
+
+def test_a_scene_in_a_zip_gives_the_same_map(
+    checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.write(scene / "ascending.tif", "ascending.tif")
+    source = f"/vsizip/{tmp_path / 's.zip'}/ascending.tif"
+    output = tmp_path / "map"
+    map_it(f"checkpoint={checkpoint}", f"scene={source}", f"output={output}", "window.size=128")
+    np.testing.assert_array_equal(read(output / "probability.tif"), local)
+
+
+@pytest.mark.slow
+def test_a_scene_on_a_server_gives_the_same_map(
+    checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
+) -> None:
+    output = tmp_path / "map"
+    with Archive() as server:
+        server.files["/data/ascending.tif"] = (scene / "ascending.tif").read_bytes()
+        source = f"/vsicurl/{server.address}/data/ascending.tif"
+        done = predict(
+            f"checkpoint={checkpoint}", f"scene='{source}'", f"output={output}", "window.size=128"
+        )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read(output / "probability.tif"), local)
+
+
+@pytest.mark.slow
+def test_a_server_that_vanishes_is_one_sentence(
+    checkpoint: Path, scene: Path, tmp_path: Path
+) -> None:
+    # Not compressed, so that there is something left to fetch.
+    with rasterio.open(scene / "ascending.tif") as source:
+        profile = {**source.profile, "compress": None}
+        del profile["predictor"]
+        with rasterio.open(tmp_path / "a.tif", "w", **profile) as sink:
+            sink.write(source.read())
+            sink.descriptions = source.descriptions
+    with Archive() as server:
+        path = "/data/a.tif"
+        server.files[path] = (tmp_path / "a.tif").read_bytes()
+        server.faults[path] = ["after:12", *[503] * 1000]
+        done = predict(
+            f"checkpoint={checkpoint}",
+            f"scene='/vsicurl/{server.address}{path}'",
+            f"output={tmp_path / 'map'}",
+            "window.size=64",
+        )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "a.tif" in done.stderr
+    assert not (tmp_path / "map").exists()
+
+
+def test_a_damaged_raster_is_one_sentence(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
+    content = bytearray((scene / "ascending.tif").read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    (tmp_path / "damaged.tif").write_bytes(content)
+    output = tmp_path / "map"
+    with pytest.raises(InputError, match=r"failed: .*damaged\.tif"):
+        map_it(f"checkpoint={checkpoint}", f"scene={tmp_path / 'damaged.tif'}", f"output={output}")
+    assert not output.exists()
+
+
+def test_an_ensemble_maps_mean_and_spread(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
+    other = trained()
+    rough(other)
+    save_task(other, tmp_path / "b.ckpt")
+    output = tmp_path / "map"
+    summary = map_it(
+        f"checkpoint=[{checkpoint},{tmp_path / 'b.ckpt'}]",
+        *(f"scene={scene}", f"output={output}", "min_area=0", "geojson=true", "pdf=true"),
+    )
+    assert summary["members"] == 2
+    with rasterio.open(output / "probability.tif") as source:
+        assert source.descriptions == ("probability", "spread")
+        mean, spread = source.read()
+    valid = np.isfinite(mean)
+    np.testing.assert_array_equal(valid, np.isfinite(spread))
+    assert spread[valid].max() > 0.01
+    assert (spread[valid] <= 0.5).all()
+    assert (output / "map.pdf").read_bytes().startswith(b"%PDF")
+    report = (output / "report.html").read_text()
+    assert "SIMULATED" in report
+    # Nothing is fetched from elsewhere.
+    assert "http" not in report.replace("http://www.w3.org", "")
+
+
+def test_a_scene_without_landslides_is_mapped(checkpoint: Path, tmp_path: Path) -> None:
+    grid_of = make_scene(tmp_path / "s", size=(64, 96))
+    with rasterio.open(grid_of / "ascending.tif") as source:
+        image, grid = source.read(), Grid.of(source)
+    write_raster(tmp_path / "one.tif", image, grid, BANDS, np.nan)
+    output = tmp_path / "map"
+    summary = map_it(
+        f"checkpoint={checkpoint}",
+        f"scene={tmp_path / 'one.tif'}",
+        f"output={output}",
+        "threshold=1",
+    )
+    assert summary["landslides"] == 0
+    assert json.loads((output / "summary.json").read_text()) == summary
+    assert (output / "map.png").exists()
+
+
+def small_files() -> None:
+    """No file beyond 300 kB, as on a disk that is nearly full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
+    output = tmp_path / "map"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "predict.py",
+            f"checkpoint={checkpoint}",
+            f"scene={scene}",
+            f"output={output}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "reading or writing failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not output.exists()
+    assert not partial(output).exists()  # nothing was finished
