@@ -18,7 +18,7 @@ from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
 from landslide.errors import InputError
-from landslide.rasters import Grid, Window, open_raster
+from landslide.rasters import BLOCK, Grid, Window, open_raster
 
 UNKNOWN = 255
 """Mask value of pixels that loss, metrics and maps leave out."""
@@ -229,7 +229,10 @@ class Scene(torch.utils.data.Dataset[Sample]):
         return sample
 
     def overview(self, longest: int) -> Tensor:
-        """Read the whole composite at reduced resolution.
+        """Read every n-th pixel of the whole composite.
+
+        Block by block: GDAL's own reduced reading goes line by line, and decodes every tile
+        of a large scene anew for each.
 
         Args:
             longest: Pixels of the longer side, at most.
@@ -237,13 +240,13 @@ class Scene(torch.utils.data.Dataset[Sample]):
         Returns:
             (C, H, W); NaN where there is no measurement.
         """
-        step = max(1, -(-max(self.grid.height, self.grid.width) // longest))
-        whole = Window(0, 0, self.grid.height, self.grid.width)
-        x, y = self.grid.slices(whole)
-        res = step * self.grid.transform.a
-        image: Tensor = self._source[slice(x.start, x.stop, res), slice(y.start, y.stop, res)][
-            "image"
-        ]
+        height, width = self.grid.height, self.grid.width
+        step = max(1, -(-max(height, width) // longest))
+        image = torch.empty(len(self.bands), -(-height // step), -(-width // step))
+        for block in self.grid.blocks(max(BLOCK // step, 1) * step):
+            part = self.read(block)["image"][:, ::step, ::step]
+            row, col = block.row // step, block.col // step
+            image[:, row : row + part.shape[1], col : col + part.shape[2]] = part
         return image
 
     def _read_inside(self, window: Window) -> Sample:

@@ -50,8 +50,8 @@ def landslide_map(
     """
     backscatter = [i for i, band in enumerate(scene.bands) if is_backscatter(band)]
     shown = backscatter[-1] if backscatter else 0
-    values = scene.overview(LONGEST)[shown].numpy()
     label = scene.bands[shown]
+    values = Scene(scene.path, [label]).overview(LONGEST)[0].numpy()
     if backscatter:
         values = 10 * np.log10(np.where(values > 0, values, np.nan))
         label = f"{label[:2].upper()} backscatter, {lines.dates.get(label, label)} (dB)"

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,18 @@ def local(checkpoint: Path, scene: Path, tmp_path_factory: pytest.TempPathFactor
     return read(output / "probability.tif")
 
 
-def predict(*overrides: str) -> subprocess.CompletedProcess[str]:
+def predict(
+    *overrides: str, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Map in another process: GDAL waits for a server with Python's lock held."""
-    command = [sys.executable, "predict.py", *overrides]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=90
+        [sys.executable, "predict.py", *overrides],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+        preexec_fn=before,
     )
 
 
@@ -90,14 +98,13 @@ def test_a_server_that_vanishes_is_one_sentence(
     # Not compressed, so that there is something left to fetch.
     with rasterio.open(scene / "ascending.tif") as source:
         profile = {**source.profile, "compress": None}
-        del profile["predictor"]
         with rasterio.open(tmp_path / "a.tif", "w", **profile) as sink:
             sink.write(source.read())
             sink.descriptions = source.descriptions
     with Archive() as server:
         path = "/data/a.tif"
         server.files[path] = (tmp_path / "a.tif").read_bytes()
-        server.faults[path] = ["after:12", *[503] * 1000]
+        server.faults[path] = ["after:2", *[503] * 1000]
         done = predict(
             f"checkpoint={checkpoint}",
             f"scene='/vsicurl/{server.address}{path}'",
@@ -169,19 +176,8 @@ def small_files() -> None:
 @pytest.mark.slow
 def test_a_full_disk_is_one_sentence(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
     output = tmp_path / "map"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "predict.py",
-            f"checkpoint={checkpoint}",
-            f"scene={scene}",
-            f"output={output}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=small_files,
-        check=False,
+    done = predict(
+        f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}", before=small_files
     )
     assert done.returncode != 0
     assert "reading or writing failed" in done.stderr
