@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 import torch
 from rasterio.enums import Resampling
+from rasterio.windows import Window as RasterWindow
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
@@ -39,6 +40,10 @@ class Sample(TypedDict):
 def is_backscatter(band: str) -> bool:
     """Whether a band is radar backscatter in linear power (``vv_pre``, ``vh_post1``, …)."""
     return band.split("_")[0].lower() in BACKSCATTER
+
+
+SAMPLE = 64
+"""Side in pixels of the places that are looked at for a raster's units."""
 
 
 class Composite(RasterDataset):
@@ -321,12 +326,18 @@ def _projected_grid(source: rasterio.DatasetReader) -> Grid:
 
 
 def _require_linear_power(source: rasterio.DatasetReader, bands: Sequence[str]) -> None:
-    """Raise where most of a backscatter band is negative, at reduced resolution."""
-    step = max(1, max(source.shape) // 512)
-    shape = (max(1, source.height // step), max(1, source.width // step))
+    """Raise where most of a backscatter band is negative in a sample of the raster."""
+    windows = [
+        RasterWindow(int(col), int(row), SAMPLE, SAMPLE).intersection(
+            RasterWindow(0, 0, source.width, source.height)
+        )
+        for row in np.linspace(0, max(source.height - SAMPLE, 0), 8)
+        for col in np.linspace(0, max(source.width - SAMPLE, 0), 8)
+    ]
     for band in filter(is_backscatter, bands):
         index = source.descriptions.index(band) + 1
-        values = source.read(index, out_shape=shape, masked=True).compressed()
+        parts = [source.read(index, window=w, masked=True).compressed() for w in windows]
+        values = np.concatenate(parts)
         values = values[np.isfinite(values)]
         if len(values) and (values < 0).mean() > 0.5:
             raise InputError(
