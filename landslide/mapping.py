@@ -234,7 +234,16 @@ def _summary(
         "members": len(tasks),
         "bands": tasks[0].bands,
         "version": landslide.__version__,
+        "notes": _notes(tasks, scene),
     }
+
+
+def _notes(tasks: list[LandslideTask], scene: Scene) -> list[str]:
+    """What a reader of the map should know of how model and images fit."""
+    trained, mapped = tasks[0].orbit, Path(scene.path).stem
+    if mapped in ("ascending", "descending") and mapped != trained:
+        return [f"the model was trained on {trained} images, these are {mapped}"]
+    return []
 
 
 def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:
@@ -252,5 +261,7 @@ def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path
     table.add_row("seconds", seconds)
     console = Console(soft_wrap=True)
     console.print(table)
+    for note in summary["notes"]:
+        console.print(f"Note: {note}")
     for file in sorted(output.iterdir()):
         console.print(str(file))

@@ -85,7 +85,8 @@ def write_report(
         parts += ["<h2>Against the inventory, landslide by landslide</h2>"]
         parts += [object_table(metrics["objects"])]
         parts.append(_image(folder / "outcome.png", "True and false positives and negatives"))
-    caveats = "".join(f"<li>{escape(words)}</li>" for words in _CAVEATS)
+    notes = [f"{note[0].upper()}{note[1:]}." for note in summary["notes"]]
+    caveats = "".join(f"<li>{escape(words)}</li>" for words in (*notes, *_CAVEATS))
     parts.append(f"<h2>Before you use this map</h2><ul>{caveats}</ul>")
     page = _PAGE.format(title=escape(title), body="\n".join(parts), footer=escape(lines.source))
     (folder / "report.html").write_text(page, encoding="utf-8")

@@ -151,6 +151,16 @@ def test_an_ensemble_maps_mean_and_spread(checkpoint: Path, scene: Path, tmp_pat
     assert "http" not in report.replace("http://www.w3.org", "")
 
 
+def test_the_other_orbit_is_mapped_with_a_note(
+    checkpoint: Path, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "map"
+    map_it(f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}", "orbit=descending")
+    note = "model was trained on ascending images, these are descending"
+    assert note in capsys.readouterr().out
+    assert note in (output / "report.html").read_text()
+
+
 def test_a_scene_without_landslides_is_mapped(checkpoint: Path, tmp_path: Path) -> None:
     grid_of = make_scene(tmp_path / "s", size=(64, 96))
     with rasterio.open(grid_of / "ascending.tif") as source:
