@@ -27,7 +27,8 @@ def fold(model: nn.Module) -> nn.Module:
     Args:
         model: Any network; what is not known to have a faster form stays as it is.
     """
-    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    # In double precision, so that weights are rounded once.
+    folded = copy.deepcopy(model).eval().requires_grad_(False).double()
     if isinstance(folded, AttentionUNet | UNet):
         transposed = folded.up4[0]
         assert isinstance(transposed, SameConvTranspose2d)
@@ -42,7 +43,7 @@ def fold(model: nn.Module) -> nn.Module:
         for name, child in module.named_children():
             if isinstance(child, SameConvTranspose2d):
                 setattr(module, name, _plain(child))
-    return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return folded.float().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 class SubpixelHead(nn.Module):
@@ -61,7 +62,7 @@ class SubpixelHead(nn.Module):
         weight = head.weight.detach()
         filters = weight.shape[1] // 2
         # Channel 4c + p holds parity p of channel c: one logit for each parity.
-        up = torch.zeros(4, 4 * filters, 1, 1)
+        up = weight.new_zeros(4, 4 * filters, 1, 1)
         for parity in range(4):
             up[parity, parity::4] = weight[0, :filters]
         self.register_buffer("up", up)
