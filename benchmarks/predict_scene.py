@@ -135,7 +135,7 @@ def end_to_end(network: Network, scene: Scene) -> None:
 def ways(task: LandslideTask, scene: Scene, *, openvino: bool) -> dict[str, Run]:
     """What is compared."""
     image = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
-    folded = Network([task], CPU)
+    folded, half = Network([task], CPU), Network([task], CPU, precision="half")
     found: dict[str, Run] = {
         "64 px, one patch a call (the paper)": lambda: tiles(task, image, 1),
         "64 px, 32 patches a call": lambda: tiles(task, image, 32),
@@ -144,6 +144,8 @@ def ways(task: LandslideTask, scene: Scene, *, openvino: bool) -> dict[str, Run]
         ),
         "seamless, equal blocks, folded (default)": lambda: seamless(folded, image),
         "default, end to end": lambda: end_to_end(folded, scene),
+        "precision=half": lambda: seamless(half, image),
+        "precision=half, end to end": lambda: end_to_end(half, scene),
     }
     if openvino:
         engine = Network([task], CPU, engine="openvino")

@@ -90,7 +90,8 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     grid, output = scene.grid, Path(config.output)
     threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
     truth = open_truth(truth_path, grid) if truth_path else None
-    network = Network(tasks, choose_device(config.device), config.tta, config.engine)
+    device = choose_device(config.device)
+    network = Network(tasks, device, config.tta, config.engine, config.precision)
     predictor = choose_predictor(network, grid, OmegaConf.to_container(config.window))  # type: ignore[arg-type]
     blocks = choose_blocks(predictor, grid, config.window.size)
     with workplace(output, _settings(config, scene), resume=config.resume) as folder:
@@ -169,6 +170,7 @@ def _settings(config: DictConfig, scene: Scene) -> dict[str, Any]:
         "window": OmegaConf.to_container(config.window),
         "tta": config.tta,
         "engine": config.engine,
+        "precision": config.precision,
     }
 
 

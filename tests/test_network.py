@@ -107,6 +107,22 @@ def test_openvino_gives_torchs_probabilities() -> None:
         torch.testing.assert_close(fast(image), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_half_precision_is_close(engine: str) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino", reason="an optional extra")
+    (task,) = tasks(1)
+    rough(task.model)
+    image = torch.rand(1, 4, 96, 64) + 0.01
+    full = Network([task], CPU, engine=engine)(image)
+    half = Network([task], CPU, engine=engine, precision="half")(image)
+    assert half.dtype == torch.float32
+    assert full.std() > 0.001
+    assert (full - half).abs().max() < 0.02
+    with pytest.raises(InputError, match="choose from full, half"):
+        Network([task], CPU, precision="quarter")
+
+
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(InputError, match="choose from torch, openvino"):
         Network(tasks(1), CPU, engine="abacus")
