@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import geopandas as gpd
 import pandas as pd
 import torch
-from kornia.augmentation import AugmentationSequential
+from kornia.augmentation import (
+    AugmentationSequential,
+    GeometricAugmentationBase2D,
+    IntensityAugmentationBase2D,
+)
 from lightning import LightningDataModule
 from shapely import box
 from torch import Tensor, nn
@@ -21,6 +25,8 @@ from landslide.samplers import PatchSampler, Query
 from landslide.splits import combine, patch_table, write_splits
 
 Split = Literal["train", "val", "test"]
+
+KORNIA = (GeometricAugmentationBase2D, IntensityAugmentationBase2D)
 
 MIB = 2**20
 
@@ -50,7 +56,8 @@ class LandslideDataModule(LightningDataModule):
         batch_size: Patches per batch and process.
         split: Function of a patch table and a seed that adds the ``split``.
         sampler: Sampler of the training split, given all but its own settings.
-        augmentation: kornia augmentations by name, applied to training batches in order.
+        augmentation: What is applied to training batches, by name, in order: modules of image
+            and mask, or kornia's augmentations.
         seed: Seed of split and sampler.
         num_workers: Processes that read patches when the scenes are not kept in memory.
         memory_mib: Scenes are read once and kept while they take at most this many MiB.
@@ -77,15 +84,10 @@ class LandslideDataModule(LightningDataModule):
         self.patch_size, self.batch_size = patch_size, batch_size
         self.split, self.sampler, self.seed = split, sampler, seed
         self.num_workers, self.memory_mib = num_workers, memory_mib
-        self.augment = (
-            AugmentationSequential(
-                *augmentation.values(),  # type: ignore[arg-type]
-                data_keys=["input", "mask"],
-                transformation_matrix_mode="skip",  # nobody asks for it
-            )
-            if augmentation
-            else None
-        )
+        self.augment = [
+            Paired(module) if isinstance(module, KORNIA) else module
+            for module in (augmentation or {}).values()
+        ]
         self.scenes: list[Scene] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -149,11 +151,13 @@ class LandslideDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Augment training batches where they will be used."""
-        if self.augment is None or self.trainer is None or not self.trainer.training:
+        if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
+        image, mask = batch["image"], batch["mask"][:, None]
         with torch.no_grad():
-            image, mask = self.augment(batch["image"], batch["mask"][:, None].float())
-        return Sample(image=image, mask=mask[:, 0].to(torch.uint8))
+            for augment in self.augment:
+                image, mask = augment(image, mask)
+        return Sample(image=image, mask=mask[:, 0])
 
     def _in_order(self, split: Split) -> PatchSampler:
         return PatchSampler(self.patches_of(split), self.scenes, self.patch_size, **self._process())
@@ -181,6 +185,22 @@ class LandslideDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+
+class Paired(AugmentationSequential):
+    """One of kornia's augmentations, on image and mask together."""
+
+    def __init__(self, augmentation: nn.Module) -> None:
+        super().__init__(
+            augmentation,  # type: ignore[arg-type]
+            data_keys=["input", "mask"],
+            transformation_matrix_mode="skip",  # nobody asks for it
+        )
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Map (B, C, H, W) and a mask (B, 1, H, W) of integers to the same."""
+        moved = cast(list[Tensor], super().forward(image, mask.float()))
+        return moved[0], moved[1].to(mask.dtype)
 
 
 def _require_apart(roots: Sequence[Path], scenes: Sequence[Scene]) -> None:

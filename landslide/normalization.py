@@ -72,11 +72,10 @@ class PatchMinMax(Normalization):
     def forward(self, image: Tensor) -> Tensor:
         """Return values in [0, 1]; a band that is constant in a patch becomes 0."""
         image = self.rescale(image)
-        invalid = image.isnan()
-        low = image.masked_fill(invalid, torch.inf).amin(dim=(2, 3), keepdim=True)
-        high = image.masked_fill(invalid, -torch.inf).amax(dim=(2, 3), keepdim=True)
+        low = image.nan_to_num(nan=torch.inf).amin(dim=(2, 3), keepdim=True)
+        high = image.nan_to_num(nan=-torch.inf).amax(dim=(2, 3), keepdim=True)
         span = (high - low).clamp_min(1e-12)
-        return ((image - low) / span).masked_fill(invalid, 0.0)
+        return (image - low).div_(span).nan_to_num_(nan=0.0)
 
 
 class ZScore(Normalization):

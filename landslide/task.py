@@ -132,7 +132,7 @@ class LandslideTask(LightningModule):
         logits = self(image)
         loss: Tensor = self.loss(logits, mask)
         probability = torch.sigmoid(logits.detach().squeeze(1))
-        self.metrics(stage).update(probability, mask.long())
+        self.metrics(stage).update(probability, mask)
         self.mean_loss(stage).update(loss.detach(), len(image))
         return loss
 

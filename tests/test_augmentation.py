@@ -1,8 +1,12 @@
 import pytest
 import torch
-from kornia.augmentation import AugmentationSequential, RandomHorizontalFlip, RandomVerticalFlip
+from kornia.augmentation import RandomHorizontalFlip, RandomVerticalFlip
+from torch import nn
 
-from landslide.augmentation import RandomGain, RandomSpeckle
+from landslide.augmentation import RandomFlips, RandomGain, RandomSpeckle
+from landslide.datamodule import Paired
+
+AXES: list[list[int]] = [[], [2], [3], [2, 3]]
 
 BANDS = ["vv_pre", "vh_pre", "vv_post1", "slope"]
 
@@ -14,17 +18,34 @@ def image() -> torch.Tensor:
     return image
 
 
-def test_flips_move_image_and_mask_together() -> None:
+KORNIA = nn.ModuleList([Paired(RandomHorizontalFlip()), Paired(RandomVerticalFlip())])
+
+
+@pytest.mark.parametrize("flips", [[RandomFlips()], KORNIA], ids=["ours", "kornia"])
+def test_flips_move_image_and_mask_together(flips: list[nn.Module]) -> None:
     torch.manual_seed(0)
-    augment = AugmentationSequential(
-        RandomHorizontalFlip(p=0.5), RandomVerticalFlip(p=0.5), data_keys=["input", "mask"]
-    )
     values = torch.arange(255.0).repeat(2)[:256].view(16, 16)
     values[2, 5] = torch.nan
-    mask = values.nan_to_num(255.0)
-    image, moved = augment(values.expand(40, 1, 16, 16), mask.expand(40, 1, 16, 16))
-    torch.testing.assert_close(image.nan_to_num(255.0), moved)
-    assert len({tuple(m.flatten().tolist()) for m in moved}) == 4
+    mask = values.nan_to_num(255.0).to(torch.uint8)
+    image, moved = values.expand(400, 1, 16, 16), mask.expand(400, 1, 16, 16)
+    for flip in flips:
+        image, moved = flip(image, moved)
+    assert moved.dtype == torch.uint8
+    torch.testing.assert_close(image.nan_to_num(255.0), moved.float())
+    counts = torch.stack(
+        [(moved == mask.view(1, 1, 16, 16).flip(axes)).flatten(1).all(1).sum() for axes in AXES]
+    )
+    assert counts.sum() == 400  # nothing but the four flips
+    assert ((counts > 70) & (counts < 130)).all()  # and each as often as the others
+
+
+def test_a_flip_with_no_chance_does_not_happen() -> None:
+    image = torch.rand(50, 2, 8, 8)
+    flipped, _ = RandomFlips(horizontal=0)(image, image[:, :1])
+    same, turned = ((flipped == other).flatten(1).all(1) for other in (image, image.flip(2)))
+    assert (same | turned).all()
+    assert same.any()
+    assert turned.any()
 
 
 def test_gain_is_one_factor_per_date_and_leaves_slope_alone(image: torch.Tensor) -> None:

@@ -44,6 +44,7 @@ def test_the_best_threshold_is_that_of_a_search() -> None:
     class Validated:
         def validate(self, task: LandslideTask, *_: object, **__: object) -> None:
             task.val_metrics.update(probability, truth)
+            task.val_metrics.compute()
 
     found = best_threshold(Validated(), task, None)  # type: ignore[arg-type]
 
@@ -52,3 +53,19 @@ def test_the_best_threshold_is_that_of_a_search() -> None:
 
     assert found != 0.5
     assert f1(found) >= max(f1(t) for t in torch.linspace(0, 0.999, 500).tolist()) - 1e-7
+
+
+def test_counting_batches_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    batches = [(torch.rand(n, 8, 8), torch.randint(0, 2, (n, 8, 8))) for n in (3, 4, 1)]
+    together, singly = pixel_metrics(0.5), pixel_metrics(0.5)
+    for batch in batches:
+        together.update(*batch)
+    monkeypatch.setattr("landslide.metrics.COUNTED_AT_ONCE", 1)
+    for batch in batches:
+        singly.update(*batch)
+    assert together.compute() == singly.compute()
+    together.reset()
+    together.update(*batches[0])
+    tp = ((batches[0][0] > 0.5) & (batches[0][1] == 1)).sum()
+    assert together.compute()["tp"] == tp
