@@ -23,7 +23,6 @@ from landslide.geopackage import write_geopackage
 from landslide.maps import Lines, landslide_map, outcome_map
 from landslide.network import Network
 from landslide.prediction import (
-    RADAR_BLIND,
     Canvas,
     Stopwatch,
     choose_blocks,
@@ -44,6 +43,7 @@ from landslide.rasters import open_raster, to_cog, write_json
 from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
+from landslide.visibility import Visibility, visibility
 
 FAILURES = (OSError, RasterioError, CPLE_BaseError, DataSourceError, sqlite3.Error)
 """What a full disk, a damaged raster or a vanished server ends in."""
@@ -86,7 +86,7 @@ def _causes(error: BaseException | None) -> str:
 
 def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch = Stopwatch()
-    tasks, scene, truth_path, info = _inputs(config)
+    tasks, scene, seen, truth_path, info = _inputs(config)
     grid, output = scene.grid, Path(config.output)
     threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
     truth = open_truth(truth_path, grid) if truth_path else None
@@ -96,7 +96,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     blocks = choose_blocks(predictor, grid, config.window.size)
     with workplace(output, _settings(config, scene), resume=config.resume) as folder:
         canvas = Canvas(folder, grid, network.bands)
-        predict_scene(scene, predictor, blocks, canvas, watch)
+        predict_scene(scene, predictor, blocks, canvas, watch, seen)
         observed = write_mask(folder, grid, threshold)
         if not observed:
             raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
@@ -117,6 +117,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         for raster in sorted(folder.glob("*.tif")):
             to_cog(raster, tags)
         summary = _summary(tasks, scene, polygons, observed, threshold, info)
+        summary["not_observed_known_by"] = seen.known_by
         lines = _lines(tasks, scene, info, dates, threshold)
         for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
             landslide_map(folder, scene, polygons, lines, folder / picture)
@@ -129,7 +130,9 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     return summary
 
 
-def _inputs(config: DictConfig) -> tuple[list[LandslideTask], Scene, Path | None, dict[str, Any]]:
+def _inputs(
+    config: DictConfig,
+) -> tuple[list[LandslideTask], Scene, Visibility, Path | None, dict[str, Any]]:
     """Open everything that can be wrong before anything is computed."""
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
@@ -145,10 +148,13 @@ def _inputs(config: DictConfig) -> tuple[list[LandslideTask], Scene, Path | None
         own = root / "landslides.tif"
         info = scene_info(root)
     with open_raster(composite) as source:
-        blind = [RADAR_BLIND] if RADAR_BLIND in source.descriptions else []
-    scene = Scene(composite, [*tasks[0].bands, *blind])
+        seen = visibility(
+            source.descriptions, (info.get("geometry") or {}).get(Path(composite).stem)
+        )
+    bands = tasks[0].bands
+    scene = Scene(composite, [*bands, *(band for band in seen.bands if band not in bands)])
     truth = Path(inventory) if inventory else own if own and own.exists() else None
-    return tasks, scene, truth, info
+    return tasks, scene, seen, truth, info
 
 
 def _checkpoints(config: DictConfig) -> list[Path]:

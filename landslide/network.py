@@ -61,6 +61,7 @@ class Network:
         self.per_window = any(task.normalization.per_window for task in tasks)
         self.halo = None if self.per_window else _largest([task.halo for task in tasks])
         self.patch_size = tasks[0].patch_size
+        self.channels = len(tasks[0].bands)
         self.members: list[tuple[nn.Module, Logits]] = [
             (task.normalization.to(device), ENGINES[engine](task, device, precision == "half"))
             for task in tasks

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -16,17 +16,16 @@ from rich.progress import track
 
 from landslide.datasets import Sample, Scene
 from landslide.errors import InputError
+from landslide.halo import Halo
 from landslide.models.layers import DOWNSAMPLING
 from landslide.network import Network
 from landslide.polygons import raster_window
 from landslide.rasters import Grid, Window, raster_profile
+from landslide.visibility import UNKNOWN_RELIEF, Visibility
 from landslide.windows import BlendPredictor, HaloPredictor, Predictor
 
-LARGEST = 1344
-"""Longest side of a block in pixels; with its halo it takes about 1 GB in the paper's network."""
-
-RADAR_BLIND = "layover_shadow"
-"""Band that is above 0 where the radar cannot see the ground."""
+AT_ONCE = 1536**2
+"""Most pixels that the network sees at once, halo included: 1 GB in the paper's network."""
 
 
 @dataclass
@@ -76,7 +75,9 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
 
 
 def choose_blocks(predictor: Predictor, grid: Grid, size: int | None) -> list[Window]:
-    """Blocks of equal size: the fewer halos, the less is computed twice.
+    """Blocks of equal size, of which the least is computed twice.
+
+    Memory goes by the block with its halo, so that it is nearly the same for all large scenes.
 
     Args:
         predictor: What computes them.
@@ -85,8 +86,14 @@ def choose_blocks(predictor: Predictor, grid: Grid, size: int | None) -> list[Wi
     """
     if size and isinstance(predictor, HaloPredictor):
         return grid.blocks(size)
-    step = predictor.halo.grid if isinstance(predictor, HaloPredictor) else DOWNSAMPLING
-    height, width = (_equal(side, step) for side in (grid.height, grid.width))
+    halo = predictor.halo if isinstance(predictor, HaloPredictor) else Halo(DOWNSAMPLING, 0)
+    candidates = []
+    for rows in _divisions(grid.height, halo):
+        fitting = [d for d in _divisions(grid.width, halo) if rows.seen * d.seen <= AT_ONCE]
+        if fitting:
+            columns = min(fitting, key=lambda division: division.computed)
+            candidates.append((rows.computed * columns.computed, rows.side, columns.side))
+    _, height, width = min(candidates)
     return [
         Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
         for row in range(0, grid.height, height)
@@ -94,10 +101,26 @@ def choose_blocks(predictor: Predictor, grid: Grid, size: int | None) -> list[Wi
     ]
 
 
-def _equal(length: int, step: int) -> int:
-    """Side of the fewest equal parts, a multiple of ``step``."""
-    parts = -(-length // LARGEST)
-    return -(-length // (parts * step)) * step
+class _Division(NamedTuple):
+    """An axis cut into equal blocks, in pixels."""
+
+    side: int
+    seen: int
+    """Side of the largest block with its halo."""
+    computed: int
+    """Sides of all blocks with their halos."""
+
+
+def _divisions(length: int, halo: Halo) -> list[_Division]:
+    """Every way to cut an axis into equal blocks on the network's grid."""
+    divisions: dict[int, _Division] = {}
+    for cells in range(1, -(-length // halo.grid) + 1):
+        side = cells * halo.grid
+        parts = -(-length // side)
+        seen = min(side + halo.size * min(parts - 1, 2), length + halo.grid)
+        division = _Division(side, seen, length + 2 * halo.size * (parts - 1))
+        divisions.setdefault(parts, division)  # the smallest side of so many parts
+    return list(divisions.values())
 
 
 class Canvas:
@@ -138,7 +161,12 @@ class Canvas:
 
 
 def predict_scene(
-    scene: Scene, predictor: Predictor, blocks: list[Window], canvas: Canvas, watch: Stopwatch
+    scene: Scene,
+    predictor: Predictor,
+    blocks: list[Window],
+    canvas: Canvas,
+    watch: Stopwatch,
+    visibility: Visibility = UNKNOWN_RELIEF,
 ) -> None:
     """Predict every block that is not finished yet.
 
@@ -146,14 +174,15 @@ def predict_scene(
     depends on the block, not on the scene.
 
     Args:
-        scene: Scene to map, its bands those of the network and, after them, perhaps
-            ``layover_shadow``. Its truth, if any, is not looked at.
+        scene: Scene to map, its bands those of the network and, after them, what else
+            ``visibility`` asks for. Its truth, if any, is not looked at.
         predictor: Computes one block.
         blocks: What to compute.
         canvas: What to write to; NaN where any band is invalid or the radar is blind.
         watch: Is told the seconds of ``read``, ``network`` and ``write``.
+        visibility: Tells where the radar is blind.
     """
-    blind = scene.bands.index(RADAR_BLIND) if RADAR_BLIND in scene.bands else None
+    relief = [scene.bands.index(band) for band in visibility.bands]
     todo = [number for number in range(len(blocks)) if number not in canvas.finished]
 
     def read(number: int) -> Sample:
@@ -172,18 +201,16 @@ def predict_scene(
             image = ahead.result()["image"]
             if following < len(todo):
                 ahead = reader.submit(read, todo[following])
-            unseen = torch.zeros(image.shape[1:], dtype=torch.bool)
-            if blind is not None:
-                unseen = ~(image[blind] == 0)
-                image = image[:blind]
+            blind = visibility.unseen(image[relief])
+            image = image[: predictor.network.channels]
             block, source = blocks[number], predictor.source(blocks[number])
             rows = slice(block.row - source.row, block.row - source.row + block.height)
             cols = slice(block.col - source.col, block.col - source.col + block.width)
-            unseen = (unseen | image.isnan().any(dim=0))[rows, cols]
+            blind = (blind | image.isnan().any(dim=0))[rows, cols]
             output = None
-            if not unseen.all():
+            if not blind.all():
                 with watch("network"):
-                    output = predictor(image, block).masked_fill(unseen, torch.nan).numpy()
+                    output = predictor(image, block).masked_fill(blind, torch.nan).numpy()
             behind.result()
             behind = writer.submit(write, number, output)
         behind.result()

@@ -48,7 +48,7 @@ _CAVEATS = (
     "Radar sees change. Harvest, felling, flooding and construction between the dates can look "
     "like landslides; small landslides and those along the radar's line of sight can be missed.",
     "“Not observed” is not “no landslide”: the image has no measurement there, or lies in layover "
-    "or radar shadow where the scene says so.",
+    "or radar shadow, as far as these are known (here by {known_by}).",
     "A model trained on one event, terrain or season can be worse on another.",
 )
 
@@ -86,7 +86,8 @@ def write_report(
         parts += [object_table(metrics["objects"])]
         parts.append(_image(folder / "outcome.png", "True and false positives and negatives"))
     notes = [f"{note[0].upper()}{note[1:]}." for note in summary["notes"]]
-    caveats = "".join(f"<li>{escape(words)}</li>" for words in (*notes, *_CAVEATS))
+    told = [words.format(known_by=summary["not_observed_known_by"]) for words in _CAVEATS]
+    caveats = "".join(f"<li>{escape(words)}</li>" for words in (*notes, *told))
     parts.append(f"<h2>Before you use this map</h2><ul>{caveats}</ul>")
     page = _PAGE.format(title=escape(title), body="\n".join(parts), footer=escape(lines.source))
     (folder / "report.html").write_text(page, encoding="utf-8")

@@ -19,6 +19,8 @@ from landslide.rasters import Window
 class Predictor(Protocol):
     """Probability (and spread) of blocks of a scene of a given size."""
 
+    network: Network
+
     def source(self, block: Window) -> Window:
         """Window of the scene that the block depends on; may hang over the edges."""
 

@@ -27,6 +27,8 @@ from landslide.prediction import (
 from landslide.products import PRODUCTS
 from landslide.rasters import Grid, Window, write_raster
 from landslide.task import LandslideTask, save_task
+from landslide.visibility import UNKNOWN_RELIEF, Visibility, visibility
+from landslide.windows import Predictor
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -52,12 +54,18 @@ def read(path: Path) -> np.ndarray:
         return source.read(1)  # type: ignore[no-any-return]
 
 
-def predicted(scene: Scene, folder: Path, window: dict[str, int | float | None]) -> np.ndarray:
+def predicted(
+    scene: Scene,
+    folder: Path,
+    window: dict[str, int | float | None],
+    seen: Visibility = UNKNOWN_RELIEF,
+) -> np.ndarray:
     folder.mkdir(exist_ok=True)
     net = network()
     predictor = choose_predictor(net, scene.grid, window)
     blocks = choose_blocks(predictor, scene.grid, window["size"])  # type: ignore[arg-type]
-    predict_scene(scene, predictor, blocks, Canvas(folder, scene.grid, net.bands), Stopwatch())
+    canvas = Canvas(folder, scene.grid, net.bands)
+    predict_scene(scene, predictor, blocks, canvas, Stopwatch(), seen)
     return read(folder / "probability.tif")
 
 
@@ -80,10 +88,17 @@ def test_blocks_cover_every_pixel_once_and_are_alike(height: int, width: int) ->
     blocks = choose_blocks(predictor, grid, None)
     for block in blocks:
         covered[block.row : block.row + block.height, block.col : block.col + block.width] += 1
-        assert max(block.height, block.width) <= 1344
+        source = predictor.source(block)
+        assert source.height * source.width <= 1536**2
         assert block.row % 16 == block.col % 16 == 0
     assert (covered == 1).all()
-    assert len(blocks) == -(-height // 1344) * -(-width // 1344)
+    assert len({(block.height, block.width) for block in blocks}) <= 4  # the last ones are smaller
+    assert _computed(predictor, blocks) <= _computed(predictor, grid.blocks(1344))
+
+
+def _computed(predictor: Predictor, blocks: list[Window]) -> int:
+    """Pixels that the network sees, halos included."""
+    return sum(source.height * source.width for source in map(predictor.source, blocks))
 
 
 def test_where_the_radar_is_blind_nothing_is_observed(scene_root: Path, tmp_path: Path) -> None:
@@ -95,7 +110,7 @@ def test_where_the_radar_is_blind_nothing_is_observed(scene_root: Path, tmp_path
         tmp_path / "s.tif", np.concatenate([bands, blind]), grid, [*BANDS, "layover_shadow"], np.nan
     )
     scene = Scene(tmp_path / "s.tif", [*BANDS, "layover_shadow"])
-    found = predicted(scene, tmp_path / "a", DEFAULT)
+    found = predicted(scene, tmp_path / "a", DEFAULT, visibility(scene.bands, None))
     plain = predicted(Scene(tmp_path / "s.tif", BANDS), tmp_path / "b", DEFAULT)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(plain) | (blind[0] != 0))
     np.testing.assert_allclose(found[np.isfinite(found)], plain[np.isfinite(found)], atol=1e-6)
@@ -104,17 +119,18 @@ def test_where_the_radar_is_blind_nothing_is_observed(scene_root: Path, tmp_path
 class Fragile:
     """A predictor that fails at its n-th block."""
 
-    def __init__(self, predictor: object, n: int) -> None:
+    def __init__(self, predictor: Predictor, n: int) -> None:
         self.predictor, self.left = predictor, n
+        self.network = predictor.network
 
     def source(self, block: Window) -> Window:
-        return self.predictor.source(block)  # type: ignore[attr-defined, no-any-return]
+        return self.predictor.source(block)
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
         self.left -= 1
         if self.left < 0:
             raise OSError("the disk is full")
-        return self.predictor(image, block)  # type: ignore[operator, no-any-return]
+        return self.predictor(image, block)
 
 
 def test_an_interrupted_raster_is_finished_from_where_it_stopped(

@@ -1,0 +1,79 @@
+"""Where the radar cannot see the ground, from what a scene tells of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from landslide.radar import Orbit
+
+LAYOVER_SHADOW = "layover_shadow"
+"""Band that is above 0 where the radar cannot see the ground."""
+
+
+class Visibility(NamedTuple):
+    """How to tell what the radar sees.
+
+    Attributes:
+        bands: Bands to read beside the model's, by description.
+        unseen: From these bands (C, H, W) to booleans (H, W).
+        known_by: The same in words, for the summary.
+    """
+
+    bands: list[str]
+    unseen: Callable[[Tensor], Tensor]
+    known_by: str
+
+
+UNKNOWN_RELIEF = Visibility(
+    [],
+    lambda image: torch.zeros(image.shape[1:], dtype=torch.bool),
+    "nodata only: the scene tells nothing of layover and shadow",
+)
+
+
+def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> Visibility:
+    """Choose the best source there is.
+
+    Args:
+        described: Bands of the scene.
+        geometry: ``incidence`` on the ellipsoid and ``look`` (azimuth) of the radar in degrees,
+            as ``scene.json`` has them for each orbit.
+
+    Returns:
+        The band ``layover_shadow``, which knows of cast shadows too; else the slopes that face
+        the radar too steeply or turn away from it, from the bands ``slope`` and ``aspect``;
+        else nothing.
+    """
+    if LAYOVER_SHADOW in described:
+        return Visibility([LAYOVER_SHADOW], lambda image: image[0] != 0, "the layover_shadow band")
+    angles = [(geometry or {}).get(name) for name in ("look", "incidence")]
+    if not {"slope", "aspect"} <= set(described) or None in angles:
+        return UNKNOWN_RELIEF
+    look, incidence = (float(angle) for angle in angles if angle is not None)
+    orbit = Orbit(heading=look - 90, incidence=incidence)
+    return Visibility(
+        ["slope", "aspect"],
+        lambda image: distorted(image[0], image[1], orbit),
+        "slope, aspect and the radar's geometry, without shadows that are cast",
+    )
+
+
+def distorted(slope: Tensor, aspect: Tensor, orbit: Orbit) -> Tensor:
+    """Slopes in active layover or active shadow (Kropatsch & Strobl 1990, IEEE TGRS 28(1)).
+
+    With p = -tan(slope) cos(aspect - look), the rise along the look: slant range falls where
+    p > tan(incidence), and the surface turns away where p < -1 / tan(incidence).
+
+    Args:
+        slope: Degrees, any shape.
+        aspect: Degrees clockwise from north in which the ground falls, of the same shape.
+        orbit: Geometry, in the same north as ``aspect``.
+
+    Returns:
+        Booleans; False where a band is NaN.
+    """
+    rise = -slope.deg2rad().tan() * (aspect - orbit.look).deg2rad().cos()
+    steepness = torch.tensor(orbit.incidence).deg2rad().tan()
+    return (rise > steepness) | (rise < -1 / steepness)
