@@ -1,6 +1,7 @@
 """Seconds to map a scene of the paper's size, against the floor that arithmetic sets.
 
     python benchmarks/predict_scene.py --output predict.json
+    python benchmarks/predict_scene.py --device cuda
 
 Every way of predicting takes its turn in every round, in one process; ratios are taken
 within a round. Weights are random and the scene is noise: neither changes the time.
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ from landslide.task import LandslideTask
 ROOT = Path(__file__).resolve().parents[1]
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
 PATCH = 64
-CPU = torch.device("cpu")
+DEFAULT = "seamless, equal blocks, folded (default)"
 Run = Callable[[], object]
 
 
@@ -66,15 +68,21 @@ def make_scene(path: Path, height: int, width: int) -> Scene:
     return Scene(path, BANDS)
 
 
-def gemm_rate() -> float:
-    """FLOP/s of the best of several products of 2048 x 2048 matrices."""
-    a, b = torch.randn(2, 2048, 2048)
-    seconds = []
-    for _ in range(12):
-        start = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(seconds)
+def gemm_rate(device: torch.device) -> float:
+    """FLOP/s of the best of several products of matrices, 2048 x 2048 or 8192 x 8192 on a GPU."""
+    side = 2048 if device.type == "cpu" else 8192
+    a, b = torch.randn(2, side, side, device=device)
+    seconds = [timed(lambda: a @ b, device) for _ in range(12)]
+    return 2 * side**3 / min(seconds)
+
+
+def timed(run: Run, device: torch.device) -> float:
+    """Seconds of a run, until the device is done with it."""
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def count_flop(task: LandslideTask) -> float:
@@ -88,7 +96,7 @@ def count_flop(task: LandslideTask) -> float:
     return flop / 512**2
 
 
-def tiles(task: LandslideTask, image: Tensor, batch: int) -> None:
+def tiles(task: LandslideTask, image: Tensor, batch: int, device: torch.device) -> None:
     """Predict 64 px patches without overlap, ``batch`` a call, with the network as trained."""
     C, H, W = image.shape
     whole = torch.nn.functional.pad(image, (0, -W % PATCH, 0, -H % PATCH))
@@ -96,13 +104,18 @@ def tiles(task: LandslideTask, image: Tensor, batch: int) -> None:
     patches = patches.permute(1, 2, 0, 3, 4).reshape(-1, C, PATCH, PATCH)
     with torch.inference_mode():
         for start in range(0, len(patches), batch):
-            torch.sigmoid(task(patches[start : start + batch]))
+            torch.sigmoid(task(patches[start : start + batch].to(device))).cpu()
 
 
-def as_trained(task: LandslideTask, image: Tensor, blocks: list[Window]) -> None:
+def as_trained(
+    task: LandslideTask, image: Tensor, blocks: list[Window], device: torch.device
+) -> None:
     """Predict blocks with their 96 px halo, with the network as trained."""
-    network = Network([task], CPU)
-    network.members = [(task.normalization, task.model)]
+    network = Network([task], device)
+    layout = torch.channels_last
+    network.members = [
+        (task.normalization, lambda x: task.model(x.contiguous(memory_format=layout)))
+    ]
     seamless(network, image, blocks)
 
 
@@ -132,26 +145,43 @@ def end_to_end(network: Network, scene: Scene) -> None:
             to_cog(raster, {})
 
 
-def ways(task: LandslideTask, scene: Scene, *, openvino: bool) -> dict[str, Run]:
+def ways(
+    task: LandslideTask, scene: Scene, device: torch.device, *, openvino: bool
+) -> dict[str, Run]:
     """What is compared."""
     image = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
-    folded, half = Network([task], CPU), Network([task], CPU, precision="half")
+    folded, half = Network([task], device), Network([task], device, precision="half")
+    task.to(device)
     found: dict[str, Run] = {
-        "64 px, one patch a call (the paper)": lambda: tiles(task, image, 1),
-        "64 px, 32 patches a call": lambda: tiles(task, image, 32),
+        "64 px, one patch a call (the paper)": lambda: tiles(task, image, 1, device),
+        "64 px, 32 patches a call": lambda: tiles(task, image, 32, device),
         "seamless, 1024 px blocks, as trained": lambda: as_trained(
-            task, image, scene.grid.blocks(1024)
+            task, image, scene.grid.blocks(1024), device
         ),
-        "seamless, equal blocks, folded (default)": lambda: seamless(folded, image),
+        DEFAULT: lambda: seamless(folded, image),
         "default, end to end": lambda: end_to_end(folded, scene),
         "precision=half": lambda: seamless(half, image),
         "precision=half, end to end": lambda: end_to_end(half, scene),
     }
-    if openvino:
-        engine = Network([task], CPU, engine="openvino")
+    if device.type == "cuda":
+        for precision in ("full", "half"):
+            compiled = Network([task], device, engine="compiled", precision=precision)
+            found[f"engine=compiled, precision={precision}"] = partial(seamless, compiled, image)
+    elif openvino:
+        engine = Network([task], device, engine="openvino")
         found["seamless, OpenVINO"] = lambda: seamless(engine, image)
         found["OpenVINO, end to end"] = lambda: end_to_end(engine, scene)
     return found
+
+
+def differences(task: LandslideTask, scene: Scene, device: torch.device) -> dict[str, float]:
+    """Largest difference of a block's probability to the default, by precision."""
+    window = Window(0, 0, min(1024, scene.grid.height), min(1024, scene.grid.width))
+    image = scene.read(window)["image"][None, :, : window.height // 16 * 16]
+    image = image[..., : window.width // 16 * 16]
+    exact = Network([task], device)(image)
+    half = Network([task], device, precision="half")(image)
+    return {"half, largest difference": float((half - exact).abs().max())}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -161,21 +191,24 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         scene = make_scene(folder / "scene.tif", *options.size)
-        runs = ways(task, scene, openvino=not options.no_openvino)
+        device = torch.device(options.device)
+        machine = environment() | differences(task, scene, device)
+        if device.type == "cuda":
+            machine["gpu"] = torch.cuda.get_device_name()
         flop = count_flop(task) * options.size[0] * options.size[1]
+        runs = ways(task, scene, device, openvino=not options.no_openvino)
         floors: list[float] = []
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for number in range(options.rounds + 1):
-            floor = flop / gemm_rate()
+            floor = flop / gemm_rate(device)
             for name, run in runs.items():
-                start = time.perf_counter()
-                run()
+                taken = timed(run, device)
                 if number:  # the first round warms up
-                    seconds[name].append(time.perf_counter() - start)
+                    seconds[name].append(taken)
             if number:
                 floors.append(floor)
     return {
-        "environment": environment() | {"load after": os.getloadavg()[0], "flop": flop},
+        "environment": machine | {"load after": os.getloadavg()[0], "flop": flop},
         "floor": floors,
         "seconds": seconds,
     }
@@ -187,7 +220,7 @@ def show(result: dict[str, Any]) -> None:
     table.add_column("")
     for heading in ("seconds", "min", "max", "to the floor", "to the default"):
         table.add_column(heading, justify="right")
-    default = result["seconds"]["seamless, equal blocks, folded (default)"]
+    default = result["seconds"][DEFAULT]
     for name, seconds in {
         "floor: FLOP at GEMM's rate": result["floor"],
         **result["seconds"],
@@ -210,6 +243,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-openvino", action="store_true")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
     result = measure(options)

@@ -96,8 +96,9 @@ class ZScore(Normalization):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return standard scores; what was NaN becomes the mean, 0."""
-        scaled = self.rescale(image)
-        return ((scaled - self.mean) / self.std).nan_to_num_(nan=0.0)
+        # (x - mean) / std in one pass.
+        scores = torch.addcmul(-self.mean / self.std, self.rescale(image), 1 / self.std)
+        return scores.nan_to_num_(nan=0.0)
 
     @torch.no_grad()
     def fit(self, images: Iterable[Tensor]) -> None:

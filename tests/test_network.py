@@ -107,6 +107,24 @@ def test_openvino_gives_torchs_probabilities() -> None:
         torch.testing.assert_close(fast(image), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
+def test_a_compiled_network_computes_the_same() -> None:
+    model = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
+    task = make_task(model=model).eval()
+    compiled = Network([task], CPU, engine="compiled")
+    for size in ((32, 32), (48, 64)):
+        image = torch.rand(1, 4, *size) + 0.01
+        torch.testing.assert_close(compiled(image), Network([task], CPU)(image))
+
+
+def test_compiling_without_a_compiler_is_one_clear_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match="there is no no-such-compiler"):
+        Network(tasks(1), CPU, engine="compiled")
+
+
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_half_precision_is_close(engine: str) -> None:
     if engine == "openvino":
@@ -124,5 +142,5 @@ def test_half_precision_is_close(engine: str) -> None:
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(InputError, match="choose from torch, openvino"):
+    with pytest.raises(InputError, match="choose from torch, compiled, openvino"):
         Network(tasks(1), CPU, engine="abacus")
