@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from landslide.datasets import UNKNOWN, Scene, is_backscatter
+from landslide.bands import AT, is_backscatter, parts
+from landslide.datasets import UNKNOWN, Scene
 from landslide.figures import save
 from landslide.truth import COLORS, OUTCOMES
 
@@ -39,7 +40,7 @@ class Lines(NamedTuple):
 def landslide_map(
     folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: Path
 ) -> None:
-    """Polygons over the last backscatter image, or over the first band where there is none.
+    """Polygons over the orbit's last backscatter image, or the first band where there is none.
 
     Args:
         folder: Holds ``landslides.tif``, which says what was not observed.
@@ -48,11 +49,11 @@ def landslide_map(
         lines: Title, source line and dates.
         path: Picture to write; its suffix chooses the format.
     """
-    backscatter = [i for i, band in enumerate(scene.bands) if is_backscatter(band)]
-    shown = backscatter[-1] if backscatter else 0
-    label = scene.bands[shown]
+    images = [parts(band)[0] for band in scene.bands if is_backscatter(band)]
+    own = [image for image in images if AT not in image]
+    label = (own or images or scene.bands[:1])[-1]
     values = Scene(scene.path, [label]).overview(LONGEST)[0].numpy()
-    if backscatter:
+    if images:
         values = 10 * np.log10(np.where(values > 0, values, np.nan))
         label = f"{label[:2].upper()} backscatter, {lines.dates.get(label, label)} (dB)"
     figure, axis = _page(scene)

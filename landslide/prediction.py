@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from landslide.bands import description
 from landslide.datasets import Sample, Scene
 from landslide.errors import InputError
 from landslide.models.layers import DOWNSAMPLING
@@ -147,13 +148,13 @@ def predict_scene(
 
     Args:
         scene: Scene to map, its bands those of the network and, after them, perhaps
-            ``layover_shadow``. Its truth, if any, is not looked at.
+            ``layover_shadow``, of one orbit or of both. Its truth, if any, is not looked at.
         predictor: Computes one block.
         blocks: What to compute.
         canvas: What to write to; NaN where any band is invalid or the radar is blind.
         watch: Is told the seconds of ``read``, ``network`` and ``write``.
     """
-    blind = scene.bands.index(RADAR_BLIND) if RADAR_BLIND in scene.bands else None
+    blind = [i for i, band in enumerate(scene.bands) if description(band) == RADAR_BLIND]
     todo = [number for number in range(len(blocks)) if number not in canvas.finished]
 
     def read(number: int) -> Sample:
@@ -173,9 +174,9 @@ def predict_scene(
             if following < len(todo):
                 ahead = reader.submit(read, todo[following])
             unseen = torch.zeros(image.shape[1:], dtype=torch.bool)
-            if blind is not None:
-                unseen = ~(image[blind] == 0)
-                image = image[:blind]
+            if blind:
+                unseen = ~(image[blind] == 0).all(dim=0)
+                image = image[: blind[0]]
             block, source = blocks[number], predictor.source(blocks[number])
             rows = slice(block.row - source.row, block.row - source.row + block.height)
             cols = slice(block.col - source.col, block.col - source.col + block.width)

@@ -57,7 +57,7 @@ def settings_of(config: DictConfig, choices: Mapping[str, str | None]) -> Settin
     named = {
         group: choice
         for group, choice in choices.items()
-        if not group.startswith("hydra/") and group not in UNNAMED
+        if choice is not None and not group.startswith("hydra/") and group not in UNNAMED
     }
     tree: Settings = OmegaConf.to_container(config)  # type: ignore[assignment]
     tops = {
