@@ -1,5 +1,6 @@
 """The map as a picture: polygons over backscatter, with what a map needs to be read."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,9 @@ from landslide.figures import save
 from landslide.truth import COLORS, OUTCOMES
 
 VERMILION, NOT_OBSERVED = "#d55e00", "#f0e442"
+
+LETTERS = 13
+"""Of the source line, per inch of the page's width."""
 
 LONGEST = 1600
 """Longer side in pixels of the picture under the polygons."""
@@ -138,8 +142,10 @@ def _finish(
         frameon=False,
         fontsize=8,
     )
+    # A longer line would squeeze the map beside it.
+    width = int(LETTERS * figure.get_figwidth())
     axis.annotate(
-        lines.source,
+        textwrap.fill(lines.source, width, break_on_hyphens=False),
         (0.5, 0),
         (0, -62),
         xycoords="axes fraction",

@@ -45,7 +45,7 @@ class LandslideTask(LightningModule):
             and stepped every epoch with ``val_loss`` if it asks for a metric.
         bands: Names of the input channels.
         orbit: Orbit of the training scenes.
-        patch_size: Side of the training patches in pixels.
+        patch_size: Side in pixels of what it saw in training: a patch with its context.
         threshold: Probability above which a pixel counts as landslide.
         halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
             network that has none; None where it has not been measured.

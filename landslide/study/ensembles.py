@@ -4,6 +4,7 @@ The finished runs' checkpoints are scored as ``predict.py`` would use them, on t
 of their own validation and test splits.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -125,17 +126,19 @@ def _shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     return data
 
 
-def _split(folder: Path) -> bytes:
+def _split(folder: Path) -> str:
     """The patches of a run with their split, as they were written."""
     files = sorted(folder.glob("splits.*"))
     if not files:
         raise InputError(f"{folder} has no splits.geojson: remove it and start the sweep again")
-    return files[0].read_bytes()
+    text = files[0].read_text()
+    # GeoJSON also holds the name of the temporary file that it was.
+    return json.dumps(json.loads(text)["features"]) if files[0].suffix == ".geojson" else text
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
     """The table in words."""
     words = said(table.drop(columns=["gain", "val_gain"]))
-    words["F1 gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
-    words["on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
+    words["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
+    words["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
     return words
