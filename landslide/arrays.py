@@ -75,6 +75,8 @@ class ArrayDataModule(LandslideDataModule):
         """
         if self.scenes:
             return
+        if self.window_size != self.patch_size:
+            raise InputError("patches of arrays have no context: leave out datamodule.window_size")
         if len(self.roots) != 1:
             raise InputError("dataset.root: name one folder of arrays, not several")
         if getattr(self.sampler, "func", None) is not PatchSampler:
@@ -93,7 +95,7 @@ class ArrayDataModule(LandslideDataModule):
                     f"{stack.path} holds patches of {stack.patch_size} px: set "
                     f"patch_size={stack.patch_size}"
                 )
-        table = self.split(patch_table(train, self.patch_size), seed=self.seed)
+        table = self.split(patch_table(train, self.patch_size))
         if "test" in set(table.split):
             raise InputError("arrays come with a test split of their own: use split=arrays")
         self.tables = [table, patch_table(test, self.patch_size).assign(split="test")]

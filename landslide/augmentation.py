@@ -11,7 +11,7 @@ from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor, nn
 from torch.distributions import Gamma
 
-from landslide.datasets import is_backscatter
+from landslide.bands import is_backscatter, parts, radar_images
 
 
 class RandomFlips(nn.Module):
@@ -41,6 +41,8 @@ class RandomFlips(nn.Module):
 class RandomGain(IntensityAugmentationBase2D):
     """Raise or lower all backscatter of one date together, as soil moisture does.
 
+    A quotient changes by the gain of its first date over that of its second.
+
     Args:
         bands: Names of the channels; bands of one date share the part after ``vv_``.
         std_db: Standard deviation of the gain in dB.
@@ -50,10 +52,11 @@ class RandomGain(IntensityAugmentationBase2D):
     def __init__(self, bands: Sequence[str], std_db: float, p: float = 0.5) -> None:
         super().__init__(p=p)
         self.std_db = std_db
-        dates = [band.split("_", 1)[-1] if is_backscatter(band) else None for band in bands]
-        names = sorted({date for date in dates if date is not None})
-        # (C, dates): which date's gain, if any, a channel takes
-        self.membership = torch.tensor([[date == name for name in names] for date in dates]).float()
+        dates = sorted({_date(image) for image in radar_images(bands)})
+        # (C, dates): which date's gain, if any, a channel takes; -1 for what it is divided by
+        self.membership = torch.zeros(len(bands), len(dates))
+        for i, sign, image in _factors(bands):
+            self.membership[i, dates.index(_date(image))] += sign
 
     def apply_transform(
         self,
@@ -71,7 +74,9 @@ class RandomGain(IntensityAugmentationBase2D):
 
 
 class RandomSpeckle(IntensityAugmentationBase2D):
-    """Multiply backscatter by unit-mean gamma noise, independent per pixel.
+    """Multiply backscatter by unit-mean gamma noise, independent per pixel and image.
+
+    A quotient changes by the noise of its first image over that of its second.
 
     Args:
         bands: Names of the channels.
@@ -82,7 +87,8 @@ class RandomSpeckle(IntensityAugmentationBase2D):
     def __init__(self, bands: Sequence[str], looks: float, p: float = 0.5) -> None:
         super().__init__(p=p)
         self.gamma = Gamma(looks, looks)
-        self.channels = [i for i, band in enumerate(bands) if is_backscatter(band)]
+        self.images = radar_images(bands)
+        self.factors = _factors(bands)
 
     def apply_transform(
         self,
@@ -93,6 +99,23 @@ class RandomSpeckle(IntensityAugmentationBase2D):
     ) -> Tensor:
         """Multiply the backscatter channels by noise."""
         output = input.clone()
-        noise = self.gamma.sample(input[:, self.channels].shape).to(input)
-        output[:, self.channels] *= noise
+        B, _, H, W = input.shape
+        noise = self.gamma.sample(torch.Size([B, len(self.images), H, W])).to(input)
+        for channel, sign, image in self.factors:
+            output[:, channel] *= noise[:, self.images.index(image)] ** sign
         return output
+
+
+def _factors(bands: Sequence[str]) -> list[tuple[int, int, str]]:
+    """The images that each channel is made of: channel, 1 or -1 if divided by, image."""
+    return [
+        (i, sign, image)
+        for i, band in enumerate(bands)
+        if is_backscatter(band)
+        for sign, image in zip((1, -1), parts(band), strict=False)
+    ]
+
+
+def _date(image: str) -> str:
+    """What the bands of one acquisition share: ``pre`` of ``vv_pre`` and ``vh_pre``."""
+    return image.split("_", 1)[-1]

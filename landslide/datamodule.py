@@ -18,9 +18,10 @@ from shapely import box
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from landslide.datasets import Sample, Scene
+from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
 from landslide.models.layers import DOWNSAMPLING
+from landslide.rasters import Window
 from landslide.samplers import PatchSampler, Query
 from landslide.splits import combine, patch_table, write_splits
 
@@ -32,14 +33,30 @@ MIB = 2**20
 
 
 class Scenes(Dataset[Sample]):
-    """Several scenes, each on its own grid and CRS."""
+    """Several scenes, each on its own grid and CRS.
 
-    def __init__(self, scenes: Sequence[Scene]) -> None:
+    Args:
+        scenes: The scenes.
+        context: Pixels around a patch that are read with it and are unknown in its mask.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], context: int = 0) -> None:
         self.scenes = scenes
+        self.context = context
 
     def __getitem__(self, query: Query) -> Sample:
-        """Read one patch."""
-        return self.scenes[query.scene][query.x, query.y]
+        """Read one patch with its context."""
+        scene, context = self.scenes[query.scene], self.context
+        patch = scene.grid.window(query.x, query.y)
+        if not context:
+            return scene.read(patch)
+        row, col, height, width = patch
+        around = Window(row - context, col - context, height + 2 * context, width + 2 * context)
+        sample = scene.read(around)
+        mask = torch.full_like(sample["mask"], UNKNOWN)
+        inside = (slice(context, context + height), slice(context, context + width))
+        mask[inside] = sample["mask"][inside]
+        return Sample(image=sample["image"], mask=mask)
 
 
 class LandslideDataModule(LightningDataModule):
@@ -54,11 +71,13 @@ class LandslideDataModule(LightningDataModule):
         bands: Bands by description.
         patch_size: Side of a patch in pixels, a multiple of 16.
         batch_size: Patches per batch and process.
-        split: Function of a patch table and a seed that adds the ``split``.
+        split: Function of a patch table that adds the ``split``.
         sampler: Sampler of the training split, given all but its own settings.
+        window_size: Side in pixels of what the network sees, the patch in its middle; what
+            is around the patch counts neither in losses nor in metrics. None: the patch.
         augmentation: What is applied to training batches, by name, in order: modules of image
             and mask, or kornia's augmentations.
-        seed: Seed of split and sampler.
+        seed: Seed of the sampler.
         num_workers: Processes that read patches when the scenes are not kept in memory.
         memory_mib: Scenes are read once and kept while they take at most this many MiB.
     """
@@ -73,6 +92,7 @@ class LandslideDataModule(LightningDataModule):
         batch_size: int,
         split: Callable[..., gpd.GeoDataFrame],
         sampler: Callable[..., PatchSampler],
+        window_size: int | None = None,
         augmentation: Mapping[str, nn.Module] | None = None,
         seed: int = 0,
         num_workers: int = 0,
@@ -82,6 +102,7 @@ class LandslideDataModule(LightningDataModule):
         self.roots = [Path(r) for r in ([root] if isinstance(root, str | Path) else root)]
         self.orbit, self.bands = orbit, list(bands)
         self.patch_size, self.batch_size = patch_size, batch_size
+        self.window_size = patch_size if window_size is None else window_size
         self.split, self.sampler, self.seed = split, sampler, seed
         self.num_workers, self.memory_mib = num_workers, memory_mib
         self.augment = [
@@ -98,21 +119,30 @@ class LandslideDataModule(LightningDataModule):
         """
         if self.scenes:
             return
-        if self.patch_size % DOWNSAMPLING or self.patch_size <= 0:
-            raise InputError(
-                f"patch_size={self.patch_size} is not a multiple of {DOWNSAMPLING}, which the "
-                "networks' poolings need"
-            )
+        self._check_sizes()
         scenes = [Scene.of(root, self.orbit, self.bands) for root in self.roots]
         _require_apart(self.roots, scenes)
         if sum(scene.bytes for scene in scenes) <= self.memory_mib * MIB:
             for scene in scenes:
                 scene.load()
-        self.tables = [
-            self.split(patch_table(scene, self.patch_size), seed=self.seed) for scene in scenes
-        ]
+        self.tables = [self.split(patch_table(scene, self.patch_size)) for scene in scenes]
         self.patches = combine(self.tables)
         self.scenes = scenes
+
+    def _check_sizes(self) -> None:
+        """Raise where the networks cannot see a patch with its context."""
+        for name in ("patch_size", "window_size"):
+            size = getattr(self, name)
+            if size % DOWNSAMPLING or size <= 0:
+                raise InputError(
+                    f"{name}={size} is not a multiple of {DOWNSAMPLING}, which the networks' "
+                    "poolings need"
+                )
+        if self.window_size < self.patch_size:
+            raise InputError(
+                f"datamodule.window_size={self.window_size} is smaller than the patch of "
+                f"{self.patch_size} px that it shows: choose {self.patch_size} or more"
+            )
 
     def write_splits(self, path: Path) -> None:
         """Write every patch with its split as GeoJSON, for a look in a GIS."""
@@ -126,6 +156,14 @@ class LandslideDataModule(LightningDataModule):
         """Every image of the training split once, as it was measured: (1, C, H, W)."""
         for query in PatchSampler(self.patches_of("train"), self.scenes, self.patch_size):
             yield Scenes(self.scenes)[query]["image"][None]
+
+    def samples(self, patches: pd.DataFrame) -> Iterator[Sample]:
+        """Patches of a table with their context, in its order."""
+        for query in PatchSampler(patches, self.scenes, self.patch_size):
+            yield self._dataset()[query]
+
+    def _dataset(self) -> Scenes:
+        return Scenes(self.scenes, (self.window_size - self.patch_size) // 2)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of the training split, drawn by the configured sampler."""
@@ -177,7 +215,7 @@ class LandslideDataModule(LightningDataModule):
                 "multiprocessing_context": "spawn",
             }
         return DataLoader(
-            Scenes(self.scenes),
+            self._dataset(),
             batch_size=self.batch_size,
             sampler=sampler,
             # Else the loader draws from the global generator, before or after an epoch is seeded.

@@ -18,13 +18,12 @@ from rasterio.windows import Window as RasterWindow
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
+from landslide.bands import Stack, is_backscatter
 from landslide.errors import InputError
 from landslide.rasters import BLOCK, Grid, Window, open_raster
 
 UNKNOWN = 255
 """Mask value of pixels that loss, metrics and maps leave out."""
-
-BACKSCATTER = ("vv", "vh", "hv", "hh")
 
 STRIP = 512
 """Rows that are read at once when a whole scene is gone through."""
@@ -35,11 +34,6 @@ class Sample(TypedDict):
 
     image: Tensor
     mask: Tensor
-
-
-def is_backscatter(band: str) -> bool:
-    """Whether a band is radar backscatter in linear power (``vv_pre``, ``vh_post1``, …)."""
-    return band.split("_")[0].lower() in BACKSCATTER
 
 
 SAMPLE = 64
@@ -66,6 +60,7 @@ class Composite(RasterDataset):
             self.grid = _projected_grid(source)
             self.nodata = source.nodata
             _require_linear_power(source, bands)
+        self.path = path
         super().__init__(paths=[str(path)], bands=list(bands))
         self._backscatter = torch.tensor([is_backscatter(band) for band in bands])
 
@@ -127,12 +122,13 @@ class Scene(torch.utils.data.Dataset[Sample]):
     over the scene's edges: what lies outside is NaN and unknown.
 
     Args:
-        composite: GeoTIFF of the composite.
-        bands: Bands to read, by description.
+        composite: GeoTIFF of the composite; other orbits that bands name lie beside it.
+        bands: Bands to read (see ``landslide.bands``).
         truth: GeoTIFF of the landslide mask; without one the mask is 0 where measured.
 
     Raises:
-        InputError: See ``Composite`` and ``GroundTruth``; also when their grids differ.
+        InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
+            differ.
     """
 
     def __init__(
@@ -140,17 +136,19 @@ class Scene(torch.utils.data.Dataset[Sample]):
     ) -> None:
         self.bands = list(bands)
         self.path = composite
-        image = Composite(composite, bands)
-        self.grid: Grid = image.grid
-        self._source: GeoDataset = image
+        self._stack = Stack(composite, bands)
+        own, *others = (
+            _composite(file, names, composite) for file, names in self._stack.files.items()
+        )
+        self.grid: Grid = own.grid
+        self._source: GeoDataset = own
+        for other in others:
+            _require_same_grid(self.grid, composite, other.grid, other.path)
+            self._source &= other
         if truth is not None:
             mask = GroundTruth(truth)
-            if not mask.grid.matches(self.grid):
-                raise InputError(
-                    f"{truth} and {composite} lie on different grids ({mask.grid}; {self.grid}): "
-                    "warp the mask to the composite's grid (nearest neighbour)"
-                )
-            self._source = image & mask
+            _require_same_grid(self.grid, composite, mask.grid, truth)
+            self._source &= mask
         self._has_truth = truth is not None
         self._memory: Sample | None = None
 
@@ -161,7 +159,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
         Args:
             root: Folder with ``<orbit>.tif`` and, for training, ``landslides.tif``.
             orbit: ``ascending`` or ``descending``.
-            bands: Bands to read, by description.
+            bands: Bands to read (see ``landslide.bands``).
             truth: Whether the scene must have a landslide mask; if not, one is ignored.
 
         Raises:
@@ -184,6 +182,11 @@ class Scene(torch.utils.data.Dataset[Sample]):
         if truth and not mask.exists():
             raise InputError(f"{root} has no landslides.tif, which training and testing need")
         return cls(composite, bands, mask if truth else None)
+
+    @property
+    def files(self) -> list[str]:
+        """The GeoTIFFs that bands are read from."""
+        return list(self._stack.files)
 
     @property
     def bytes(self) -> int:
@@ -262,7 +265,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
                 image=self._memory["image"][:, rows, cols], mask=self._memory["mask"][rows, cols]
             )
         sample = self._source[self.grid.slices(window)]
-        image = sample["image"]
+        image = self._stack(sample["image"])
         size = (window.height, window.width)
         if tuple(image.shape[1:]) != size:
             raise RuntimeError(f"{self.path}: read {tuple(image.shape[1:])} px, wanted {size}")
@@ -293,6 +296,32 @@ def is_simulated(path: Path | str) -> bool:
     with open_raster(path) as source:
         tags = {name.lower(): value.lower() for name, value in source.tags().items()}
     return tags.get("simulated") in ("true", "yes")
+
+
+def _composite(file: str, bands: Sequence[str], own: Path | str) -> Composite:
+    """Open a file that bands are read from.
+
+    Raises:
+        InputError: See ``Composite``; says who wants a file that is not there.
+    """
+    try:
+        return Composite(file, bands)
+    except InputError as error:
+        if file == str(own):
+            raise
+        raise InputError(
+            f"{file}, which bands of the other orbit are read from, must lie beside {own} on the "
+            f"same grid: {error}"
+        ) from error
+
+
+def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Path | str) -> None:
+    """Raise where two rasters of one scene lie on different grids."""
+    if not other.matches(grid):
+        raise InputError(
+            f"{other_path} and {path} lie on different grids ({other}; {grid}): warp one to the "
+            "other's grid (a mask by nearest neighbour)"
+        )
 
 
 def _described_bands(source: rasterio.DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:

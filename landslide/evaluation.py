@@ -8,12 +8,15 @@ from lightning import Trainer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from torch.utils.data import DataLoader
+from torchmetrics import MetricCollection
 from torchmetrics.functional.classification import binary_precision_recall_curve
 
-from landslide.datamodule import LandslideDataModule
-from landslide.datasets import UNKNOWN
-from landslide.metrics import COUNTS
-from landslide.task import LandslideTask, Stage
+from landslide.datamodule import LandslideDataModule, Split
+from landslide.datasets import UNKNOWN, Sample
+from landslide.metrics import COUNTS, pixel_metrics
+from landslide.network import Network
+from landslide.task import LandslideTask
 
 Results = dict[str, dict[str, float]]
 Curve = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -37,14 +40,38 @@ def evaluate(
     """
     results: Results = {}
     trainer.validate(task, datamodule, verbose=False)
-    results["val"] = _results(task, "val", len(datamodule.patches_of("val")))
+    results["val"] = _results(task.val_metrics, task.threshold, datamodule, "val")
     trainer.test(task, datamodule, verbose=False)
-    results["test"] = _results(task, "test", len(datamodule.patches_of("test")))
+    results["test"] = _results(task.test_metrics, task.threshold, datamodule, "test")
     ranked = task.test_metrics["average_precision"]
     precision, recall, _ = binary_precision_recall_curve(
         _joined(ranked.preds), _joined(ranked.target), ignore_index=UNKNOWN
     )
     return results, (precision.cpu().numpy(), recall.cpu().numpy())
+
+
+def score(network: Network, datamodule: LandslideDataModule, threshold: float) -> Results:
+    """Score what maps are made with, an ensemble or flips too, on validation and test.
+
+    Args:
+        network: One or several checkpoints from measurements to probability.
+        datamodule: Its ``val`` and ``test`` loaders are scored.
+        threshold: Probability above which a pixel is landslide.
+
+    Returns:
+        The metrics of both splits, every pixel of a split pooled.
+    """
+    results: Results = {}
+    loaders: dict[Split, DataLoader[Sample]] = {
+        "val": datamodule.val_dataloader(),
+        "test": datamodule.test_dataloader(),
+    }
+    for split, loader in loaders.items():
+        metrics = pixel_metrics(threshold)
+        for batch in loader:
+            metrics.update(network(batch["image"])[:, 0], batch["mask"].long())
+        results[split] = _results(metrics, threshold, datamodule, split)
+    return results
 
 
 def best_threshold(trainer: Trainer, task: LandslideTask, datamodule: LandslideDataModule) -> float:
@@ -69,11 +96,13 @@ def _joined(state: Any) -> Any:  # noqa: ANN401
     return torch.cat(state) if isinstance(state, list) else state
 
 
-def _results(task: LandslideTask, stage: Stage, patches: int) -> dict[str, float]:
-    computed = {name: value.item() for name, value in task.metrics(stage).compute().items()}
+def _results(
+    metrics: MetricCollection, threshold: float, datamodule: LandslideDataModule, split: Split
+) -> dict[str, float]:
+    computed = {name: value.item() for name, value in metrics.compute().items()}
     counts: dict[str, float] = {name: int(computed[name]) for name in COUNTS}
     scores = {name: computed[name] for name in SCORES}
-    return counts | scores | {"threshold": task.threshold, "patches": patches}
+    return counts | scores | {"threshold": threshold, "patches": len(datamodule.patches_of(split))}
 
 
 def print_results(results: Results, title: str) -> None:

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from landslide.datamodule import LandslideDataModule, Scenes
-from landslide.datasets import UNKNOWN, is_backscatter
+from landslide.bands import is_backscatter, is_quotient
+from landslide.datamodule import LandslideDataModule
+from landslide.datasets import UNKNOWN
 from landslide.evaluation import Curve
 from landslide.rasters import replacing
-from landslide.samplers import PatchSampler
 from landslide.task import LandslideTask
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
@@ -79,8 +79,7 @@ def samples(
     patches = datamodule.patches_of("test").sort_values("landslide_pixels", ascending=False)
     patches = patches[patches.landslide_pixels > 0]
     ranks = np.unique(np.linspace(0, len(patches) - 1, count).round().astype(int))
-    queries = PatchSampler(patches.iloc[ranks], datamodule.scenes, datamodule.patch_size)
-    chosen = [Scenes(datamodule.scenes)[query] for query in queries]
+    chosen = list(datamodule.samples(patches.iloc[ranks]))
     bands = task.bands
     figure, axes = plt.subplots(
         len(chosen),
@@ -117,7 +116,11 @@ def _show_band(axis: Axes, band: str, values: NDArray[np.float32]) -> None:
     if is_backscatter(band):
         with np.errstate(invalid="ignore", divide="ignore"):
             values = 10 * np.log10(values)
-        axis.imshow(values, cmap="gray", vmin=-18, vmax=-2)
+        if is_quotient(band):
+            axis.imshow(values, cmap="RdBu_r", vmin=-10, vmax=10)
+        else:
+            low, high = (-25, -9) if band.startswith(("vh", "hv")) else (-18, -2)
+            axis.imshow(values, cmap="gray", vmin=low, vmax=high)
     else:
         axis.imshow(values, cmap="cividis")
 

@@ -11,6 +11,7 @@ import pyogrio
 import shapely
 
 import landslide
+from landslide.bands import radar_images
 from landslide.rasters import Grid
 
 EVENT_TYPE, OBJECT = "6-Mass movement", "Landslide"
@@ -98,7 +99,7 @@ def _sources(
 ) -> pd.DataFrame:
     """One row for each radar image."""
     sensor = str(info.get("sensor") or "Sentinel-1")
-    images = [band for band in bands if band.startswith(("vv_", "vh_"))]
+    images = radar_images(bands)
     phases = ["Pre-event" if "pre" in band else "Post-event" for band in images]
     return pd.DataFrame(
         {

@@ -1,6 +1,7 @@
 """One mapped scene, from configuration to products."""
 
 import hashlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import landslide
+from landslide.bands import AT, Source, description, orbit_of, orbits_of, parts, radar_images
 from landslide.checks import PREDICT, check
 from landslide.cpu import tune_cpu
 from landslide.datasets import Scene, is_simulated, scene_info
@@ -43,7 +45,7 @@ from landslide.rasters import open_raster, to_cog, write_json
 from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
-from landslide.visibility import Visibility, visibility
+from landslide.visibility import Visibility, together, visibility
 
 FAILURES = (OSError, RasterioError, CPLE_BaseError, DataSourceError, sqlite3.Error)
 """What a full disk, a damaged raster or a vanished server ends in."""
@@ -103,8 +105,8 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         polygons = clean_mask(folder / "landslides.tif", grid, config.min_area, config.fill_holes)
         describe(polygons, folder, scene.path, grid)
         polygons = simplify(polygons, config.simplify)
-        dates = (info.get("dates") or {}).get(Path(scene.path).stem) or {}
         bands = tasks[0].bands
+        dates = _dates(info, Path(scene.path).stem, bands)
         write_geopackage(folder / "landslides.gpkg", polygons, grid, bands, info, dates)
         if config.geojson:
             write_geojson(polygons, folder / "landslides.geojson")
@@ -139,22 +141,46 @@ def _inputs(
     tasks = [load_task(path) for path in _checkpoints(config)]
     path, inventory = str(config.scene), config.inventory
     if path.lower().endswith((".tif", ".tiff", ".vrt")):
-        composite, own = path, None
+        scene, own = Scene(path, tasks[0].bands), None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
     else:
         root = Path(path)
         orbit = config.orbit or tasks[0].orbit
-        composite = str(Scene.of(root, orbit, tasks[0].bands, truth=False).path)
+        if orbit != tasks[0].orbit and orbits_of(tasks[0].bands):
+            raise InputError(
+                f"orbit={orbit}: the checkpoint reads both orbits, {', '.join(tasks[0].bands)}: "
+                "leave orbit out"
+            )
+        scene = Scene.of(root, orbit, tasks[0].bands, truth=False)
         own = root / "landslides.tif"
         info = scene_info(root)
-    with open_raster(composite) as source:
-        seen = visibility(
-            source.descriptions, (info.get("geometry") or {}).get(Path(composite).stem)
-        )
-    bands = tasks[0].bands
-    scene = Scene(composite, [*bands, *(band for band in seen.bands if band not in bands)])
+    seen = _visibility(scene, info)
+    bands = list(dict.fromkeys([*scene.bands, *seen.bands]))
     truth = Path(inventory) if inventory else own if own and own.exists() else None
-    return tasks, scene, seen, truth, info
+    return tasks, Scene(scene.path, bands), seen, truth, info
+
+
+def _visibility(scene: Scene, info: dict[str, Any]) -> Visibility:
+    """What tells where the radar is blind, in every orbit that the scene's bands are of."""
+    geometry = info.get("geometry") or {}
+    views = []
+    for at in ("", *(AT + orbit for orbit in orbits_of(scene.bands))):
+        file = Source.of(f"slope{at}", scene.path).file
+        with open_raster(file) as source:
+            view = visibility(source.descriptions, geometry.get(Path(file).stem))
+        views.append(view._replace(bands=[band + at for band in view.bands]))
+    return together(views)
+
+
+def _dates(info: dict[str, Any], orbit: str, bands: list[str]) -> dict[str, str]:
+    """Date of each radar image, where the scene tells it."""
+    known = info.get("dates") or {}
+    dates = {}
+    for image in radar_images(bands):
+        date = (known.get(orbit_of(image) or orbit) or {}).get(description(image))
+        if date:
+            dates[image] = date
+    return dates
 
 
 def _checkpoints(config: DictConfig) -> list[Path]:
@@ -164,8 +190,10 @@ def _checkpoints(config: DictConfig) -> list[Path]:
 
 def _settings(config: DictConfig, scene: Scene) -> dict[str, Any]:
     """What the probability depends on, so that nothing else is resumed by mistake."""
-    with rasterio.open(scene.path) as source:
-        files = {name: Path(name).stat() for name in source.files if Path(name).exists()}
+    files: dict[str, os.stat_result] = {}
+    for path in scene.files:
+        with rasterio.open(path) as source:
+            files |= {name: Path(name).stat() for name in source.files if Path(name).exists()}
     return {
         "version": landslide.__version__,
         "checkpoints": [
@@ -204,7 +232,7 @@ def _lines(
     event = info.get("event") or Path(scene.path).stem
     name = event.get("name", "") if isinstance(event, dict) else str(event)
     simulated = "SIMULATED data: " if info.get("simulated") else ""
-    images = [f"{band} {dates[band]}" if band in dates else band for band in tasks[0].bands]
+    images = [_dated(band, dates) for band in tasks[0].bands]
     model = str(tasks[0].hparams["model"]["_target_"]).rsplit(".", 1)[-1]
     members = f"ensemble of {len(tasks)} {model}" if len(tasks) > 1 else model
     return Lines(
@@ -215,6 +243,12 @@ def _lines(
         ),
         dates=dates,
     )
+
+
+def _dated(band: str, dates: dict[str, str]) -> str:
+    """A band with the date of its image, or of both images of a quotient."""
+    days = [dates[part] for part in parts(band) if part in dates]
+    return f"{band} {'/'.join(days)}" if days else band
 
 
 def _summary(

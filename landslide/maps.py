@@ -1,5 +1,6 @@
 """The map as a picture: polygons over backscatter, with what a map needs to be read."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +18,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from landslide.datasets import UNKNOWN, Scene, is_backscatter
+from landslide.bands import AT, is_backscatter, parts
+from landslide.datasets import UNKNOWN, Scene
 from landslide.figures import save
 from landslide.truth import COLORS, OUTCOMES
 
 VERMILION, NOT_OBSERVED = "#d55e00", "#f0e442"
+
+LETTERS = 13
+"""Of the source line, per inch of the page's width."""
 
 LONGEST = 1600
 """Longer side in pixels of the picture under the polygons."""
@@ -39,7 +44,7 @@ class Lines(NamedTuple):
 def landslide_map(
     folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: Path
 ) -> None:
-    """Polygons over the last backscatter image, or over the first band where there is none.
+    """Polygons over the orbit's last backscatter image, or the first band where there is none.
 
     Args:
         folder: Holds ``landslides.tif``, which says what was not observed.
@@ -48,11 +53,11 @@ def landslide_map(
         lines: Title, source line and dates.
         path: Picture to write; its suffix chooses the format.
     """
-    backscatter = [i for i, band in enumerate(scene.bands) if is_backscatter(band)]
-    shown = backscatter[-1] if backscatter else 0
-    label = scene.bands[shown]
+    images = [parts(band)[0] for band in scene.bands if is_backscatter(band)]
+    own = [image for image in images if AT not in image]
+    label = (own or images or scene.bands[:1])[-1]
     values = Scene(scene.path, [label]).overview(LONGEST)[0].numpy()
-    if backscatter:
+    if images:
         values = 10 * np.log10(np.where(values > 0, values, np.nan))
         label = f"{label[:2].upper()} backscatter, {lines.dates.get(label, label)} (dB)"
     figure, axis = _page(scene)
@@ -137,8 +142,10 @@ def _finish(
         frameon=False,
         fontsize=8,
     )
+    # A longer line would squeeze the map beside it.
+    width = int(LETTERS * figure.get_figwidth())
     axis.annotate(
-        lines.source,
+        textwrap.fill(lines.source, width, break_on_hyphens=False),
         (0.5, 0),
         (0, -62),
         xycoords="axes fraction",

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from landslide.datasets import is_backscatter
+from landslide.bands import is_backscatter
 
 Scale = Literal["amplitude", "decibel", "power"]
 

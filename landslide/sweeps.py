@@ -57,7 +57,7 @@ def settings_of(config: DictConfig, choices: Mapping[str, str | None]) -> Settin
     named = {
         group: choice
         for group, choice in choices.items()
-        if not group.startswith("hydra/") and group not in UNNAMED
+        if choice is not None and not group.startswith("hydra/") and group not in UNNAMED
     }
     tree: Settings = OmegaConf.to_container(config)  # type: ignore[assignment]
     tops = {
@@ -87,7 +87,8 @@ def run_name(*, _root_: DictConfig) -> str:
     """Name of a run's folder: the same for the same settings, on any machine."""
     settings = settings_of(_root_, _root_.hydra.runtime.choices)
     text = json.dumps(settings, sort_keys=True, default=str)
-    return f"{settings['dataset.name']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    name = settings.get("variant", settings["dataset.name"])
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)

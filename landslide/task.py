@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import lightning
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -44,7 +45,7 @@ class LandslideTask(LightningModule):
             and stepped every epoch with ``val_loss`` if it asks for a metric.
         bands: Names of the input channels.
         orbit: Orbit of the training scenes.
-        patch_size: Side of the training patches in pixels.
+        patch_size: Side in pixels of what it saw in training: a patch with its context.
         threshold: Probability above which a pixel counts as landslide.
         halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
             network that has none; None where it has not been measured.
@@ -266,7 +267,17 @@ def _module(config: Config, **arguments: object) -> nn.Module:
         raise InputError(f"_target_: {target} is not a torch.nn.Module: name a class that is one")
     if any("_target_" in value for value in _nested(config)):
         raise InputError(f"_target_: {target} has an argument with a _target_ of its own")
-    module: nn.Module = instantiate(config, **arguments)
+    try:
+        module: nn.Module = instantiate(config, **arguments)
+    except InstantiationException as error:
+        weights = config.get("encoder_weights")
+        if weights is None or isinstance(error.__cause__, TypeError):
+            raise
+        reason = str(error.__cause__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"model.encoder_weights={weights}: these weights cannot be had ({reason}): choose "
+            "others, or null to start from random ones"
+        ) from error
     return module
 
 

@@ -60,6 +60,18 @@ def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> 
     )
 
 
+def together(views: Sequence[Visibility]) -> Visibility:
+    """What several orbits see, all of them: unseen is what any of them does not."""
+    bands = list(dict.fromkeys(band for view in views for band in view.bands))
+    picks = [[bands.index(band) for band in view.bands] for view in views]
+
+    def unseen(image: Tensor) -> Tensor:
+        each = [view.unseen(image[pick]) for view, pick in zip(views, picks, strict=True)]
+        return torch.stack(each).any(dim=0)
+
+    return Visibility(bands, unseen, "; ".join(dict.fromkeys(view.known_by for view in views)))
+
+
 def distorted(slope: Tensor, aspect: Tensor, orbit: Orbit) -> Tensor:
     """Slopes in active layover or active shadow (Kropatsch & Strobl 1990, IEEE TGRS 28(1)).
 

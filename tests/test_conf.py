@@ -9,6 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from landslide.datamodule import LandslideDataModule
 from landslide.errors import InputError
+from landslide.rasters import Window
+from landslide.sweeps import settings_of
 from landslide.task import LandslideTask
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -85,6 +87,99 @@ def test_the_papers_training_settings_are_the_defaults() -> None:
     assert config.callbacks.early_stopping.patience == 30
     assert config.task.model.filters == 32
     assert config.task.loss._target_ == "landslide.losses.DiceLoss"
+
+
+VARIANTS = [path.stem for path in sorted((CONF / "variant").glob("*.yaml"))]
+CHANGED = {
+    "fused": {"dataset.bands"},
+    "log_ratio": {"dataset.bands", "normalization.scale"},
+    "vv_vh": {"dataset.bands"},
+    "context": {"datamodule.window_size"},
+}
+"""Values that a variant changes, beside those that follow from one other option."""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_is_one_change_of_the_baseline(variant: str) -> None:
+    settings = []
+    for name in ("baseline", variant):
+        config = composed("experiment=beyond", f"variant={name}", "output_dir=x", with_hydra=True)
+        flat = settings_of(config, config.hydra.runtime.choices)
+        settings.append({(key, str(value)) for key, value in flat.items()})
+    changed = {key for key, _ in settings[0] ^ settings[1]}
+    groups = {key for key in changed if "." not in key} - {"variant"}
+    values = {key for key in changed if "." in key and key != "dataset.name"}
+    assert len(groups) == (0 if variant in ("baseline", "context") else 1)
+    followed = {key for key in values if key.split(".")[0] in groups - {"dataset"}}
+    assert values - followed == CHANGED.get(variant, set())
+
+
+def test_beyond_is_every_variant_on_one_split() -> None:
+    config = composed("experiment=beyond", "seed=3", "output_dir=x", with_hydra=True)
+    params = config.hydra.sweeper.params
+    assert sorted(params.variant.split(",")) == VARIANTS
+    assert params.variant.startswith("baseline,")
+    assert len(params.seed.split(",")) == 5
+    assert config.datamodule.split.seed == 0
+    assert composed("seed=3", "output_dir=x").datamodule.split.seed == 3
+
+
+def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
+    tables = {}
+    for overrides in (("seed=0",), ("seed=1",), ("seed=1", "split.seed=0")):
+        options = (f"dataset.root={scene_root}", "output_dir=x", "patch_size=32", *overrides)
+        datamodule = instantiate(composed(*options).datamodule)
+        datamodule.setup()
+        tables[overrides] = datamodule.patches
+        order = [query.x.start for query in datamodule.train_dataloader().sampler]
+        tables[(*overrides, "order")] = order
+    assert not tables[("seed=0",)].equals(tables[("seed=1",)])
+    assert tables[("seed=0",)].equals(tables[("seed=1", "split.seed=0")])
+    assert tables[("seed=0", "order")] != tables[("seed=1", "split.seed=0", "order")]
+
+
+def test_context_is_seen_but_neither_trained_on_nor_scored(scene_root: Path) -> None:
+    options = (f"dataset.root={scene_root}", "output_dir=x", "augmentation=none", "split=blocks")
+    plain, wide = (
+        instantiate(composed(*options, *more).datamodule)
+        for more in ((), ("datamodule.window_size=128",))
+    )
+    for datamodule in (plain, wide):
+        datamodule.setup()
+    assert plain.patches.equals(wide.patches)
+    scene = wide.scenes[0]
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        batches = zip(getattr(plain, loader)(), getattr(wide, loader)(), strict=True)
+        for patch, seen in batches:
+            assert seen["image"].shape[2:] == (128, 128)
+            inside = seen["mask"][:, 32:96, 32:96]
+            assert inside.equal(patch["mask"])
+            assert (seen["mask"] != 255).sum() == (inside != 255).sum()
+            middle = seen["image"][:, :, 32:96, 32:96]
+            assert middle.nan_to_num().equal(patch["image"].nan_to_num())
+    whole = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
+    row, col = (64 * int(wide.patches_of("test").iloc[0][name]) for name in ("row", "col"))
+    first = next(iter(wide.test_dataloader()))["image"][0]
+    around = whole[:, max(row - 32, 0) : row + 96, max(col - 32, 0) : col + 96]
+    inside = first[:, max(32 - row, 0) :, max(32 - col, 0) :]
+    inside = inside[:, : around.shape[1], : around.shape[2]]
+    assert inside.nan_to_num().equal(around.nan_to_num())
+    assert first.isnan().sum() == first.numel() - around.isfinite().sum()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("datamodule.window_size=32", "window_size=32 is smaller than the patch of 64 px"),
+        ("datamodule.window_size=100", "window_size=100 is not a multiple of 16"),
+    ],
+)
+def test_a_window_that_does_not_fit_is_refused(
+    scene_root: Path, override: str, expected: str
+) -> None:
+    config = composed(f"dataset.root={scene_root}", "output_dir=x", override)
+    with pytest.raises(InputError, match=expected):
+        instantiate(config.datamodule).setup()
 
 
 def test_a_list_of_scenes_on_different_grids_becomes_one_split(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from landslide.errors import InputError
 from landslide.losses import DiceLoss
-from landslide.models import AttentionUNet, UNet
+from landslide.models import AttentionUNet, DeepLabV3Plus, UNet
 from landslide.models.keras import Weights, read_weights, state_dict
 from landslide.models.layers import SameConvTranspose2d
 
+CONF = Path(__file__).parents[1] / "conf"
 SHARED = os.environ.get("LANDSLIDE_SHARED_DATA")
 needs_reference = pytest.mark.skipif(
     not SHARED, reason="LANDSLIDE_SHARED_DATA, which holds the Keras reference values, is unset"
@@ -113,6 +117,35 @@ def test_every_model_takes_any_multiple_of_16(
 def test_other_sizes_are_refused_clearly(model: torch.nn.Module) -> None:
     with pytest.raises(InputError, match="multiples of 16 px, not 64 x 72"):
         model(torch.rand(1, 3, 64, 72))
+
+
+SMP = ("smp_unet", "unetplusplus", "deeplabv3plus", "segformer")
+
+
+@pytest.mark.parametrize("model", SMP)
+def test_a_librarys_model_learns_from_a_single_patch_of_64_px(model: str) -> None:
+    config = OmegaConf.load(CONF / "model" / f"{model}.yaml")
+    config.in_channels = 3
+    network, x = instantiate(config), torch.rand(1, 3, 64, 64)
+    loss = DiceLoss()(network.train()(x), torch.ones(1, 64, 64, dtype=torch.uint8))
+    loss.backward()
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert sum(gradient.abs().sum() for gradient in gradients) > 0
+    assert network.eval()(x.expand(2, -1, -1, -1)).shape == (2, 1, 64, 64)
+
+
+def test_deeplab_is_the_librarys_but_for_batches_of_one() -> None:
+    torch.manual_seed(0)
+    ours = DeepLabV3Plus(encoder_name="resnet18", encoder_weights=None, in_channels=3)
+    theirs = smp.DeepLabV3Plus(encoder_name="resnet18", encoder_weights=None, in_channels=3)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.rand(4, 3, 64, 64)
+    for mode in (True, False):
+        torch.manual_seed(1)  # dropout
+        expected = theirs.train(mode)(x)
+        torch.manual_seed(1)
+        torch.testing.assert_close(ours.train(mode)(x), expected)
 
 
 def test_dropout_acts_in_training_only() -> None:

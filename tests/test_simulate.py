@@ -25,6 +25,15 @@ from landslide.simulate.slides import landslide_areas
 
 SMALL = (256, 320)
 REPOSITORY = Path(__file__).parents[1]
+PINNED = {
+    ("ascending", 0): 0.030194,
+    ("ascending", 1): 0.0384754,
+    ("ascending", 2): 0.0205779,
+    ("descending", 0): 0.0842435,
+    ("descending", 1): 0.0386725,
+    ("descending", 2): 0.0630132,
+}
+"""VV of seed 0 at 384 x 512 px, row 100, column 200, by orbit and date."""
 EAST, ASCENDING, DESCENDING = Orbit(0, 36), Orbit(348, 36), Orbit(192, 36)
 
 
@@ -273,6 +282,72 @@ def test_an_unreachable_share_is_refused() -> None:
     options = Options(slides=replace(Options().slides, share=0.3, slope=60, slope_spread=1))
     with pytest.raises(InputError, match=r"slides.share=0.3 cannot be reached"):
         simulate((96, 96), 0, options=options)
+
+
+# Polarisations ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def polarised() -> Scene:
+    return simulate((384, 512), seed=0, polarisations=["vv", "vh"])
+
+
+def test_vv_is_the_same_with_vh_as_without(polarised: Scene) -> None:
+    plain = simulate((384, 512), seed=0)
+    for orbit, images in plain.backscatter.items():
+        assert images.shape == (3, 384, 512)
+        assert polarised.backscatter[orbit].shape == (6, 384, 512)
+        np.testing.assert_array_equal(polarised.backscatter[orbit][:3], images)
+    np.testing.assert_array_equal(polarised.mask, plain.mask)
+    # As it was before there was VH.
+    pixels = [plain.backscatter[orbit][date, 100, 200] for orbit, date in PINNED]
+    np.testing.assert_allclose(pixels, list(PINNED.values()), rtol=1e-4)
+
+
+def test_vh_lies_below_vv_as_on_real_ground(polarised: Scene) -> None:
+    untouched = ndimage.distance_transform_edt(polarised.truth == 0) > 5
+    hills, fields = untouched & (polarised.slope > 12), untouched & (polarised.slope < 2)
+    for images in polarised.backscatter.values():
+        difference = decibel(images[3]) - decibel(images[0])
+        assert -6.7 < difference[hills].mean() < -5.5  # trees of the real chips: -6.2 to -5.2
+        assert -7.5 < difference[fields].mean() < -5.3  # their crops: -7.0 to -5.6
+        assert difference[hills].std() == pytest.approx(2.6, abs=0.5)
+
+
+def test_vh_shows_scars_whichever_way_they_face(polarised: Scene) -> None:
+    _, east = np.gradient(ndimage.gaussian_filter(polarised.elevation, 2), 10)
+    slid = polarised.truth > 0.9
+    for images, side in zip(polarised.backscatter.values(), (1, -1), strict=True):
+        towards, away = slid & (side * east > 0.2), slid & (side * east < -0.2)
+        assert min(towards.sum(), away.sum()) > 1000
+        vv, vh = smooth_change(images[:3]), smooth_change(images[3:])
+        assert vv[towards].mean() > vv[away].mean() + 2
+        assert abs(vh[towards].mean() - vh[away].mean()) < 0.7
+        assert vh[towards].mean() < min(vv[towards].mean() - 1, -1.5)
+
+
+def test_speckle_of_the_polarisations_is_independent(polarised: Scene) -> None:
+    forest = polarised.slope > 15
+    for images in polarised.backscatter.values():
+        vv, vh = (image / ndimage.uniform_filter(image, 7) for image in (images[0], images[3]))
+        assert abs(np.corrcoef(vv[forest], vh[forest])[0, 1]) < 0.1
+        again = images[4] / ndimage.uniform_filter(images[4], 7)
+        assert abs(np.corrcoef(again[forest], vh[forest])[0, 1]) < 0.1
+
+
+def test_a_scene_of_both_polarisations_on_disk(tmp_path: Path) -> None:
+    simulate_scene(tmp_path / "s", size=(64, 96), polarisations=["vv", "vh"])
+    with rasterio.open(tmp_path / "s" / "descending.tif") as source:
+        assert source.descriptions == (
+            *("vv_pre", "vv_post1", "vv_post2", "slope"),
+            *("vh_pre", "vh_post1", "vh_post2"),
+        )
+        assert (source.read() >= 0).all()
+    text = json.loads((tmp_path / "s" / "scene.json").read_text())
+    assert text["dates"]["ascending"]["vh_post1"] == text["dates"]["ascending"]["vv_post1"]
+    assert text["options"]["polarisations"] == ["vv", "vh"]
+    with pytest.raises(InputError, match=r"polarisations=\['vh'\] is not simulated"):
+        simulate((64, 96), polarisations=["vh"])
 
 
 # Scenes on disk ---------------------------------------------------------------------------

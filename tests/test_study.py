@@ -140,6 +140,48 @@ def test_with_one_seed_settings_are_paired(grid: Path) -> None:
     assert row.mean == pytest.approx(1)
 
 
+@pytest.fixture
+def variants(tmp_path: Path) -> Path:
+    """Three variants, three seeds, on one split; validation and test disagree on b."""
+    gains = {"a": (0.05, 0.04), "b": (-0.02, 0.03), "baseline": (0, 0)}
+    for (variant, (val, test)), seed in product(gains.items(), range(3)):
+        settings = {"variant": variant, "loss": variant, "loss.gamma": len(variant), "seed": seed}
+        f1 = 0.4 + 0.03 * seed
+        noise = 0.001 * seed * len(variant)
+        split = {"split": "blocks", "split.seed": 0, **dataset("ascending", "baa")}
+        folder = tmp_path / "beyond"
+        write_run(folder, f"{variant}{seed}", f1 + val, f1 + test + noise, **settings, **split)
+    return tmp_path / "beyond"
+
+
+def test_variants_are_compared_with_the_baseline_alone(variants: Path) -> None:
+    runs = runs_of(variants, ["variant"])
+    table = effects(runs, ["variant"]).set_index("difference")
+    assert list(table.index) == ["a - baseline", "b - baseline"]
+    assert list(table.validation) == pytest.approx([5, -2])
+    assert table["mean"]["a - baseline"] == pytest.approx(4 - 0.7)
+    assert (table.p_holm >= table.p).all()
+    scores = score_table(runs, ["variant"])
+    assert list(scores.variant) == ["baseline", "a", "b"]
+    assert "loss" not in scores  # follows from the variant
+    assert varying(runs) == ["seed", "variant"]
+
+
+def test_a_variant_may_not_change_the_protocol(variants: Path) -> None:
+    for seed in range(3):
+        settings = {"variant": "c", "split": "blocks", "split.seed": 1, "seed": seed}
+        write_run(variants, f"c{seed}", 0.5, 0.5, **settings)
+    with pytest.raises(InputError, match=r"mixes runs of split\.seed 0 and 1"):
+        runs_of(variants, ["variant"])
+
+
+def test_one_split_is_said(variants: Path, tmp_path: Path) -> None:
+    write_study(runs_of(variants, ["variant"]), ["variant"], variants, tmp_path / "study")
+    said = (tmp_path / "study" / "study.md").read_text()
+    assert "Seeds redraw weights and order of one split" in said
+    assert "| a - baseline | all | +3.30 |" in said
+
+
 def test_holm_against_a_hand_worked_example() -> None:
     corrected = holm(np.array([0.04, 0.01, 0.03, 0.5]))
     np.testing.assert_allclose(corrected, [0.09, 0.04, 0.09, 0.5])

@@ -55,6 +55,29 @@ def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None
     assert content["hyper_parameters"]["model"]["encoder_weights"] is None
 
 
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [("imagenet", "imagenet: these weights cannot be had"), ("moon", r"Available options are")],
+)
+def test_encoder_weights_that_cannot_be_had_are_one_sentence(
+    weights: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", unreachable)
+    model = {
+        "_target_": "landslide.models.DeepLabV3Plus",
+        "in_channels": 4,
+        "encoder_name": "resnet18",
+        "encoder_weights": weights,
+    }
+    with pytest.raises(InputError, match=expected) as error:
+        make_task(model=model)
+    assert "\n" not in str(error.value)
+    assert "null to start from random ones" in str(error.value)
+
+
 def test_the_halo_is_measured_once_and_kept(tmp_path: Path) -> None:
     task = make_task()
     assert task.hparams["halo"] is None

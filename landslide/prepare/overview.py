@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from rasterio.enums import Resampling
 from scipy import ndimage
 
-from landslide.datasets import is_backscatter
+from landslide.bands import is_backscatter
 from landslide.figures import BLUE, GREEN, GREY, ORANGE, RED, save
 from landslide.maps import kilometres, north_arrow, scale_bar
 from landslide.prepare.quality import Histogram

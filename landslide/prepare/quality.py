@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from landslide.datasets import is_backscatter
+from landslide.bands import is_backscatter
 from landslide.errors import InputError
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources
 from landslide.relief import Float

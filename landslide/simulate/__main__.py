@@ -17,7 +17,7 @@ from landslide.simulate.options import Options, Terrain
 from landslide.simulate.scattering import Scattering
 from landslide.simulate.scene import Scene
 from landslide.simulate.slides import Slides
-from landslide.simulate.write import BANDS, simulate_scene
+from landslide.simulate.write import bands_of, simulate_scene
 
 STAGES = 6
 
@@ -43,6 +43,7 @@ def main(config: DictConfig) -> None:
             overwrite=config.overwrite,
             options=options_of(config),
             progress=advance,
+            polarisations=config.polarisations,
         )
     report(scene, Path(config.root), console)
 
@@ -82,11 +83,11 @@ def options_of(config: DictConfig) -> Options:
 
 def report(scene: Scene, root: Path, console: Console) -> None:
     """Print the bands, the landslides and the files."""
-    table = Table(title="Simulated scene: VV gamma nought (dB) and slope (degrees)")
+    table = Table(title="Simulated scene: gamma nought (dB) and slope (degrees)")
     for column in ("orbit", "band", "mean", "5 %", "50 %", "95 %", "valid"):
         table.add_column(column, justify="left" if column in ("orbit", "band") else "right")
-    for name, images in scene.backscatter.items():
-        for band, image in zip(BANDS, [*images, scene.slope], strict=True):
+    for name in scene.backscatter:
+        for band, image in bands_of(scene, name).items():
             valid = image[np.isfinite(image)]
             shown = valid if band == "slope" else 10 * np.log10(valid)
             numbers = [shown.mean(), *np.percentile(shown, [5, 50, 95])]

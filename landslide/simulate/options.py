@@ -38,6 +38,18 @@ class Options:
     radar: Radar = field(default_factory=Radar)
 
 
+def check_polarisations(polarisations: Sequence[str]) -> None:
+    """Refuse polarisations that are not simulated.
+
+    Raises:
+        InputError: Neither VV nor VV and VH.
+    """
+    if list(polarisations) not in (["vv"], ["vv", "vh"]):
+        raise InputError(
+            f"polarisations={list(polarisations)} is not simulated; give [vv] or [vv,vh]."
+        )
+
+
 def check(
     size: Sequence[int] | None,
     seed: int,

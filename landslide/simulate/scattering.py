@@ -40,11 +40,37 @@ class Scattering:
     texture: float = 1.2
 
 
-# gamma0 at 36 degrees in dB, exponent
-FARMLAND, SETTLEMENT, WATER = (-11.0, 1.2), (-5.0, 0.3), (-19.5, 5.0)
 HARVEST_EFFECT = (-0.5, 2.5)  # mean and spread in dB of what harvest does to a field
-CLEARING = (-9.5, 1.5)
-FLOOD = (-17.0, 5.0)
+
+
+class Surface(NamedTuple):
+    """Brightness of a surface.
+
+    Attributes:
+        level: Gamma nought in VV at 36 degrees, dB.
+        exponent: Exponent in VV.
+        cross: VH over VV at 36 degrees, dB, before noise.
+        cross_exponent: Exponent in VH.
+    """
+
+    level: float
+    exponent: float
+    cross: float
+    cross_exponent: float
+
+
+FARMLAND = Surface(-11.0, 1.2, -7.5, 0.8)
+SETTLEMENT = Surface(-5.0, 0.3, -7.0, 0.3)
+WATER = Surface(-19.5, 5.0, -12.0, 3.0)
+CLEARING = Surface(-9.5, 1.5, -8.0, 1.0)
+FLOOD = Surface(-17.0, 5.0, -10.0, 3.0)
+
+# Volume scattering of a canopy, so calibrated that real forest is met with the noise.
+CANOPY_CROSS = -6.8
+# Bare soil after Oh (2004), of ks = 2 at 36 degrees. The ratio grows with incidence as
+# (0.13 + sin 1.5 theta)^1.4, which takes about 2 off the exponent between 20 and 50 degrees.
+SOIL_CROSS, SOIL_EXPONENT = -11.0, -2.0
+HARVEST_CROSS = -2.0  # what is gone with the crop depolarised
 
 
 class Scars(NamedTuple):
@@ -59,6 +85,38 @@ class Scars(NamedTuple):
     share: Float
     number: NDArray[np.int32]
     debris: Float
+
+
+class Weather(NamedTuple):
+    """What changes the ground on a day, the same for both polarisations.
+
+    Attributes:
+        day: Day of September 2018, fractional; 31 is 1 October.
+        wet: (H, W) change of bare soil, dB.
+        leaves: (H, W) change of canopy, dB.
+        crops: (H, W) change of farmland, dB.
+        flooded: (H, W) where fields are under water.
+    """
+
+    day: float
+    wet: Float
+    leaves: Float
+    crops: Float
+    flooded: NDArray[np.bool_]
+
+
+class CrossRatio(NamedTuple):
+    """What lastingly sets VH apart from VV, (H, W) in dB each.
+
+    Attributes:
+        texture: Of all surfaces.
+        crop: From field to field.
+        scar: From scar to scar.
+    """
+
+    texture: Float
+    crop: Float
+    scar: Float
 
 
 class Ground:
@@ -111,52 +169,77 @@ class Ground:
         trees: Float = np.clip(each[self.scars.number] + clumps, 0, 1)
         return trees
 
-    def gamma(self, day: float, incidence: Float, rng: np.random.Generator) -> Float:
-        """Gamma nought, linear power (H, W), on a day of September 2018.
+    def cross_ratio(self, rng: np.random.Generator) -> CrossRatio:
+        """Draw what sets VH apart from VV."""
+        shape, spacing = self.cover.cover.shape, self.spacing
+        fields, slides = int(self.cover.field.max()) + 1, int(self.scars.number.max()) + 1
+        texture = 0.4 * self.scattering.texture * smooth_noise(shape, 40 / spacing, rng)
+        crop = rng.normal(0, 1.0, fields).astype(np.float32)[self.cover.field]
+        scar = rng.normal(0, 0.7, slides).astype(np.float32)[self.scars.number]
+        return CrossRatio(texture, crop, scar)
+
+    def weather(self, day: float, rng: np.random.Generator) -> Weather:
+        """Draw the weather of a day of September 2018.
 
         Args:
             day: Day of the month, fractional; 31 is 1 October.
-            incidence: (H, W) local incidence angle in degrees.
-            rng: Source of randomness for the weather of that day.
+            rng: Source of randomness.
         """
-        s, c = self.scattering, self.changes
-        shape = incidence.shape
-        cosine = np.maximum(np.cos(np.radians(incidence)), 0.02) / np.cos(np.radians(36))
-        falloff = np.log10(cosine).astype(np.float32)
+        c, shape, fields = self.changes, self.cover.cover.shape, int(self.cover.field.max()) + 1
         weather = 0.5 * rng.standard_normal() + 0.8 * smooth_noise(shape, 2000 / self.spacing, rng)
         wet = (c.moisture * weather).astype(np.float32)
         leaves = 0.3 * rng.standard_normal() + 0.55 * smooth_noise(shape, 1000 / self.spacing, rng)
         leaves = leaves + 0.7 * smooth_noise(shape, 40 / self.spacing, rng)
         leaves = (c.forest * leaves).astype(np.float32)
-        level, exponent = self._undisturbed(day, leaves, wet, rng)
-        ground = from_decibel((level + self.texture + 10 * exponent * falloff).astype(np.float32))
-        if day < EARTHQUAKE:
+        crops = (c.farmland * rng.standard_normal(fields, np.float32))[self.cover.field]
+        flooded = (rng.random(fields) < c.flooded)[self.cover.field]
+        return Weather(day, wet, leaves, crops, flooded)
+
+    def gamma(self, weather: Weather, incidence: Float, cross: CrossRatio | None = None) -> Float:
+        """Gamma nought, linear power (H, W), on a day.
+
+        Args:
+            weather: The day.
+            incidence: (H, W) local incidence angle in degrees.
+            cross: For VH, what sets it apart; None for VV.
+        """
+        cosine = np.maximum(np.cos(np.radians(incidence)), 0.02) / np.cos(np.radians(36))
+        falloff = np.log10(cosine).astype(np.float32)
+        level, exponent = self._undisturbed(weather, cross)
+        texture = self.texture if cross is None else self.texture + cross.texture
+        ground = from_decibel((level + texture + 10 * exponent * falloff).astype(np.float32))
+        if weather.day < EARTHQUAKE:
             return ground
-        rough = s.scar_exponent * (1 - 0.5 * self.scars.debris)
-        bare = from_decibel(self.scar + self.texture + wet + 10 * rough * falloff)
+        scar, power = self.scar, self.scattering.scar_exponent
+        if cross is not None:
+            scar, power = scar + SOIL_CROSS + cross.scar, max(power + SOIL_EXPONENT, 0)
+        rough = power * (1 - 0.5 * self.scars.debris)
+        bare = from_decibel(scar + texture + weather.wet + 10 * rough * falloff)
         opened = self.scars.share * (1 - self.trees)
         return ground + opened * (bare - ground)
 
-    def _undisturbed(
-        self, day: float, leaves: Float, wet: Float, rng: np.random.Generator
-    ) -> tuple[Float, Float]:
+    def _undisturbed(self, weather: Weather, cross: CrossRatio | None) -> tuple[Float, Float]:
         """Brightness in dB at 36 degrees and exponent (H, W) of everything but scars."""
-        cover, fields = self.cover, int(self.cover.field.max()) + 1
-        level = self.scattering.forest + leaves
+        cover, fields = self.cover, self.cover.cover == Cover.FARMLAND
+        harvested = cover.harvest < weather.day
+        level = self.scattering.forest + weather.leaves
+        farmed = FARMLAND.level + self.crop + weather.wet
+        farmed = farmed + np.where(harvested, self.harvest_effect, 0) + weather.crops
+        if cross is not None:
+            level = level + CANOPY_CROSS
+            farmed = farmed + cross.crop + np.where(harvested, HARVEST_CROSS, 0)
         exponent = np.zeros_like(level)
-        farmed = (
-            FARMLAND[0] + self.crop + wet + np.where(cover.harvest < day, self.harvest_effect, 0)
-        )
-        farmed += self.changes.farmland * rng.standard_normal(fields, np.float32)[cover.field]
-        flooded = (rng.random(fields) < self.changes.flooded)[cover.field]
-        for where, (base, power) in (
-            (cover.cover == Cover.FARMLAND, (farmed, FARMLAND[1])),
-            ((cover.cover == Cover.FARMLAND) & flooded, FLOOD),
-            (cover.cover == Cover.SETTLEMENT, (SETTLEMENT[0] + 2 * self.texture, SETTLEMENT[1])),
-            (cover.cover == Cover.WATER, WATER),
-            (cover.felling < day, (CLEARING[0] + wet, CLEARING[1])),
+        for where, base, surface in (
+            (fields, farmed, FARMLAND),
+            (fields & weather.flooded, FLOOD.level, FLOOD),
+            (cover.cover == Cover.SETTLEMENT, SETTLEMENT.level + 2 * self.texture, SETTLEMENT),
+            (cover.cover == Cover.WATER, WATER.level, WATER),
+            (cover.felling < weather.day, CLEARING.level + weather.wet, CLEARING),
         ):
-            level = np.where(where, base, level)
+            ratio, power = 0.0, surface.exponent
+            if cross is not None:
+                ratio, power = surface.cross, surface.cross_exponent
+            level = np.where(where, base + ratio, level)
             exponent = np.where(where, np.float32(power), exponent)
         return level.astype(np.float32), exponent
 

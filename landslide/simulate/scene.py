@@ -19,8 +19,8 @@ from landslide.relief import Float, slope_degrees
 from landslide.simulate.backscatter import Radar, RadarGrid, speckle
 from landslide.simulate.inputs import SPACING, read_dem, read_landslides
 from landslide.simulate.landcover import land_cover
-from landslide.simulate.options import Options, Terrain, check
-from landslide.simulate.scattering import Ground, Scars, from_decibel
+from landslide.simulate.options import Options, Terrain, check, check_polarisations
+from landslide.simulate.scattering import CrossRatio, Ground, Scars, Weather, from_decibel
 from landslide.simulate.slides import coverage, draw_landslides, first_covering, map_inventory
 from landslide.simulate.terrain import hills
 
@@ -30,7 +30,8 @@ DAYS = {"ascending": (5.74, 17.74, 29.74), "descending": (1.24, 13.24, 25.24)}
 """Acquisitions by day of September 2018 (JST), Table 2 of Nava et al. (2022)."""
 EPICENTRE_UTM = (582_400.0, 4_727_000.0)
 """Epicentre of the Eastern Iburi earthquake in EPSG:32654, to 100 m."""
-STAGES = ("terrain", "slides", "inventory", "cover", "ground", "ascending", "descending")
+STAGES = ("terrain", "slides", "inventory", "cover", "ground", "ascending", "descending", "cross")
+"""Each draws from a stream of its own; a new one goes last, lest the others change."""
 
 Progress = Callable[[str], None]
 
@@ -41,7 +42,8 @@ class Scene(NamedTuple):
     Attributes:
         grid: Grid of all arrays.
         elevation: (H, W) in metres.
-        backscatter: (3, H, W) gamma nought, linear power, by orbit; NaN where invalid.
+        backscatter: (3, H, W) gamma nought, linear power, by orbit; NaN where invalid; with
+            VH (6, H, W), its three dates after VV's.
         slope: (H, W) in degrees; NaN where invalid.
         mask: (H, W) uint8 inventory: 0, 1, 255 unknown.
         truth: (H, W) share of the pixel that slid.
@@ -68,6 +70,7 @@ def simulate(
     landslides: Path | str | None = None,
     options: Options | None = None,
     progress: Progress = lambda stage: None,
+    polarisations: Sequence[str] = ("vv",),
 ) -> Scene:
     """Simulate a scene in memory.
 
@@ -78,12 +81,14 @@ def simulate(
         landslides: Real mask or polygons to use instead of simulated landslides.
         options: Physical parameters.
         progress: Called with the name of each stage as it starts.
+        polarisations: ``vv``, or ``vv`` and ``vh``; VV is the same with VH as without.
 
     Raises:
         InputError: An option out of range, or an input that cannot be used.
     """
     options = options or Options()
     check(size, seed, dem, landslides, options)
+    check_polarisations(polarisations)
     shape = None if size is None else (int(size[0]), int(size[1]))
     draws = dict(zip(STAGES, np.random.default_rng(seed).spawn(len(STAGES)), strict=True))
     progress("terrain")
@@ -95,12 +100,18 @@ def simulate(
     progress("land cover")
     cover = land_cover(elevation, SPACING, options.changes, draws["cover"])
     ground = Ground(cover, scars, options.scattering, options.changes, SPACING, draws["ground"])
+    lasting, *speckles = draws["cross"].spawn(1 + len(HEADINGS))
+    cross = ground.cross_ratio(lasting) if "vh" in polarisations else None
     backscatter, shadow, layover = {}, {}, {}
-    for name in HEADINGS:
+    for name, speckled in zip(HEADINGS, speckles, strict=True):
         progress(name)
         orbit = Orbit(HEADINGS[name], options.radar.incidence)
         hidden = distortion(elevation, SPACING, orbit)
-        images = _acquire(ground, elevation, hidden.shadow, orbit, name, options.radar, draws[name])
+        seen = RadarView(elevation, hidden.shadow, orbit, options.radar)
+        states, images = _acquire(ground, seen, DAYS[name], draws[name])
+        if cross is not None:
+            crossed = _acquire_cross(ground, seen, states, cross, speckled)
+            images = np.concatenate([images, crossed])
         backscatter[name] = np.where(valid, images, np.float32(np.nan))
         shadow[name] = float(hidden.shadow[valid].mean())
         layover[name] = float(hidden.layover[valid].mean())
@@ -157,23 +168,71 @@ def _scars(truth: gpd.GeoDataFrame, slope: Float, grid: Grid) -> Scars:
     return Scars(coverage(truth, grid), first_covering(truth, grid), debris.astype(np.float32))
 
 
+class RadarView:
+    """An orbit's view of a scene: from brightness of the ground to an image with speckle.
+
+    Args:
+        elevation: (H, W) in metres, without NaN.
+        shadow: (H, W) where the radar does not see.
+        orbit: Geometry.
+        radar: What governs the images.
+    """
+
+    def __init__(
+        self, elevation: Float, shadow: NDArray[np.bool_], orbit: Orbit, radar: Radar
+    ) -> None:
+        self.radar = radar
+        self.geometry = RadarGrid(elevation, SPACING, orbit)
+        self.incidence = local_incidence(elevation, SPACING, orbit)
+        area = projected_area(elevation, SPACING, orbit)
+        self.area = np.where(shadow, 0, area).astype(np.float32)
+        self.noise = from_decibel(radar.noise - 10 * np.log10(np.cos(np.radians(orbit.incidence))))
+
+    def image(
+        self, gamma: Float, rng: np.random.Generator, error: NDArray[np.float64] | None = None
+    ) -> tuple[Float, NDArray[np.float64]]:
+        """One image (H, W) of gamma nought on the ellipsoid, and how far it is off in pixels.
+
+        Args:
+            gamma: (H, W) gamma nought of the ground.
+            rng: Source of randomness.
+            error: Where the image is off as another one is; drawn if None.
+        """
+        power = self.geometry.image(self.area * gamma)
+        if error is None:
+            error = rng.normal(0, self.radar.geolocation / SPACING, 2)
+        speckled = speckle(power + self.noise, self.radar, SPACING, rng)
+        return self.geometry.geocode(speckled, error), error
+
+
 def _acquire(
+    ground: Ground, view: RadarView, days: Sequence[float], rng: np.random.Generator
+) -> tuple[list[tuple[Weather, NDArray[np.float64]]], Float]:
+    """Weather and geolocation error of the three dates of an orbit; (3, H, W) images in VV."""
+    states, images = [], []
+    for day, draw in zip(days, rng.spawn(3), strict=True):
+        weather = ground.weather(day, draw)
+        image, error = view.image(ground.gamma(weather, view.incidence), draw)
+        states.append((weather, error))
+        images.append(image)
+    return states, np.stack(images)
+
+
+def _acquire_cross(
     ground: Ground,
-    elevation: Float,
-    shadow: NDArray[np.bool_],
-    orbit: Orbit,
-    name: str,
-    radar: Radar,
+    view: RadarView,
+    states: Sequence[tuple[Weather, NDArray[np.float64]]],
+    cross: CrossRatio,
     rng: np.random.Generator,
 ) -> Float:
-    """(3, H, W) gamma nought of the three dates of an orbit, on the ellipsoid."""
-    geometry = RadarGrid(elevation, SPACING, orbit)
-    incidence = local_incidence(elevation, SPACING, orbit)
-    area = np.where(shadow, 0, projected_area(elevation, SPACING, orbit)).astype(np.float32)
-    noise = from_decibel(radar.noise - 10 * np.log10(np.cos(np.radians(orbit.incidence))))
-    images = []
-    for day, draw in zip(DAYS[name], rng.spawn(3), strict=True):
-        power = geometry.image(area * ground.gamma(day, incidence, draw))
-        error = draw.normal(0, radar.geolocation / SPACING, 2)
-        images.append(geometry.geocode(speckle(power + noise, radar, SPACING, draw), error))
-    return np.stack(images)
+    """The same acquisitions in VH (3, H, W): same ground and place, speckle of its own.
+
+    The two polarisations' speckle is independent: over ground that is symmetric to the
+    plane of incidence their amplitudes do not correlate (Nghiem et al. 1992).
+    """
+    return np.stack(
+        [
+            view.image(ground.gamma(weather, view.incidence, cross), draw, error)[0]
+            for (weather, error), draw in zip(states, rng.spawn(3), strict=True)
+        ]
+    )

@@ -11,11 +11,12 @@ import numpy as np
 from landslide import __version__
 from landslide.polygons import write_polygons
 from landslide.rasters import check_free, new_folder, write_raster
+from landslide.relief import Float
 from landslide.simulate.options import Options
 from landslide.simulate.overview import draw_overview
 from landslide.simulate.scene import DAYS, HEADINGS, Progress, Scene, simulate
 
-BANDS = ("vv_pre", "vv_post1", "vv_post2", "slope")
+DATES = ("pre", "post1", "post2")
 EPICENTRE = (42.6908, 142.0067)
 """Latitude and longitude of the Eastern Iburi earthquake's epicentre."""
 
@@ -30,13 +31,14 @@ def simulate_scene(
     overwrite: bool = False,
     options: Options | None = None,
     progress: Progress = lambda stage: None,
+    polarisations: Sequence[str] = ("vv",),
 ) -> Scene:
     """Simulate a scene and write its folder, whole or not at all.
 
     Args:
         root: Folder to write; ``ascending.tif``, ``descending.tif`` (VV gamma nought in
-            linear power and slope in degrees, nodata NaN), ``landslides.tif`` (0, 1, 255),
-            ``landslides.gpkg``, ``scene.json`` and ``figures/scene.png``.
+            linear power, slope in degrees, and VH if wanted, nodata NaN), ``landslides.tif``
+            (0, 1, 255), ``landslides.gpkg``, ``scene.json`` and ``figures/scene.png``.
         size: As in ``simulate``.
         seed: As in ``simulate``.
         dem: As in ``simulate``.
@@ -44,6 +46,7 @@ def simulate_scene(
         overwrite: Replace a scene that is there.
         options: As in ``simulate``.
         progress: As in ``simulate``.
+        polarisations: As in ``simulate``.
 
     Returns:
         The scene in memory.
@@ -53,7 +56,7 @@ def simulate_scene(
     """
     root, options = Path(root), options or Options()
     check_free(root, overwrite=overwrite)
-    scene = simulate(size, seed, dem, landslides, options, progress)
+    scene = simulate(size, seed, dem, landslides, options, progress, polarisations)
     made = {
         "seed": seed,
         "size": [scene.grid.height, scene.grid.width],
@@ -61,6 +64,8 @@ def simulate_scene(
         "landslides": None if landslides is None else Path(landslides).name,
         **asdict(options),
     }
+    if "vh" in polarisations:
+        made["polarisations"] = list(polarisations)
     progress("writing")
     with new_folder(root) as folder:
         write_scene(folder, scene, made)
@@ -70,11 +75,18 @@ def simulate_scene(
 def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
     """Write the files of a scene into an existing folder."""
     tags = {"simulated": "true", "seed": str(made["seed"]), "version": __version__}
-    for name, images in scene.backscatter.items():
-        stack = np.concatenate([images, scene.slope[None]])
-        units = "vv: gamma nought on the ellipsoid, linear power; slope: degrees"
+    for name in scene.backscatter:
+        bands = bands_of(scene, name)
+        seen = "vv, vh" if "vh_pre" in bands else "vv"
+        units = f"{seen}: gamma nought on the ellipsoid, linear power; slope: degrees"
         write_raster(
-            folder / f"{name}.tif", stack, scene.grid, BANDS, float("nan"), units=units, **tags
+            folder / f"{name}.tif",
+            np.stack(list(bands.values())),
+            scene.grid,
+            list(bands),
+            float("nan"),
+            units=units,
+            **tags,
         )
     write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], 255, **tags)
     inventory = scene.inventory.assign(simulated=True)
@@ -84,12 +96,26 @@ def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
     draw_overview(scene, folder / "figures" / "scene.png")
 
 
+def bands_of(scene: Scene, orbit: str) -> dict[str, Float]:
+    """Images of an orbit by band, in the order of its file: VV, slope, VH."""
+    images = list(scene.backscatter[orbit])
+    bands = {f"vv_{date}": image for date, image in zip(DATES, images[:3], strict=True)}
+    bands["slope"] = scene.slope
+    return bands | {f"vh_{date}": image for date, image in zip(DATES, images[3:], strict=False)}
+
+
 def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
     """What ``scene.json`` says."""
+    polarisations = made.get("polarisations", ["vv"])
     dates = {
-        name: {band: f"2018-09-{int(day):02d}" for band, day in zip(BANDS[:3], days, strict=True)}
+        name: {
+            f"{polarisation}_{date}": f"2018-09-{int(day):02d}"
+            for polarisation in polarisations
+            for date, day in zip(DATES, days, strict=True)
+        }
         for name, days in DAYS.items()
     }
+    gamma = "gamma nought on the ellipsoid, not flattened for terrain, linear power"
     return {
         "simulated": True,
         "event": {
@@ -108,7 +134,7 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
             for name, heading in HEADINGS.items()
         },
         "units": {
-            "vv": "gamma nought on the ellipsoid, not flattened for terrain, linear power",
+            **dict.fromkeys(polarisations, gamma),
             "slope": "degrees, Horn's method at 10 m on a DEM resampled by cubic interpolation",
         },
         "sources": {

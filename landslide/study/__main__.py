@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import hydra
+import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from landslide.checks import check
+from landslide.checks import SWITCH, check
+from landslide.prediction import choose_device
+from landslide.study.ensembles import ensemble_table, in_words
 from landslide.study.report import write_study
 from landslide.study.runs import read_runs
 from landslide.study.tables import comparable, said
@@ -18,22 +21,31 @@ HIDDEN = ("precision", "recall", "IoU")
 @hydra.main(config_path="../../conf", config_name="study", version_base="1.3")
 def main(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
-    check(config, {})
+    check(config, {"ensembles": SWITCH, "partial": SWITCH})
     sweep = Path(config.sweep)
     output = sweep / "study" if config.output is None else Path(config.output)
     by = [config.by] if isinstance(config.by, str) else list(config.by)
     runs = comparable(read_runs(sweep), sweep, by, partial=config.partial)
-    words = said(write_study(runs, by, sweep, output))
-    table = Table(title=f"{sweep.name}: test scores, percent")
-    # The files hold all scores; a terminal is narrow.
+    together = None
+    if config.ensembles:
+        together = ensemble_table(runs, by, sweep, choose_device("auto"))
+    words = said(write_study(runs, by, sweep, output, together))
+    console = Console(soft_wrap=True)
+    console.print(_printed(words, by, f"{sweep.name}: test scores, percent"))
+    if together is not None:
+        console.print(_printed(in_words(together), by, "Ensembles and flips: percent"))
+    console.print(f"Study: {output / 'study.html'}")
+
+
+def _printed(words: pd.DataFrame, by: list[str], title: str) -> Table:
+    """A table for the terminal, which is narrow; the files hold all scores."""
+    table = Table(title=title)
     words = words.drop(columns=[name for name in words.columns if name.endswith(HIDDEN)])
     for heading in words.columns:
         table.add_column(heading, no_wrap=heading in by)
     for row in words.itertuples(index=False):
         table.add_row(*row)
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(f"Study: {output / 'study.html'}")
+    return table
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What a choice is worth: paired differences of test F1, with intervals and tests.
 
-Two runs are a pair when they share everything but the choice. Over several seeds, the runs
-of each row's chosen setting are paired by seed, which redraws split, weights and order; with
-one seed, all settings that were tried are paired, and the interval tells how the difference
-varies over settings, not over splits. The test is Student's paired t-test; its p-values are
-corrected for the number of effects after Holm (1979).
+Two runs are a pair when they share everything but the choice. Choices are compared in all
+pairs, or, where one of them is named ``baseline``, each with it. Over several seeds, the runs
+of each row's chosen setting are paired by seed, which redraws weights and order, and the split
+unless it has a seed of its own; with one seed, all settings that were tried are paired, and
+the interval tells how the difference varies over settings, not over splits. The test is
+Student's paired t-test; its p-values are corrected for the number of effects after Holm (1979).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from landslide.study.tables import SEED, free_settings, selected
+from landslide.study.tables import BASELINE, SEED, free_settings, selected
 
 CONFIDENCE = 0.95
 
-COLUMNS = ["factor", "difference", "where", "mean", "low", "high", "pairs", "p", "p_holm"]
+COLUMNS = [
+    *("factor", "difference", "where", "mean", "low", "high"),
+    *("pairs", "p", "validation", "p_holm"),
+]
 
 
 def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -32,7 +36,8 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     Returns:
         ``factor``; ``difference`` (``flips - none``); ``where`` (the level of another factor,
         or ``all``); mean difference and its 95 % interval in percentage points; number of
-        ``pairs`` (seeds, or settings with one seed); ``p`` and ``p_holm``.
+        ``pairs`` (seeds, or settings with one seed); ``p`` and ``p_holm``; mean difference on
+        ``validation``, for choosing.
     """
     factors = _factors(runs, by)
     if runs[SEED].nunique() > 1:
@@ -46,11 +51,14 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             "difference": f"{names[factor][first]} - {names[factor][second]}",
             "where": where,
             **_estimate(units),
+            "validation": _differences(
+                part, factor, (first, second), factors, match, "val_f1"
+            ).mean(),
         }
         for factor in factors
-        for first, second in combinations(_levels(runs, factor), 2)
+        for first, second in _compared(_levels(runs, factor))
         for where, part in _parts(runs, {f: names[f] for f in factors if f != factor})
-        if len(units := _differences(part, factor, (first, second), factors, match)) > 1
+        if len(units := _differences(part, factor, (first, second), factors, match, "test_f1")) > 1
     ]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     return table.assign(p_holm=holm(table.p.to_numpy(dtype=float)))
@@ -70,6 +78,13 @@ def _factors(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
 def _levels(runs: pd.DataFrame, factor: str) -> list[object]:
     """Levels of a factor; longer band lists first, so that a difference is what more bring."""
     return sorted(runs[factor].unique(), key=lambda level: (-str(level).count(","), str(level)))
+
+
+def _compared(levels: Sequence[object]) -> list[tuple[object, object]]:
+    """Pairs of levels: each with the baseline, or all of them where there is none."""
+    if BASELINE in levels:
+        return [(level, BASELINE) for level in levels if level != BASELINE]
+    return list(combinations(levels, 2))
 
 
 def _names(levels: Sequence[object]) -> dict[object, str]:
@@ -102,10 +117,11 @@ def _differences(
     levels: tuple[object, object],
     factors: Sequence[str],
     match: Sequence[str],
+    score: str,
 ) -> NDArray[np.float64]:
-    """Differences of test F1 between paired runs, in points: one a seed or a setting."""
+    """Differences of a score between paired runs, in points: one a seed or a setting."""
     keys = [*match, *(name for name in factors if name != factor)]
-    pairs = runs.assign(f1=100 * runs.test_f1.astype(float)).pivot_table(
+    pairs = runs.assign(f1=100 * runs[score].astype(float)).pivot_table(
         index=keys or [SEED], columns=factor, values="f1", aggfunc="mean", observed=True
     )
     if any(level not in pairs.columns for level in levels):
@@ -149,6 +165,7 @@ def said(table: pd.DataFrame) -> pd.DataFrame:
                 f"{low:+.2f} to {high:+.2f}"
                 for low, high in zip(table.low, table.high, strict=True)
             ],
+            "on validation": [f"{mean:+.2f}" for mean in table.validation],
             "pairs": table.pairs,
             "p": [f"{p:.3f}" for p in table.p],
             "p (Holm)": [f"{p:.3f}" for p in table.p_holm],

@@ -12,8 +12,15 @@ import pandas as pd
 from landslide.rasters import replacing
 from landslide.study import effects as paired
 from landslide.study import figures
+from landslide.study.ensembles import in_words
 from landslide.study.leaderboard import markdown
 from landslide.study.tables import SEED, free_settings, said, score_table
+
+ABOUT = (
+    "The same checkpoints, no training: one member is the mean over seeds, several are their mean "
+    "probability; flips average it over the four flips of a patch. Gains are over one member "
+    "without flips."
+)
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
@@ -24,7 +31,13 @@ img { max-width: 100%; }
 """
 
 
-def write_study(runs: pd.DataFrame, by: Sequence[str], sweep: Path, output: Path) -> pd.DataFrame:
+def write_study(
+    runs: pd.DataFrame,
+    by: Sequence[str],
+    sweep: Path,
+    output: Path,
+    together: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Write tables, figures and the page of a study.
 
     Args:
@@ -32,6 +45,7 @@ def write_study(runs: pd.DataFrame, by: Sequence[str], sweep: Path, output: Path
         by: Settings whose combinations are the rows.
         sweep: Folder of the sweep.
         output: Folder to write.
+        together: Scores of ensembles and flips (see ``ensemble_table``), if wanted.
 
     Returns:
         The score table.
@@ -39,12 +53,17 @@ def write_study(runs: pd.DataFrame, by: Sequence[str], sweep: Path, output: Path
     table, differences = score_table(runs, by), paired.effects(runs, by)
     title = sweep.name + (" (simulated backscatter)" if runs.simulated.any() else "")
     pictures = _figures(table, differences, runs, by, sweep, output / "figures", title)
-    for name, frame in (("table", table), ("effects", differences), ("runs", runs)):
+    frames = {"table": table, "effects": differences, "runs": runs}
+    spoken = [said(table), paired.said(differences)]
+    if together is not None:
+        frames["ensembles"] = together
+        spoken.append(in_words(together))
+    for name, frame in frames.items():
         with replacing(output / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False)
     with replacing(output / "tables.tex") as temporary:
-        temporary.write_text(_latex(said(table)) + "\n" + _latex(paired.said(differences)))
-    text = _text(table, differences, runs, by, title, pictures)
+        temporary.write_text("\n".join(map(_latex, spoken)))
+    text = _text(table, differences, together, runs, by, title, pictures)
     with replacing(output / "study.md") as temporary:
         temporary.write_text(text)
     with replacing(output / "study.html") as temporary:
@@ -80,6 +99,7 @@ def _figures(
 def _text(
     table: pd.DataFrame,
     differences: pd.DataFrame,
+    together: pd.DataFrame | None,
     runs: pd.DataFrame,
     by: Sequence[str],
     title: str,
@@ -98,6 +118,11 @@ def _text(
         f"a row: {chosen}. Test scores chose nothing.",
         markdown(said(table)),
         *(_effects_section(differences, seeds) if len(differences) else []),
+        *(
+            []
+            if together is None
+            else ["## Ensembles and flips", ABOUT, markdown(in_words(together))]
+        ),
         "## Figures",
         *(f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures.items()),
         "## What these numbers cannot say",
@@ -114,15 +139,19 @@ def _effects_section(differences: pd.DataFrame, seeds: int) -> list[str]:
     )
     about = (
         f"Differences of test F1 {paired_by}. Student's paired t-test; p (Holm) is corrected for "
-        "the number of differences in this table."
+        "the number of differences in this table. What is chosen is chosen by the mean difference "
+        "on validation."
     )
     return ["## Effects", about, markdown(paired.said(differences))]
 
 
 def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     caveats = [
-        "Seeds redraw split, weights and order, not the ground: test splits of one scene overlap, "
-        "so that the p-values flatter, and nothing is said of another event."
+        "Seeds redraw weights and order of one split: intervals and p-values say nothing of other "
+        "ground, not even of the same scene, let alone of another event."
+        if "split.seed" in runs
+        else "Seeds redraw split, weights and order, not the ground: test splits of one scene "
+        "overlap, so that the p-values flatter, and nothing is said of another event."
     ]
     if runs.simulated.any():
         caveats.append("The backscatter is simulated: no number was measured on a real image.")

@@ -17,6 +17,9 @@ SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
 
 SPLITS = ("val", "test")
 
+VARIANT = "variant"
+"""Config group that sets other groups."""
+
 
 def read_runs(sweep: Path) -> pd.DataFrame:
     """Read every run of a sweep.
@@ -108,7 +111,7 @@ def varying(runs: pd.DataFrame) -> list[str]:
     """Settings that differ between runs, each said once: config groups, then values.
 
     A value that follows from the chosen option of its group (``dataset.orbit`` from
-    ``dataset``) is left out.
+    ``dataset``) is left out, and so is all that follows from the ``variant``.
     """
     known = {"run", "status", "error", "simulated", "test_patches"}
     known |= {f"{split}_{name}" for split in SPLITS for name in SCORES}
@@ -119,7 +122,8 @@ def varying(runs: pd.DataFrame) -> list[str]:
 
 
 def _follows(runs: pd.DataFrame, name: str, differing: list[str]) -> bool:
-    group = name.split(".")[0]
-    if group == name or group not in differing:
-        return False
-    return bool((runs.groupby(group, dropna=False)[name].nunique(dropna=False) == 1).all())
+    groups = {name.split(".")[0], VARIANT} - {name}
+    return any(
+        (runs.groupby(group, dropna=False)[name].nunique(dropna=False) == 1).all()
+        for group in groups.intersection(differing)
+    )

@@ -14,7 +14,10 @@ from landslide.study.runs import varying
 
 SEED = "seed"
 
-PROTOCOL = ("dataset.root", "trainer.max_epochs")
+BASELINE = "baseline"
+"""Level that the other levels of a setting are compared with; comes first."""
+
+PROTOCOL = ("dataset.root", "trainer.max_epochs", "patch_size")
 """Settings, beside those of the split, that all runs of one comparison share."""
 
 HEADINGS = {
@@ -61,8 +64,9 @@ def comparable(
             f"{', '.join(name for name in groups if name in ('dataset', 'model', 'loss'))}, "
             "model.filters"
         )
-    for name in varying(finished):
-        if (name.split(".")[0] == "split" or name in PROTOCOL) and name not in by:
+    protocol = [n for n in runs.columns if n.split(".")[0] == "split" or n in PROTOCOL]
+    for name in protocol:
+        if finished[name].nunique(dropna=False) > 1 and name not in by:
             values = " and ".join(sorted(map(str, finished[name].unique())))
             raise InputError(
                 f"{sweep} mixes runs of {name} {values}: their scores cannot be compared; give "
@@ -128,7 +132,9 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
                 for name in ("precision", "recall", "f1", "iou")
             }
         table.append(line)
-    return pd.DataFrame(table).dropna(axis="columns", how="all").sort_values(list(by))
+    rows = pd.DataFrame(table).dropna(axis="columns", how="all").sort_values(list(by))
+    others = (rows[list(by)] != BASELINE).all(axis="columns")
+    return pd.concat([rows[~others], rows[others]])
 
 
 def said(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,147 @@
+"""What a channel of an image is made of, by the name of its band.
+
+``vv_pre`` is the band of that description in the composite of the dataset's own orbit.
+``vv_pre@descending`` is read from ``descending.tif`` beside it. ``vv_post1/vv_pre`` is the
+quotient of two backscatter bands in linear power; in decibels that is their log ratio.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from landslide.errors import InputError
+
+BACKSCATTER = ("vv", "vh", "hv", "hh")
+
+ORBITS = ("ascending", "descending")
+
+AT, OVER = "@", "/"
+
+
+class Source(NamedTuple):
+    """A band of a file.
+
+    Attributes:
+        file: Path of the GeoTIFF.
+        name: Description of the band in it.
+    """
+
+    file: str
+    name: str
+
+    @classmethod
+    def of(cls, part: str, composite: Path | str) -> "Source":
+        """Find a band, which is no quotient, from the composite of the dataset's own orbit."""
+        orbit = orbit_of(part)
+        if orbit is None:
+            return cls(str(composite), part)
+        # Not Path: it would take a slash out of /vsicurl/https://…
+        folder, slash, _ = str(composite).rpartition("/")
+        return cls(f"{folder}{slash}{orbit}.tif", description(part))
+
+
+def is_backscatter(band: str) -> bool:
+    """Whether a band is radar backscatter in linear power (``vv_pre``), or a quotient of two."""
+    return band.split("_")[0].lower() in BACKSCATTER
+
+
+def is_quotient(band: str) -> bool:
+    """Whether a band is a quotient of two others."""
+    return OVER in band
+
+
+def description(band: str) -> str:
+    """Description of a band in its file, without the orbit."""
+    return band.split(AT)[0]
+
+
+def parts(band: str) -> list[str]:
+    """The one or two bands that a channel is made of."""
+    return band.split(OVER)
+
+
+def radar_images(bands: Sequence[str]) -> list[str]:
+    """The backscatter bands that channels are made of, each once, in order."""
+    read = [part for band in bands for part in parts(band)]
+    return list(dict.fromkeys(part for part in read if is_backscatter(part)))
+
+
+def orbit_of(part: str) -> str | None:
+    """The orbit that a band names, or None for the dataset's own."""
+    return part.partition(AT)[2] or None
+
+
+def orbits_of(bands: Sequence[str]) -> list[str]:
+    """The orbits that bands name, each once."""
+    named = [orbit_of(part) for band in bands for part in parts(band)]
+    return list(dict.fromkeys(orbit for orbit in named if orbit))
+
+
+class Stack:
+    """How channels are made of the bands of one or several files.
+
+    Args:
+        composite: GeoTIFF of the dataset's own orbit; those of others lie beside it.
+        bands: Names of the channels.
+
+    Attributes:
+        files: The bands to read by file, in the order that a call wants them in.
+
+    Raises:
+        InputError: A name cannot be read.
+    """
+
+    def __init__(self, composite: Path | str, bands: Sequence[str]) -> None:
+        for band in bands:
+            _check(band)
+        channels = [[Source.of(part, composite) for part in parts(band)] for band in bands]
+        files = dict.fromkeys(source.file for channel in channels for source in channel)
+        self.files = {
+            file: list(dict.fromkeys(s.name for c in channels for s in c if s.file == file))
+            for file in files
+        }
+        order = [Source(file, name) for file, names in self.files.items() for name in names]
+        self._numerators = [order.index(channel[0]) for channel in channels]
+        self._denominators = {
+            i: order.index(channel[1]) for i, channel in enumerate(channels) if len(channel) == 2
+        }
+        self._plain = self._numerators == list(range(len(order))) and not self._denominators
+
+    def __call__(self, measured: Tensor) -> Tensor:
+        """Make the channels.
+
+        Args:
+            measured: Bands (S, H, W) of all files, in their order; NaN where not measured.
+
+        Returns:
+            (C, H, W); a quotient is NaN where either band is, or where it leaves the range
+            of float32.
+        """
+        if self._plain:
+            return measured
+        image = measured[self._numerators]
+        for channel, denominator in self._denominators.items():
+            quotient = image[channel] / measured[denominator]
+            image[channel] = quotient.where(quotient.isfinite() & (quotient > 0), torch.nan)
+        return image
+
+
+def _check(band: str) -> None:
+    """Raise where the name of a band makes no sense."""
+    for part in parts(band):
+        name, at, orbit = part.partition(AT)
+        if not name or (at and orbit not in ORBITS):
+            raise InputError(
+                f"the band {band!r} cannot be read: write vv_pre, vv_pre@descending (of that "
+                "orbit's file) or vv_post1/vv_pre (a quotient)"
+            )
+    if is_quotient(band) and not (
+        len(parts(band)) == 2 and all(is_backscatter(part) for part in parts(band))
+    ):
+        raise InputError(
+            f"the band {band!r} is no quotient of two backscatter bands: write it like "
+            "vv_post1/vv_pre"
+        )

@@ -1,0 +1,144 @@
+"""What several seeds together and flips at test time are worth, without training anything.
+
+The finished runs' checkpoints are scored as ``predict.py`` would use them, on the patches
+of their own validation and test splits.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from rich.progress import track
+
+from landslide.datamodule import LandslideDataModule
+from landslide.errors import InputError
+from landslide.evaluation import SCORES, Results, score
+from landslide.network import FLIPS, Network
+from landslide.study.runs import read_metrics
+from landslide.study.tables import SEED, said, selected
+from landslide.task import LandslideTask, load_task
+
+BATCH = 32
+"""Patches a pass; changes no score."""
+
+
+def ensemble_table(
+    runs: pd.DataFrame, by: Sequence[str], sweep: Path, device: torch.device
+) -> pd.DataFrame:
+    """Score each row's runs alone and together, with flips and without.
+
+    Args:
+        runs: Comparable runs (see ``comparable``).
+        by: Settings whose combinations are the rows of the study.
+        sweep: Folder of the sweep.
+        device: Where the networks run.
+
+    Returns:
+        ``by``; ``members`` (1, or how many are averaged); ``flips`` (yes, no); ``val_f1`` and
+        the test scores in percent, of single members the mean over seeds with ``<score>_std``;
+        ``gain`` and ``val_gain``, F1 above that of single members without flips, in points.
+
+    Raises:
+        InputError: Runs of a row do not share their split, or their scene has changed.
+    """
+    best = selected(runs, by)
+    rows = list(best.groupby(list(by), dropna=False))
+    table: list[dict[str, Any]] = []
+    for _, row in track(rows, "Scoring ensembles", transient=True):
+        folders = [sweep / run for run in row.sort_values(SEED).run]
+        lines = list(_lines(folders, device))
+        names = {name: row.iloc[0][name] for name in by}
+        single = lines[0]
+        table += [
+            names
+            | line
+            | {f"{split}gain": line[f"{split}f1"] - single[f"{split}f1"] for split in ("", "val_")}
+            for line in lines
+        ]
+    return pd.DataFrame(table)
+
+
+def _lines(folders: Sequence[Path], device: torch.device) -> Iterator[dict[str, Any]]:
+    """Scores of the members alone and averaged, without flips, then with."""
+    data = _shared_data(folders)
+    tasks = [load_task(folder / "checkpoints" / "best.ckpt") for folder in folders]
+    for tta in FLIPS:
+        if tta == "none":
+            alone = [read_metrics(folder) for folder in folders]
+        else:
+            alone = [_score([task], data, device, tta) for task in tasks]
+        flips = {"flips": "no" if tta == "none" else "yes"}
+        yield {"members": 1} | flips | _summary(alone)
+        if len(tasks) > 1:
+            yield {"members": len(tasks)} | flips | _summary([_score(tasks, data, device, tta)])
+
+
+def _score(
+    tasks: Sequence[LandslideTask], data: LandslideDataModule, device: torch.device, tta: str
+) -> Results:
+    # As predict.py: the first member's threshold.
+    return score(Network(tasks, device, tta), data, tasks[0].threshold)  # type: ignore[arg-type]
+
+
+def _summary(results: Sequence[Results]) -> dict[str, float]:
+    """Mean and standard deviation in percent."""
+    line: dict[str, float] = {"val_f1": 100 * float(np.mean([r["val"]["f1"] for r in results]))}
+    for name in SCORES:
+        scores = [100 * r["test"][name] for r in results]
+        line[name] = float(np.mean(scores))
+        line[f"{name}_std"] = float(np.std(scores, ddof=1)) if len(scores) > 1 else np.nan
+    return line
+
+
+def _shared_data(folders: Sequence[Path]) -> LandslideDataModule:
+    """The patches that runs were validated and tested on, all the same.
+
+    Raises:
+        InputError: They are not the same, or cannot be had again.
+    """
+    splits = {_split(folder) for folder in folders}
+    if len(splits) > 1:
+        raise InputError(
+            f"{folders[0]} and {folders[-1]} do not share their split, so that an ensemble would "
+            "be tested on what members were trained on: sweep the seeds with split.seed=0"
+        )
+    settings = folders[0] / ".hydra" / "config.yaml"
+    if not settings.is_file():
+        raise InputError(f"there is no {settings}, which says what the run was scored on")
+    config = OmegaConf.load(settings)
+    config.batch_size = BATCH
+    data: LandslideDataModule = instantiate(config.datamodule)
+    data.setup()
+    with TemporaryDirectory() as folder:
+        data.write_splits(Path(folder) / "splits.geojson")
+        if _split(Path(folder)) not in splits:
+            raise InputError(
+                f"the scene {', '.join(map(str, data.roots))} is not what {folders[0]} was trained "
+                "on: its patches are others; bring it back or start the sweep again"
+            )
+    return data
+
+
+def _split(folder: Path) -> str:
+    """The patches of a run with their split, as they were written."""
+    files = sorted(folder.glob("splits.*"))
+    if not files:
+        raise InputError(f"{folder} has no splits.geojson: remove it and start the sweep again")
+    text = files[0].read_text()
+    # GeoJSON also holds the name of the temporary file that it was.
+    return json.dumps(json.loads(text)["features"]) if files[0].suffix == ".geojson" else text
+
+
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """The table in words."""
+    words = said(table.drop(columns=["gain", "val_gain"]))
+    words["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
+    words["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
+    return words
