@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ import shapely
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.warp import transform_bounds
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -67,13 +68,13 @@ def acquire(
         raise InputError('sar.source=safe needs sarsen: pip install -e ".[safe]"')
     if area is None and config.grid.like is None:
         raise InputError(
-            "sar.source=safe needs an area, since a whole frame takes an hour: give "
+            "sar.source=safe needs an area, since a whole frame takes half an hour and more: give "
             "aoi=[west,south,east,north] in degrees, a polygon file, or grid.like"
         )
     products = _open(config)
     dem = local_dem(config.dem)
     grid = choose_grid(config.grid, area, Sources({}, dem))
-    known: dict[Pass, dict[str, Acquisition]] = {
+    known = {
         direction: {date: _describe(frames, grid) for date, frames in dates.items()}
         for direction, dates in products.items()
     }
@@ -83,18 +84,15 @@ def acquire(
     make = Maker.of(config, dem, grid)
     total = sum(len(frames) for dates in products.values() for frames in dates.values())
     with _bar(console, total * len(grid.blocks())) as advance:
-        for direction, dates in products.items():
-            for date, frames in dates.items():
-                paths = [make(frame, advance) for frame in _over(frames, grid)]
-                tiles = {
-                    polarisation: tuple(Tile(path, band) for path in paths)
-                    for band, polarisation in enumerate(frames[0].polarisations, 1)
-                }
-                known[direction][date] = replace(known[direction][date], tiles=tiles)
-    note = (
-        f"terrain correction: heights of the DEM were raised by {make.geoid:.1f} m to the ellipsoid"
-    )
-    return Sources(known, dem, notes=(note,))
+        orbits = {
+            direction: {
+                date: replace(acquisition, tiles=_tiles(products[direction][date], make, advance))
+                for date, acquisition in dates.items()
+            }
+            for direction, dates in known.items()
+        }
+    raised = f"heights of the DEM were raised by {make.geoid:.1f} m to the ellipsoid"
+    return Sources(orbits, dem, notes=(f"terrain correction: {raised}",))
 
 
 def _open(config: DictConfig) -> dict[Pass, dict[str, list[Product]]]:
@@ -103,6 +101,67 @@ def _open(config: DictConfig) -> dict[Pass, dict[str, list[Product]]]:
     return {
         direction: {d: [Product(p, polarisations) for p in paths] for d, paths in dates.items()}
         for direction, dates in given_dates(config).items()
+    }
+
+
+class Maker(NamedTuple):
+    """Makes files of gamma nought, each once.
+
+    Attributes:
+        dem: Elevation.
+        grid: Grid of the scene.
+        geoid: Metres from the ellipsoid up to the DEM's zero.
+        folder: Where files are kept.
+    """
+
+    dem: Dem
+    grid: Grid
+    geoid: float
+    folder: Path
+
+    @classmethod
+    def of(cls, config: DictConfig, dem: Dem, grid: Grid) -> Self:
+        """Make files of a grid; their folder is named after all that they depend on."""
+        geoid = undulation(dem, grid, config.terrain.geoid)
+        place = [str(grid.crs), list(grid.transform), grid.height, grid.width]
+        depends = [METHOD, place, [checksum(tile.path) for tile in dem.tiles], geoid]
+        key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:16]
+        return cls(dem, grid, geoid, Path(config.cache) / "safe" / key)
+
+    def __call__(self, frame: Product, advance: Callable[[int], None]) -> Path:
+        """Return the file of a frame, made if it is not there."""
+        path = self.folder / f"{frame.fingerprint}.tif"
+        if path.exists():
+            advance(len(self.grid.blocks()))
+            return path
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tiles = [(tile, elevation) for tile in self.dem.tiles]
+        with (
+            TemporaryDirectory(prefix=".part-", dir=self.folder) as temporary,
+            Mosaic(tiles, Resampling.cubic) as source,
+        ):
+            folder = frame.unpack(Path(temporary))
+
+            def heights(window: Window) -> Float:
+                return source.read(self.grid, window) + np.float32(self.geoid)
+
+            try:
+                geocode(folder, frame.files, heights, self.grid, path, lambda: advance(1))
+            except RasterioIOError as error:
+                raise InputError(f"{frame.path} is damaged ({error}): fetch it anew") from error
+        return path
+
+
+def _tiles(
+    frames: Sequence[Product], make: Maker, advance: Callable[[int], None]
+) -> dict[str, tuple[Tile, ...]]:
+    """Files of a date's frames, made where they are not there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        paths = [make(frame, advance) for frame in _over(frames, make.grid)]
+    return {
+        polarisation: tuple(Tile(path, band) for path in paths)
+        for band, polarisation in enumerate(frames[0].polarisations, 1)
     }
 
 
@@ -182,51 +241,3 @@ def _bar(console: Console | None, total: int) -> Iterator[Callable[[int], None]]
     with Progress(*columns, console=console, transient=True, disable=console is None) as bar:
         task = bar.add_task("terrain correction", total=total)
         yield lambda blocks: bar.advance(task, blocks)
-
-
-class Maker(NamedTuple):
-    """Makes files of gamma nought, each once.
-
-    Attributes:
-        dem: Elevation.
-        grid: Grid of the scene.
-        geoid: Metres from the ellipsoid up to the DEM's zero.
-        folder: Where files are kept.
-    """
-
-    dem: Dem
-    grid: Grid
-    geoid: float
-    folder: Path
-
-    @classmethod
-    def of(cls, config: DictConfig, dem: Dem, grid: Grid) -> Self:
-        """Make files of a grid; their folder is named after all that they depend on."""
-        geoid = undulation(dem, grid, config.terrain.geoid)
-        place = [str(grid.crs), list(grid.transform), grid.height, grid.width]
-        depends = [METHOD, place, [checksum(tile.path) for tile in dem.tiles], geoid]
-        key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:16]
-        return cls(dem, grid, geoid, Path(config.cache) / "safe" / key)
-
-    def __call__(self, frame: Product, advance: Callable[[int], None]) -> Path:
-        """Return the file of a frame, made if it is not there."""
-        path = self.folder / f"{frame.fingerprint}.tif"
-        if path.exists():
-            advance(len(self.grid.blocks()))
-            return path
-        self.folder.mkdir(parents=True, exist_ok=True)
-        tiles = [(tile, elevation) for tile in self.dem.tiles]
-        with (
-            TemporaryDirectory(prefix=".part-", dir=self.folder) as temporary,
-            Mosaic(tiles, Resampling.cubic) as source,
-        ):
-            folder = frame.unpack(Path(temporary))
-
-            def heights(window: Window) -> Float:
-                return source.read(self.grid, window) + np.float32(self.geoid)
-
-            try:
-                geocode(folder, frame.polarisations, heights, self.grid, path, lambda: advance(1))
-            except RasterioIOError as error:
-                raise InputError(f"{frame.path} is damaged ({error}): fetch it anew") from error
-        return path

@@ -11,15 +11,13 @@ D. Small (2011), Flattening Gamma: Radiometric Terrain Correction for SAR Imager
 49(8), https://doi.org/10.1109/TGRS.2011.2120616.
 """
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 from scipy import ndimage
 
 from landslide.polygons import raster_window
@@ -65,23 +63,27 @@ class Image:
 
     Args:
         folder: SAFE folder.
+        files: Files of a polarisation in it, by what they are.
         polarisation: In lower case.
     """
 
-    def __init__(self, folder: Path, polarisation: str) -> None:
+    def __init__(self, folder: Path, files: Mapping[str, str], polarisation: str) -> None:
         # An optional extra.
-        from sarsen import Sentinel1SarProduct
+        import xarray as xr
         from sarsen.orbit import OrbitPolyfitInterpolator
 
-        self.product = Sentinel1SarProduct(
-            str(folder), f"IW/{polarisation.upper()}", measurement_chunks=None
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            opened = self.product.measurement
-        self.pixels = opened.measurement
+        def part(name: str) -> Any:  # noqa: ANN401
+            return xr.open_dataset(
+                folder, engine="sentinel-1", group=f"IW/{polarisation.upper()}{name}", chunks=None
+            )
+
+        opened = part("")
+        self.path = folder / files["measurement"]
+        self.shape = opened.measurement.shape
         self.spacing = float(opened.attrs["range_pixel_spacing"])
-        self.orbit = OrbitPolyfitInterpolator.from_position(self.product.state_vectors())
+        self.calibration = part("/calibration").betaNought
+        self.conversion = part("/coordinate_conversion")
+        self.orbit = OrbitPolyfitInterpolator.from_position(part("/orbit").position)
         times = opened.azimuth_time.values
         self.first, self.last = times[0], times[-1]
         self.interval = (self.last - self.first) / np.timedelta64(10**9, "ns") / (len(times) - 1)
@@ -89,37 +91,47 @@ class Image:
     def line(self, azimuth_time: Any) -> Double:  # noqa: ANN401
         """Lines, from 0, of zero-Doppler times."""
         share = (azimuth_time.values - self.first) / (self.last - self.first)
-        lines: Double = share * (self.pixels.shape[0] - 1)
+        lines: Double = share * (self.shape[0] - 1)
         return lines
 
     def beta_nought(self, seen: Seen) -> Float:
         """(H, W) linear beta nought, bilinear; NaN outside of the image and where it is 0."""
-        from xarray_sentinel import calibrate_intensity
+        import xarray_sentinel
 
         line = self.line(seen.azimuth_time)
-        ground = self.product.slant_range_time_to_ground_range(
-            seen.azimuth_time, seen.slant_range_time
+        ground = xarray_sentinel.slant_range_time_to_ground_range(
+            seen.azimuth_time, seen.slant_range_time, self.conversion
         )
         pixel = ground.values / self.spacing
-        height, width = self.pixels.shape
+        height, width = self.shape
         inside = (line >= 0) & (line <= height - 1) & (pixel >= 0) & (pixel <= width - 1)
         if not inside.any():
             return np.full(line.shape, np.nan, np.float32)
         top, left = int(line[inside].min()), int(pixel[inside].min())
-        bottom, right = int(line[inside].max()) + 2, int(pixel[inside].max()) + 2
-        window = {"azimuth_time": slice(top, bottom), "ground_range": slice(left, right)}
-        part = self.pixels.isel(window).load()
-        beta = calibrate_intensity(part.where(part > 0), self.product.calibration.betaNought)
+        bottom = min(int(line[inside].max()) + 2, height)
+        right = min(int(pixel[inside].max()) + 2, width)
+        numbers = self._read(Window(top, left, bottom - top, right - left))
+        beta = xarray_sentinel.calibrate_intensity(numbers.where(numbers > 0), self.calibration)
         places = [np.where(inside, line - top, -9), np.where(inside, pixel - left, -9)]
         sampled: Float = ndimage.map_coordinates(
             beta.values.astype(np.float32), places, order=1, cval=np.nan, prefilter=False
         )
         return sampled
 
+    def _read(self, window: Window) -> Any:  # noqa: ANN401
+        """Digital numbers of a window, as an xarray with ``line`` and ``pixel``."""
+        import xarray as xr
+
+        with rasterio.open(self.path) as source:
+            numbers = source.read(1, window=raster_window(window))
+        lines, pixels = window.row + np.arange(window.height), window.col + np.arange(window.width)
+        coordinates = {"line": lines, "pixel": pixels}
+        return xr.DataArray(numbers.astype(np.float32), coordinates, ("line", "pixel"))
+
 
 def geocode(
     folder: Path,
-    polarisations: Sequence[str],
+    files: Mapping[str, Mapping[str, str]],
     heights: Heights,
     grid: Grid,
     path: Path,
@@ -129,17 +141,17 @@ def geocode(
 
     Args:
         folder: SAFE folder.
-        polarisations: In lower case.
+        files: Files in it by polarisation in lower case and by what they are.
         heights: Metres above the WGS 84 ellipsoid in a window, which may hang over the grid;
             NaN where unknown.
         grid: Grid to write on.
         path: GeoTIFF to write, float32 linear power with nodata NaN; appears when complete.
         advance: Called after each block.
     """
-    images = [Image(folder, polarisation) for polarisation in polarisations]
+    images = [Image(folder, named, polarisation) for polarisation, named in files.items()]
     profile = raster_profile(grid, "float32", len(images), np.nan)
     with replacing(path) as temporary, rasterio.open(temporary, "w", **profile) as sink:
-        sink.descriptions = tuple(polarisations)
+        sink.descriptions = tuple(files)
         for block in grid.blocks():
             sink.write(gamma_nought(images, heights, grid, block), window=raster_window(block))
             advance()

@@ -4,6 +4,7 @@ Names and elements: Sentinel-1 Product Specification, S1-RS-MDA-52-7441.
 """
 
 import shutil
+import warnings
 import zlib
 from datetime import datetime
 from fnmatch import fnmatch
@@ -16,7 +17,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from landslide.errors import InputError
 from landslide.prepare.sources import Pass, parse_time
@@ -178,8 +179,10 @@ class Product:
         """Check that the raster is the one that the annotation describes."""
         prefix = "" if self._zip is None else "/vsizip/"
         try:
-            with rasterio.open(f"{prefix}{self.path}/{self._root}{measurement}") as source:
-                found = source.shape
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(f"{prefix}{self.path}/{self._root}{measurement}") as source:
+                    found = source.shape
         except RasterioIOError as error:
             raise InputError(
                 f"{self.path}: {measurement} cannot be read as a raster: fetch it anew"
