@@ -1,8 +1,7 @@
-import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -13,14 +12,14 @@ import pytest
 import rasterio
 from affine import Affine
 from hydra import compose, initialize_config_dir
-from pyproj import Transformer, datadir
+from pyproj import Geod, Transformer, datadir
 from rasterio.crs import CRS
 from scipy.interpolate import CubicHermiteSpline, RegularGridInterpolator
 from scipy.optimize import brentq
 
 from landslide.errors import InputError
 from landslide.prepare.prepare import Prepared, prepare_scene
-from landslide.prepare.safe.geoid import undulation
+from landslide.prepare.safe.geoid import MODEL, undulation
 from landslide.prepare.sources import Dem, Tile
 from landslide.rasters import Grid, write_raster
 
@@ -385,7 +384,7 @@ def test_a_zip_gives_the_same_pixels_and_is_not_geocoded_anew(
 
 
 def test_the_metadata_tell_what_options_else_would(
-    pair: tuple[Path, Path], place: list[str], tmp_path: Path
+    shared: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
 ) -> None:
     prepared = prepare(tmp_path / "scene", *place, f"sar.descending=[{pair[0]},{pair[1]}]")
     images = prepared.info["images"]["descending"]
@@ -399,8 +398,13 @@ def test_the_metadata_tell_what_options_else_would(
     assert images["pre"]["items"] == [pair[0].name.removesuffix(".SAFE")]
     assert "terrain-flattened" in images["pre"]["product"]
     assert {"local_incidence_angle", "layover_shadow"} <= bands(tmp_path / "scene").keys()
-    # Right of a flight to 193.7 degrees at the satellite, a little more at the target.
-    assert prepared.info["geometry"]["descending"]["look"] == pytest.approx(283.2, abs=1)
+    # Samples of a line lie one behind the other as the radar looks.
+    before, after = tie_points(shared)[72], tie_points(shared)[74]
+    away, back, _ = Geod(ellps="WGS84").inv(
+        before.longitude, before.latitude, after.longitude, after.latitude
+    )
+    geometry = prepared.info["geometry"]["descending"]
+    assert geometry["look"] == pytest.approx((away + back - 180) / 2 % 360, abs=1)
     assert not prepared.warnings
 
 
@@ -424,3 +428,147 @@ def test_frames_of_one_overpass_fill_each_others_gaps(
     missing = np.isnan(found["vv_pre"])
     assert missing.mean() < 0.03
     np.testing.assert_allclose(found["vv_pre"][~missing], found["vv_post1"][~missing], rtol=1e-5)
+
+
+# What is wrong ----------------------------------------------------------------------------
+
+
+Spoil = Callable[[Path], Path | None]
+"""Spoils a product; returns another path where it makes one."""
+
+
+def manifest(old: str, new: str) -> Spoil:
+    return lambda path: replace(path / "manifest.safe", old, new)
+
+
+def cut(name: str, share: float) -> Spoil:
+    def spoil(path: Path) -> None:
+        file = next(path.glob(name))
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+
+    return spoil
+
+
+def without(name: str) -> Spoil:
+    return lambda path: next(path.glob(name)).unlink()
+
+
+def cut_zip(path: Path) -> Path:
+    packed = zipped(path)
+    packed.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
+    return packed
+
+
+def other_size(path: Path) -> None:
+    write = {"driver": "GTiff", "height": 90, "width": 80, "count": 1, "dtype": "uint16"}
+    rasterio.open(measurement(path), "w", **write).close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (without("manifest.safe"), "no SAFE folder nor a zip of one"),
+        (cut("manifest.safe", 0.5), "manifest.safe is damaged"),
+        (without("annotation/*.xml"), "lacks annotation/s1b-iw-grd-vv-.*incomplete, fetch it anew"),
+        (without("annotation/calibration/calib*"), "lacks annotation/calibration/calibration-s1b"),
+        (without("measurement/*"), "lacks measurement/s1b-iw-grd-vv-.*tiff"),
+        (cut("annotation/*.xml", 0.7), "annotation/s1b.* is damaged"),
+        (cut("annotation/calibration/calib*", 0.7), "calibration-s1b.* is damaged"),
+        (cut("measurement/*", 0), "tiff cannot be read as a raster: fetch it anew"),
+        (cut("measurement/*", 0.8), "tiff cannot be read|is damaged"),
+        (other_size, "is 80 x 90 px and 26102 x 16705 by its annotation"),
+        (cut_zip, "no SAFE folder nor a zip of one"),
+        (manifest("productType>GRD", "productType>SLC"), "is a Sentinel-1 IW SLC product"),
+        (manifest("mode>IW", "mode>EW"), "is a Sentinel-1 EW GRD product.* takes IW GRD"),
+    ],
+)
+def test_a_product_that_cannot_be_used_is_one_sentence_and_leaves_nothing(
+    pair: tuple[Path, Path], place: list[str], tmp_path: Path, spoil: Spoil, words: str
+) -> None:
+    late = spoil(pair[1]) or pair[1]
+    with pytest.raises(InputError, match=words) as raised:
+        prepare(tmp_path / "scene", *place, f"sar.descending=[{pair[0]},{late}]")
+    assert str(late) in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+    assert not (tmp_path / "scene").exists()
+    left = [path.name for path in tmp_path.rglob("*") if path.name.startswith(".part")]
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("sar.polarisations=[vv,hh]", "has no HH, only VV, VH: leave it out of sar.polarisations"),
+        ("sar.polarisations=[vv,vh]", "lacks annotation/s1b-iw-grd-vh"),
+        ("sar.ascending=[{0},{1}] sar.descending=null", "is descending by its metadata"),
+        ("sar.descending=[{1},{0}]", "post1 .2021-12-11. is not later than pre .2021-12-23."),
+        ("sar.descending=[[{0},{1}],{1}]", "are not frames of one overpass"),
+        ("grid.like=null", "needs an area"),
+        ("grid.like=null aoi=[2.0,48.0,2.1,48.1]", "S1B_.*SAFE does not overlap with the area"),
+        ("grid.like=null aoi=[14.0,42.0,14.1,42.1]", "dem.tif does not overlap with the area"),
+        ("terrain.geoid=1000", "terrain.geoid=1000 is not metres from -120 to 100"),
+        ("sar.source=files", "SAFE is no raster: add sar.source=safe"),
+    ],
+)
+def test_options_that_do_not_fit_the_products_are_one_sentence(
+    pair: tuple[Path, Path], place: list[str], tmp_path: Path, option: str, words: str
+) -> None:
+    given = [f"sar.descending=[{pair[0]},{pair[1]}]", *option.format(*pair).split()]
+    with pytest.raises(InputError, match=words) as raised:
+        prepare(tmp_path / "scene", *place, *given)
+    assert len(str(raised.value).splitlines()) == 1
+    assert not (tmp_path / "scene").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "sarsen", None)
+    with pytest.raises(InputError, match=r'needs sarsen: pip install -e "\.\[safe\]"$'):
+        prepare(tmp_path / "scene", "sar.ascending=[a.SAFE,b.SAFE]", "dem=dem.tif")
+
+
+# The datum of elevations ------------------------------------------------------------------
+
+
+@pytest.fixture
+def geoid_grid(tmp_path: Path) -> Iterator[None]:
+    """Give PROJ a geoid of 40 m plus a metre per degree east of 12."""
+    before = datadir.get_data_dir()
+    columns = 40 + np.arange(9, dtype=np.float32) / 2
+    profile = {"driver": "GTiff", "height": 9, "width": 9, "count": 1, "dtype": "float32"}
+    corner = Affine(0.5, 0, 11.75, 0, -0.5, 44.25)
+    with rasterio.open(tmp_path / MODEL, "w", **profile, crs="EPSG:4979", transform=corner) as sink:
+        sink.write(np.broadcast_to(columns, (9, 9)), 1)
+        sink.update_tags(TYPE="VERTICAL_OFFSET_GEOGRAPHIC_TO_VERTICAL", AREA_OR_POINT="Point")
+        sink.descriptions = ("geoid_undulation",)
+        sink.units = ("metre",)
+    datadir.append_data_dir(str(tmp_path))
+    yield
+    datadir.set_data_dir(before)
+
+
+def scene_and_dem(folder: Path, crs: str) -> tuple[Dem, Grid]:
+    path = folder / "heights.tif"
+    place = {"crs": crs, "transform": Affine(0.01, 0, 12, 0, -0.01, 43)}
+    profile = {"driver": "GTiff", "height": 100, "width": 100, "count": 1, "dtype": "int16"}
+    with rasterio.open(path, "w", **profile, **place) as sink:
+        sink.write(np.full((100, 100), 300, np.int16), 1)
+    return Dem((Tile(path),)), around(12.5, 42.5)[0]
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:9707"])
+def test_elevations_are_above_sea_level(geoid_grid: None, tmp_path: Path, crs: str) -> None:
+    dem, grid = scene_and_dem(tmp_path, crs)
+    assert undulation(dem, grid, None) == pytest.approx(40.5, abs=0.05)
+    assert undulation(dem, grid, 7.5) == 7.5
+
+
+def test_elevations_in_an_ellipsoidal_crs_are_left_as_they_are(tmp_path: Path) -> None:
+    assert undulation(*scene_and_dem(tmp_path, "EPSG:4979"), None) == 0
+
+
+def test_an_unknown_geoid_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("landslide.prepare.safe.geoid.MODEL", "no_such_grid.tif")
+    monkeypatch.setattr("pyproj.network.set_network_enabled", lambda *_: None)
+    with pytest.raises(InputError, match=r"no_such_grid.tif.* give it as terrain.geoid="):
+        undulation(*scene_and_dem(tmp_path, "EPSG:4326"), None)

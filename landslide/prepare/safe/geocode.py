@@ -14,6 +14,7 @@ D. Small (2011), Flattening Gamma: Radiometric Terrain Correction for SAR Imager
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
@@ -74,19 +75,24 @@ class Image:
 
         def part(name: str) -> Any:  # noqa: ANN401
             return xr.open_dataset(
-                folder, engine="sentinel-1", group=f"IW/{polarisation.upper()}{name}", chunks=None
+                folder, engine="sentinel-1", group=f"IW/{polarisation.upper()}/{name}"
             )
 
-        opened = part("")
+        self.calibration = part("calibration").betaNought
+        self.conversion = part("coordinate_conversion")
+        self.orbit = OrbitPolyfitInterpolator.from_position(part("orbit").position)
         self.path = folder / files["measurement"]
-        self.shape = opened.measurement.shape
-        self.spacing = float(opened.attrs["range_pixel_spacing"])
-        self.calibration = part("/calibration").betaNought
-        self.conversion = part("/coordinate_conversion")
-        self.orbit = OrbitPolyfitInterpolator.from_position(part("/orbit").position)
-        times = opened.azimuth_time.values
-        self.first, self.last = times[0], times[-1]
-        self.interval = (self.last - self.first) / np.timedelta64(10**9, "ns") / (len(times) - 1)
+        tree = ElementTree.parse(folder / files["annotation"])
+
+        def told(name: str) -> str:
+            return tree.findtext(f".//imageInformation/{name}", "")
+
+        self.shape = int(told("numberOfLines")), int(told("numberOfSamples"))
+        self.spacing = float(told("rangePixelSpacing"))
+        self.first, self.last = (
+            np.datetime64(told(f"product{end}LineUtcTime"), "ns") for end in ("First", "Last")
+        )
+        self.interval = float(told("azimuthTimeInterval"))
 
     def line(self, azimuth_time: Any) -> Double:  # noqa: ANN401
         """Lines, from 0, of zero-Doppler times."""
