@@ -1,5 +1,6 @@
 """Grids, and files that appear whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -173,6 +174,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_raster(path: Path | str) -> DatasetReader:

@@ -551,10 +551,36 @@ def small_dem(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     return {"dem": str(write(folder / "small.tif", np.ones((40, 100), np.float32), part))}
 
 
+def far_dem(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
+    far = GRID._replace(transform=Affine(10, 0, 500_000, 0, -10, 4_740_000))
+    return {"dem": str(write(folder / "far.tif", np.ones((80, 100), np.float32), far))}
+
+
+def dem_without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
+    nowhere = GRID._replace(crs=None)
+    return {"dem": str(write(folder / "dem.tif", np.ones((80, 100), np.float32), nowhere))}
+
+
+def inventory_without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
+    frame = gpd.GeoDataFrame(geometry=[shapely.box(600_200, 4_739_500, 600_400, 4_739_800)])
+    frame.to_file(folder / "slides.gpkg")
+    return {"inventory": str(folder / "slides.gpkg")}
+
+
+def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
+    turned = GRID._replace(transform=Affine(10, 0, 600_000, 0, 10, 4_739_200))
+    path = write(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), turned)
+    return {"sar.ascending": f"[{path},{inputs['post1']}]"}
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (rotated, "is rotated: warp it"),
+        (south_up, "has its first row in the south: warp it"),
+        (far_dem, "far.tif does not overlap with the area"),
+        (dem_without_crs, "dem.tif has no coordinate reference system"),
+        (inventory_without_crs, "slides.gpkg has no coordinate reference system"),
         (without_crs, "has no coordinate reference system"),
         (elsewhere, "does not overlap with the ascending image pre"),
         (post_before_pre, "give them in order of time"),

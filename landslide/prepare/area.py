@@ -120,7 +120,8 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
     """
     if options.like is not None:
         with open_raster(options.like) as source:
-            if source.crs is None or not _metric(source.crs) or source.transform.b:
+            turned = source.transform.b or source.transform.e > 0
+            if source.crs is None or not _metric(source.crs) or turned:
                 raise InputError(
                     f"grid.like={options.like} is not on a north-up grid in metres: name another"
                 )

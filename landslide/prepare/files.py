@@ -50,7 +50,21 @@ def acquire(config: DictConfig, event: Event, area: BaseGeometry | None) -> Sour
     Raises:
         InputError: A file is missing or unusable, or an option is.
     """
-    orbits: dict[Pass, Mapping[str, Acquisition]] = {}
+    polarisations, numbers = config.sar.polarisations, config.sar.bands
+    orbits = {
+        name: {date: acquisition(paths, polarisations, numbers) for date, paths in dates.items()}
+        for name, dates in given_dates(config).items()
+    }
+    return Sources(orbits, local_dem(config.dem))
+
+
+def given_dates(config: DictConfig) -> dict[Pass, dict[str, list[Path]]]:
+    """Files of each date that ``sar.ascending`` and ``sar.descending`` name.
+
+    Raises:
+        InputError: There is none, no elevation, not two or three dates, or a file is missing.
+    """
+    orbits: dict[Pass, dict[str, list[Path]]] = {}
     for name in PASSES:
         key, given = f"sar.{name}", config.sar[name]
         if given is None:
@@ -62,14 +76,13 @@ def acquire(config: DictConfig, event: Event, area: BaseGeometry | None) -> Sour
                 "or a list of files"
             )
         orbits[name] = {
-            date: acquisition(paths_of(files, key), config.sar.polarisations, config.sar.bands)
-            for date, files in zip(DATES, dates, strict=False)
+            date: paths_of(files, key) for date, files in zip(DATES, dates, strict=False)
         }
     if not orbits:
         raise InputError("no image is given: set sar.ascending=[pre.tif,post1.tif,…] or descending")
     if config.dem is None:
         raise InputError("no elevation is given: set dem=dem.tif")
-    return Sources(orbits, local_dem(config.dem))
+    return orbits
 
 
 def local_dem(given: object) -> Dem:
@@ -86,11 +99,16 @@ def acquisition(
         paths: Its files.
         polarisations: Those that are wanted.
         numbers: Band numbers by polarisation, None where the files themselves tell.
+
+    Raises:
+        InputError: A file is no raster, or a polarisation is missing.
     """
     wanted = [polarisation.lower() for polarisation in polarisations]
     tiles: dict[str, tuple[Tile, ...]] = {}
     told = {name: number for name, number in numbers.items() if number is not None}
     for path in paths:
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            raise InputError(f"{path} is no raster: add sar.source=safe if it is a raw GRD product")
         bands = told or polarisation_bands(path)
         for polarisation in wanted:
             if polarisation in bands:

@@ -123,7 +123,7 @@ def open_georeferenced(tile: Tile) -> DatasetReader:
     """Open a tile that can be placed on the Earth.
 
     Raises:
-        InputError: No raster, no such band, no CRS, or rotated.
+        InputError: No raster, no such band, no CRS, rotated or south-up.
     """
     source = open_raster(tile.path)
     problem = None
@@ -133,6 +133,10 @@ def open_georeferenced(tile: Tile) -> DatasetReader:
         problem = "is rotated: warp it to a north-up grid first, for example with gdalwarp"
     elif source.transform.is_identity:
         problem = "has no georeference: assign a geotransform"
+    elif source.transform.e > 0:
+        problem = (
+            "has its first row in the south: warp it north-up first, for example with gdalwarp"
+        )
     elif source.count < tile.band:
         problem = f"has no band {tile.band}, only {source.count}"
     elif np.iscomplexobj(np.empty(0, source.dtypes[tile.band - 1])):

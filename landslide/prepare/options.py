@@ -13,17 +13,20 @@ FLAG = Rule(bool, lambda value: True, "true or false")
 ANGLE = Rule((int, float), lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees")
 HEADING = Rule((int, float), lambda value: -360 <= value <= 360, "a heading in degrees")
 
+GEOID = Rule((int, float), lambda value: -120 <= value <= 100, "metres from -120 to 100")
+
 RULES: Mapping[str, Rule] = {
     "grid.resolution": POSITIVE,
     "inventory.radius": POSITIVE,
     "terrain.void_distance": NATURAL,
+    "terrain.geoid": GEOID,
     "sar.incidence.ascending": ANGLE,
     "sar.incidence.descending": ANGLE,
     "sar.heading.ascending": HEADING,
     "sar.heading.descending": HEADING,
 }
 
-SOURCES = ("files", "stac")
+SOURCES = ("files", "stac", "safe")
 
 
 def check_options(config: DictConfig) -> None:

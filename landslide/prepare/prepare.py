@@ -93,6 +93,10 @@ def _acquire(config: DictConfig, event: Event, console: Console | None) -> Sourc
         from landslide.prepare import stac
 
         sources = stac.acquire(config, event, area, console)
+    elif config.sar.source == "safe":
+        from landslide.prepare import safe
+
+        sources = safe.acquire(config, event, area, console)
     else:
         sources = files.acquire(config, event, area)
     if config.dem is not None:

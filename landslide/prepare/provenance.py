@@ -1,6 +1,5 @@
 """What a scene tells of itself: notes for its user, ``scene.json``, tags."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +19,7 @@ from landslide.prepare.scene import Written
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources, Tile
 from landslide.prepare.terrain import Terrain
 from landslide.prepare.truth import Truth, mapped_area_m2
-from landslide.rasters import Grid
+from landslide.rasters import Grid, checksum
 
 
 def notes_of(
@@ -96,7 +95,7 @@ def describe(
             for n, bands in written.bands.items()
         },
         "inputs": {
-            what: [{"file": str(path), "sha256": _checksum(path)} for path in paths]
+            what: [{"file": str(path), "sha256": checksum(path)} for path in paths]
             for what, paths in inputs.items()
         },
         "made_by": {
@@ -166,12 +165,6 @@ def _inputs_of(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
 
 def _paths(tiles: list[Tile] | tuple[Tile, ...]) -> list[Path]:
     return list(dict.fromkeys(tile.path for tile in tiles))
-
-
-def _checksum(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _any_simulated(sources: Sources) -> bool:

@@ -62,7 +62,7 @@ def with_options(sources: Sources, options: DictConfig) -> Sources:
         if units is not None:
             facts["units"] = cast(Units, units)
         # An archive chooses by the dates and knows their time.
-        told = options.dates[name] if options.source == "files" else None
+        told = options.dates[name] if options.source != "stac" else None
         moments = told or [None] * len(dates)
         if len(moments) != len(dates):
             raise InputError(

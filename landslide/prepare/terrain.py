@@ -68,6 +68,16 @@ def elevation(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
     return np.where(valid, metres, np.float32(np.nan))
 
 
+def without_voids(z: Float) -> Float:
+    """Elevations with each void as high as the nearest cell; as they are without any cell."""
+    void = np.isnan(z)
+    if void.all() or not void.any():
+        return z
+    nearest = ndimage.distance_transform_edt(void, return_distances=False, return_indices=True)
+    filled: Float = z[tuple(nearest)]
+    return filled
+
+
 def require_cover(dem: Dem, grid: Grid) -> float:
     """Share of the scene that the DEM's files cover.
 
@@ -226,9 +236,8 @@ def _bands(z: Float, own: Grid, orbits: Mapping[Pass, Orbit], reach: Mapping[Pas
     south, east = gradient(z, spacing)
     bands = [np.degrees(np.arctan(np.hypot(south, east))), south, east]
     void = np.isnan(z)
-    if orbits and void.any() and not void.all():
-        nearest = ndimage.distance_transform_edt(void, return_distances=False, return_indices=True)
-        z = z[tuple(nearest)]
+    if orbits:
+        z = without_voids(z)
     for name, orbit in orbits.items():
         if void.all():
             bands += [np.full_like(z, np.nan)] * 2
