@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from landslide.datasets import Sample, Scene
 from landslide.errors import InputError
+from landslide.memory import open_scenes
 from landslide.models.layers import DOWNSAMPLING
 from landslide.samplers import PatchSampler, Query
 from landslide.splits import combine, patch_table, write_splits
@@ -53,7 +54,7 @@ class LandslideDataModule(LightningDataModule):
         augmentation: kornia augmentations by name, applied to training batches in order.
         seed: Seed of split and sampler.
         num_workers: Processes that read patches when the scenes are not kept in memory.
-        memory_mib: Scenes are read once and kept while they take at most this many MiB.
+        memory_mib: Scenes are read once a process and kept while they take at most this many MiB.
     """
 
     def __init__(
@@ -101,11 +102,8 @@ class LandslideDataModule(LightningDataModule):
                 f"patch_size={self.patch_size} is not a multiple of {DOWNSAMPLING}, which the "
                 "networks' poolings need"
             )
-        scenes = [Scene.of(root, self.orbit, self.bands) for root in self.roots]
+        scenes = open_scenes(self.roots, self.orbit, self.bands, limit=self.memory_mib * MIB)
         _require_apart(self.roots, scenes)
-        if sum(scene.bytes for scene in scenes) <= self.memory_mib * MIB:
-            for scene in scenes:
-                scene.load()
         self.tables = [
             self.split(patch_table(scene, self.patch_size), seed=self.seed) for scene in scenes
         ]
