@@ -1,6 +1,7 @@
 """What is written and printed while training runs."""
 
 import csv
+import math
 import shutil
 import time
 from pathlib import Path
@@ -83,6 +84,36 @@ class BestCheckpoint(ModelCheckpoint):
                 "last_model_path": "",
             }
         super().load_state_dict(state_dict)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """The checkpoint that a killed run goes on from, at most ``seconds`` old.
+
+    Small networks finish several epochs a second, and writing each takes longer than some of
+    their batches. Also written are the last epoch and every epoch with a new best checkpoint,
+    so that the two are always of one history.
+    """
+
+    seconds = 10.0
+
+    _written = -math.inf
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the epoch if it is due."""
+        due = (
+            time.monotonic() - self._written >= self.seconds
+            or trainer.should_stop
+            or trainer.current_epoch + 1 == trainer.max_epochs
+            or any(
+                isinstance(other, ModelCheckpoint)
+                and other._last_global_step_saved == trainer.global_step
+                for other in trainer.checkpoint_callbacks
+            )
+        )
+        # All processes write together.
+        if trainer.strategy.broadcast(due):
+            super().on_train_epoch_end(trainer, pl_module)
+            self._written = time.monotonic()
 
 
 class PatientStopping(EarlyStopping):

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
+from landslide.memory import open_scenes
 from landslide.models.layers import DOWNSAMPLING
 from landslide.rasters import Window
 from landslide.samplers import PatchSampler, Query
@@ -79,7 +80,7 @@ class LandslideDataModule(LightningDataModule):
             and mask, or kornia's augmentations.
         seed: Seed of the sampler.
         num_workers: Processes that read patches when the scenes are not kept in memory.
-        memory_mib: Scenes are read once and kept while they take at most this many MiB.
+        memory_mib: Scenes are read once a process and kept while they take at most this many MiB.
     """
 
     def __init__(
@@ -120,11 +121,8 @@ class LandslideDataModule(LightningDataModule):
         if self.scenes:
             return
         self._check_sizes()
-        scenes = [Scene.of(root, self.orbit, self.bands) for root in self.roots]
+        scenes = open_scenes(self.roots, self.orbit, self.bands, limit=self.memory_mib * MIB)
         _require_apart(self.roots, scenes)
-        if sum(scene.bytes for scene in scenes) <= self.memory_mib * MIB:
-            for scene in scenes:
-                scene.load()
         self.tables = [self.split(patch_table(scene, self.patch_size)) for scene in scenes]
         self.patches = combine(self.tables)
         self.scenes = scenes

@@ -1,7 +1,7 @@
 """Figures of a training run."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from landslide.bands import is_backscatter, is_quotient
@@ -80,27 +80,18 @@ def samples(
     patches = patches[patches.landslide_pixels > 0]
     ranks = np.unique(np.linspace(0, len(patches) - 1, count).round().astype(int))
     chosen = list(datamodule.samples(patches.iloc[ranks]))
-    bands = task.bands
+    images = torch.stack([sample["image"] for sample in chosen])
+    masks = torch.stack([sample["mask"] for sample in chosen]).numpy()
+    with torch.inference_mode():
+        probability = torch.sigmoid(task.eval()(images.to(task.device)))[:, 0].cpu().numpy()
+    columns = len(task.bands) + 2
     figure, axes = plt.subplots(
-        len(chosen),
-        len(bands) + 2,
-        figsize=(1.7 * (len(bands) + 2), 1.75 * len(chosen) + 0.6),
-        layout="constrained",
-        squeeze=False,
+        1, columns, figsize=(1.7 * columns, 1.75 * len(chosen) + 0.6), layout="constrained"
     )
-    for row, sample in zip(axes, chosen, strict=True):
-        with torch.inference_mode():
-            image = sample["image"][None].to(task.device)
-            probability = torch.sigmoid(task.eval()(image))[0, 0].cpu().numpy()
-        mask = sample["mask"].numpy()
-        for axis, band, values in zip(row, bands, sample["image"].numpy(), strict=False):
-            _show_band(axis, band, values)
-        row[-2].imshow(probability, cmap="viridis", vmin=0, vmax=1)
-        _show_outcome(row[-1], probability > task.threshold, mask)
-    for axis, heading in zip(axes[0], [*bands, "probability", "outcome"], strict=True):
-        axis.set_title(heading, fontsize=9)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
+    for axis, band, values in zip(axes, task.bands, images.numpy().swapaxes(0, 1), strict=False):
+        _show_band(axis, band, values)
+    _show(axes[-2], probability, "probability", cmap="viridis", vmin=0, vmax=1)
+    _show_outcome(axes[-1], probability > task.threshold, masks)
     figure.suptitle(title, fontsize=9)
     figure.legend(
         handles=[Patch(color=color, label=name) for name, color in OUTCOMES.items()],
@@ -112,17 +103,32 @@ def samples(
     save(figure, path)
 
 
+def _show(axis: Axes, patches: NDArray[Any], heading: str, **colors: object) -> None:
+    """Show patches (N, H, W) one below the other, each framed: one image costs less than N axes."""
+    N, H, W = patches.shape
+    gap = H // 12
+    column = np.full((N, H + gap, W), np.nan)
+    column[:, :H] = patches
+    axis.imshow(column.reshape(-1, W)[: N * (H + gap) - gap], interpolation="nearest", **colors)  # type: ignore[arg-type]
+    for i in range(N):
+        corner = (-0.5, i * (H + gap) - 0.5)
+        axis.add_patch(Rectangle(corner, W, H, fill=False, linewidth=0.8, clip_on=False))
+    axis.set_title(heading, fontsize=9)
+    axis.set(xticks=[], yticks=[])  # else their hidden labels are laid out
+    axis.set_axis_off()
+
+
 def _show_band(axis: Axes, band: str, values: NDArray[np.float32]) -> None:
     if is_backscatter(band):
         with np.errstate(invalid="ignore", divide="ignore"):
             values = 10 * np.log10(values)
         if is_quotient(band):
-            axis.imshow(values, cmap="RdBu_r", vmin=-10, vmax=10)
+            _show(axis, values, band, cmap="RdBu_r", vmin=-10, vmax=10)
         else:
             low, high = (-25, -9) if band.startswith(("vh", "hv")) else (-18, -2)
-            axis.imshow(values, cmap="gray", vmin=low, vmax=high)
+            _show(axis, values, band, cmap="gray", vmin=low, vmax=high)
     else:
-        axis.imshow(values, cmap="cividis")
+        _show(axis, values, band, cmap="cividis")
 
 
 def _show_outcome(axis: Axes, predicted: NDArray[np.bool_], mask: NDArray[np.uint8]) -> None:
@@ -131,5 +137,6 @@ def _show_outcome(axis: Axes, predicted: NDArray[np.bool_], mask: NDArray[np.uin
     outcome[predicted & (mask == 0)] = 2
     outcome[~predicted & (mask == 1)] = 3
     outcome[mask == UNKNOWN] = 4
-    colors: Sequence[str] = ["white", *OUTCOMES.values()]
-    axis.imshow(outcome, cmap=ListedColormap(colors), vmin=0, vmax=4, interpolation="nearest")
+    _show(
+        axis, outcome, "outcome", cmap=ListedColormap(["white", *OUTCOMES.values()]), vmin=0, vmax=4
+    )

@@ -7,6 +7,8 @@ checkpoint. Runs may be added to a sweep, and its order may change.
 
 import hashlib
 import json
+import math
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,6 +43,9 @@ ELSEWHERE = {
 
 UNNAMED = {"trainer", "callbacks", "logger", "experiment", "launcher", "hparams"}
 """Groups whose options are known by the values they set."""
+
+REDRAWN = 30.0
+"""Seconds after which the leaderboard's figure is drawn anew while a sweep goes on."""
 
 
 def settings_of(config: DictConfig, choices: Mapping[str, str | None]) -> Settings:
@@ -137,6 +142,11 @@ def _older(path: Path, other: Path) -> bool:
     return path.exists() and other.exists() and path.stat().st_mtime < other.stat().st_mtime
 
 
+def _age(path: Path) -> float:
+    """Seconds since a file was written; infinite where there is none."""
+    return time.time() - path.stat().st_mtime if path.exists() else math.inf
+
+
 class SweepReport(Callback):
     """Rank the runs of a sweep as they finish, and name those that fail."""
 
@@ -156,7 +166,7 @@ class SweepReport(Callback):
         sweep, run = Path(config.hydra.sweep.dir), Path(config.hydra.runtime.output_dir)
         # A run that was left alone is on the leaderboard already.
         if not _older(run / METRICS, sweep / "leaderboard.csv"):
-            write_leaderboard(sweep)
+            write_leaderboard(sweep, figure=_age(sweep / "leaderboard.png") > REDRAWN)
 
     def _note(self, config: DictConfig, job_return: JobReturn) -> None:
         """Keep a failed job's error in its folder: one sentence, or the traceback of a bug."""

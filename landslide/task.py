@@ -1,5 +1,6 @@
 """Normalisation, model, loss, metrics and optimiser in one LightningModule."""
 
+import json
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ Stage = Literal["train", "val", "test"]
 
 FORMAT = "landslide_version"
 """Key by which a checkpoint is known as ours; holds the version that wrote it."""
+
+_HALOS: dict[str, list[int]] = {}
+"""Halos measured so far by the model's settings, which alone they depend on."""
 
 
 class LandslideTask(LightningModule):
@@ -84,12 +88,14 @@ class LandslideTask(LightningModule):
 
     @property
     def halo(self) -> Halo | None:
-        """What makes windows exact, measured once; None for a network that has no halo."""
+        """What makes windows exact, measured once a process; None where there is none."""
         if self.hparams["halo"] is None:
-            training = self.model.training
-            measured = measure_halo(self.model.eval(), len(self.bands))
-            self.model.train(training)
-            self.hparams["halo"] = list(measured or [])
+            settings = json.dumps([self.hparams["model"], len(self.bands)], sort_keys=True)
+            if settings not in _HALOS:
+                training = self.model.training
+                _HALOS[settings] = list(measure_halo(self.model.eval(), len(self.bands)) or [])
+                self.model.train(training)
+            self.hparams["halo"] = _HALOS[settings]
         halo = self.hparams["halo"]
         return Halo(*halo) if halo else None
 

@@ -1,6 +1,7 @@
 """Sweeps that are killed, started again, spread, and reported."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,10 +13,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from conftest import make_scene
+from hydra.core.utils import JobReturn, JobStatus
+from lightning import Trainer
+from omegaconf import OmegaConf
 from test_cli import REPOSITORY, SMALL
 from test_conf import composed
+from test_study import write_run
 
+from landslide.callbacks import LastCheckpoint
+from landslide.study import leaderboard
+from landslide.sweeps import SweepReport
 from landslide.training import train
 
 pytestmark = pytest.mark.slow
@@ -166,6 +175,75 @@ def test_a_run_that_had_stopped_early_is_not_trained_further(
     again = trained(f"output_dir={tmp_path}", f"ckpt_path={last}")
     pd.testing.assert_frame_equal(again[0], whole[0])
     assert again[1] == whole[1]
+
+
+def test_a_run_after_others_finds_what_one_in_a_process_of_its_own_does(
+    scene_root: Path, whole: Path, tmp_path: Path
+) -> None:
+    done = sweep(scene_root, tmp_path / "sweep", "batch_size=8", "trainer.max_epochs=4")
+    assert done.returncode == 0, done.stderr
+    ((name, alone),) = results(tmp_path / "sweep").items()
+    assert json.loads((whole / name / "settings.json").read_text())["batch_size"] == 8
+    assert results(whole)[name] == alone
+
+
+def test_a_last_checkpoint_that_is_written_less_often_changes_nothing(
+    scene_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    save = Trainer.save_checkpoint
+
+    def noting(trainer: Trainer, path: str, *arguments: object, **named: object) -> None:
+        if Path(path).name == "last.ckpt":
+            written.append(trainer.current_epoch)
+        save(trainer, path, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", noting)
+
+    def trained(seconds: float, folder: Path) -> str:
+        monkeypatch.setattr(LastCheckpoint, "seconds", seconds)
+        wild = ["learning_rate=0.3", "trainer.max_epochs=8", f"output_dir={folder}"]
+        train(composed(f"dataset.root={scene_root}", *SMALL, *wild))
+        return (folder / "metrics.json").read_text()
+
+    always = trained(0, tmp_path / "always")
+    assert written == list(range(8))
+    written.clear()
+    assert trained(math.inf, tmp_path / "rarely") == always
+    loss = pd.read_csv(tmp_path / "rarely" / "history.csv").val_loss
+    improved = loss < loss.cummin().shift(fill_value=math.inf)
+    assert written == [epoch for epoch in range(8) if improved[epoch] or epoch in (0, 7)]
+    assert len(written) < 8
+    last = torch.load(tmp_path / "rarely" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 7
+
+
+def test_a_leaderboard_is_drawn_now_and_then_and_complete_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    draw = leaderboard._figure
+
+    def noting(board: pd.DataFrame, settings: list[str], path: Path) -> None:
+        drawn.append(len(board))
+        draw(board, settings, path)
+
+    monkeypatch.setattr(leaderboard, "_figure", noting)
+    report = SweepReport()
+    report.on_multirun_start(OmegaConf.create())
+    for number in range(4):
+        run = write_run(tmp_path, f"run-{number}", number / 10, 0.5, batch_size=number)
+        job = {"sweep": {"dir": str(tmp_path)}, "runtime": {"output_dir": str(run)}}
+        config = OmegaConf.create({"hydra": job})
+        report.on_job_end(config, JobReturn(status=JobStatus.COMPLETED))
+        assert len(pd.read_csv(tmp_path / "leaderboard.csv")) == number + 1
+        if number == 2:  # long after
+            os.utime(tmp_path / "leaderboard.png", (0, 0))
+    assert drawn == [1, 4]
+    write_run(tmp_path, "run-of-another-process", 0.9, 0.5, batch_size=9)
+    report.on_multirun_end(config)
+    assert drawn == [1, 4, 5]
+    assert list(pd.read_csv(tmp_path / "leaderboard.csv").batch_size) == [9, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit", "ray"])

@@ -23,8 +23,13 @@ PANELS = 8
 """Settings that the figure shows at most."""
 
 
-def write_leaderboard(sweep: Path) -> None:
-    """Write ``leaderboard.csv``, ``leaderboard.md`` and ``leaderboard.png`` into a sweep."""
+def write_leaderboard(sweep: Path, *, figure: bool = True) -> None:
+    """Write ``leaderboard.csv``, ``leaderboard.md`` and ``leaderboard.png`` into a sweep.
+
+    Args:
+        sweep: Folder of the sweep.
+        figure: Whether the figure, which takes most of the time, is drawn too.
+    """
     board, settings = _board(sweep)
     with replacing(sweep / "leaderboard.csv") as temporary:
         board.to_csv(temporary, index=False)
@@ -32,7 +37,7 @@ def write_leaderboard(sweep: Path) -> None:
     lines = [f"# {sweep.name}", "", ", ".join(f"{n} {status}" for status, n in counts.items()), ""]
     with replacing(sweep / "leaderboard.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n" + markdown(_said(board)))
-    if (board.status == "finished").any():
+    if figure and (board.status == "finished").any():
         _figure(board[board.status == "finished"], settings, sweep / "leaderboard.png")
 
 
