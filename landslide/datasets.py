@@ -62,7 +62,7 @@ class Composite(RasterDataset):
             _require_linear_power(source, bands)
         self.path = path
         super().__init__(paths=[str(path)], bands=list(bands))
-        self._backscatter = torch.tensor([is_backscatter(band) for band in bands])
+        self._backscatter = [is_backscatter(band) for band in bands]
 
     # Windows lie on the pixel grid: nothing is interpolated.
     resampling = Resampling.nearest
@@ -70,11 +70,12 @@ class Composite(RasterDataset):
     def __getitem__(self, query: Any) -> dict[str, Any]:  # noqa: ANN401
         """Read a window given in map coordinates, ``dataset[x0:x1, y0:y1]``."""
         sample: dict[str, Any] = super().__getitem__(query)
-        image = sample["image"]
-        measured = image.isfinite() & ((image > 0) | ~self._backscatter[:, None, None])
-        if self.nodata is not None:
-            measured &= image != self.nodata
-        sample["image"] = image.where(measured, torch.nan)
+        # In place and band by band: a scene is gone through once, and this is half of its reading.
+        for band, backscatter in zip(sample["image"], self._backscatter, strict=True):
+            measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
+            if self.nodata is not None and not np.isnan(self.nodata):
+                measured &= band != self.nodata
+            band.masked_fill_(~measured, torch.nan)
         return sample
 
 

@@ -56,10 +56,11 @@ def write_mask(folder: Path, grid: Grid, threshold: float) -> int:
         for window in grid.blocks():
             place = raster_window(window)
             probability = probabilities.read(1, window=place)
-            valid = np.isfinite(probability)
-            observed += int(valid.sum())
-            mask = np.where(valid, probability > threshold, UNKNOWN)
-            masks.write(mask.astype(np.uint8), 1, window=place)
+            unseen = ~np.isfinite(probability)
+            observed += unseen.size - np.count_nonzero(unseen)
+            mask = (probability > threshold).view(np.uint8)
+            mask[unseen] = UNKNOWN
+            masks.write(mask, 1, window=place)
     return observed
 
 

@@ -21,6 +21,8 @@ from landslide.relief import slope_degrees
 from landslide.simulate import Options, Scene, simulate, simulate_scene
 from landslide.simulate.backscatter import Radar, RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
+from landslide.simulate.options import Terrain
+from landslide.simulate.scene import HEADINGS
 from landslide.simulate.slides import landslide_areas
 
 SMALL = (256, 320)
@@ -339,7 +341,7 @@ def test_a_scene_of_both_polarisations_on_disk(tmp_path: Path) -> None:
     simulate_scene(tmp_path / "s", size=(64, 96), polarisations=["vv", "vh"])
     with rasterio.open(tmp_path / "s" / "descending.tif") as source:
         assert source.descriptions == (
-            *("vv_pre", "vv_post1", "vv_post2", "slope"),
+            *("vv_pre", "vv_post1", "vv_post2", "slope", "aspect", "layover_shadow"),
             *("vh_pre", "vh_post1", "vh_post2"),
         )
         assert (source.read() >= 0).all()
@@ -350,14 +352,29 @@ def test_a_scene_of_both_polarisations_on_disk(tmp_path: Path) -> None:
         simulate((64, 96), polarisations=["vh"])
 
 
+def test_a_steep_scene_says_what_the_radar_does_not_see() -> None:
+    scene = simulate((96, 128), options=Options(terrain=Terrain(mean_slope=32, valley_share=0)))
+    for orbit, heading in HEADINGS.items():
+        places = distortion(scene.elevation, 10, Orbit(heading, 36))
+        np.testing.assert_array_equal(scene.hidden[orbit] % 2 == 1, places.layover)
+        np.testing.assert_array_equal(scene.hidden[orbit] >= 2, places.shadow)
+        assert places.layover.any()
+    # Where the ground falls to, from the tilt of a plane through each pixel's neighbours.
+    south, east = np.gradient(scene.elevation, 10)
+    falls = np.degrees(np.arctan2(-east, south)) % 360
+    off = np.abs((scene.aspect - falls + 180) % 360 - 180)
+    assert np.median(off[2:-2, 2:-2]) < 3
+
+
 # Scenes on disk ---------------------------------------------------------------------------
 
 
 def test_a_scene_says_what_it_is(written: Path) -> None:
     for name in ("ascending", "descending"):
         with rasterio.open(written / f"{name}.tif") as source:
-            assert source.descriptions == ("vv_pre", "vv_post1", "vv_post2", "slope")
-            assert source.dtypes == ("float32",) * 4
+            assert source.descriptions[:4] == ("vv_pre", "vv_post1", "vv_post2", "slope")
+            assert source.descriptions[4:] == ("aspect", "layover_shadow")
+            assert source.dtypes == ("float32",) * 6
             assert np.isnan(source.nodata)
             assert source.shape == SMALL
             assert source.crs.to_epsg() == 32654

@@ -15,7 +15,7 @@ from scipy import ndimage
 from landslide.errors import InputError
 from landslide.radar import Orbit, distortion, local_incidence, projected_area
 from landslide.rasters import Grid
-from landslide.relief import Float, slope_degrees
+from landslide.relief import Float, aspect_degrees, gradient, slope_degrees
 from landslide.simulate.backscatter import Radar, RadarGrid, speckle
 from landslide.simulate.inputs import SPACING, read_dem, read_landslides
 from landslide.simulate.landcover import land_cover
@@ -48,8 +48,8 @@ class Scene(NamedTuple):
         mask: (H, W) uint8 inventory: 0, 1, 255 unknown.
         truth: (H, W) share of the pixel that slid.
         inventory: Polygons with ``area_m2``.
-        shadow: Share of valid pixels in radar shadow by orbit.
-        layover: Share of valid pixels in layover by orbit.
+        aspect: (H, W) in degrees clockwise from north, 0 on flat ground; NaN where invalid.
+        hidden: (H, W) by orbit: 0 clear, 1 layover, 2 shadow, 3 both; NaN where invalid.
     """
 
     grid: Grid
@@ -59,8 +59,8 @@ class Scene(NamedTuple):
     mask: NDArray[np.uint8]
     truth: Float
     inventory: gpd.GeoDataFrame
-    shadow: Mapping[str, float]
-    layover: Mapping[str, float]
+    aspect: Float
+    hidden: Mapping[str, Float]
 
 
 def simulate(
@@ -102,23 +102,27 @@ def simulate(
     ground = Ground(cover, scars, options.scattering, options.changes, SPACING, draws["ground"])
     lasting, *speckles = draws["cross"].spawn(1 + len(HEADINGS))
     cross = ground.cross_ratio(lasting) if "vh" in polarisations else None
-    backscatter, shadow, layover = {}, {}, {}
+    backscatter, hidden = {}, {}
     for name, speckled in zip(HEADINGS, speckles, strict=True):
         progress(name)
         orbit = Orbit(HEADINGS[name], options.radar.incidence)
-        hidden = distortion(elevation, SPACING, orbit)
-        seen = RadarView(elevation, hidden.shadow, orbit, options.radar)
+        places = distortion(elevation, SPACING, orbit)
+        seen = RadarView(elevation, places.shadow, orbit, options.radar)
         states, images = _acquire(ground, seen, DAYS[name], draws[name])
         if cross is not None:
             crossed = _acquire_cross(ground, seen, states, cross, speckled)
             images = np.concatenate([images, crossed])
         backscatter[name] = np.where(valid, images, np.float32(np.nan))
-        shadow[name] = float(hidden.shadow[valid].mean())
-        layover[name] = float(hidden.layover[valid].mean())
+        hidden[name] = np.where(valid, places.layover + 2 * places.shadow, np.nan).astype(
+            np.float32
+        )
     mask = (first_covering(inventory, grid) > 0).astype(np.uint8)
     mask[~(valid & known)] = 255
-    slope = np.where(valid, slope, np.float32(np.nan))
-    return Scene(grid, elevation, backscatter, slope, mask, scars.share, inventory, shadow, layover)
+    slope, aspect = (
+        np.where(valid, band, np.float32(np.nan))
+        for band in (slope, aspect_degrees(*gradient(elevation, SPACING)))
+    )
+    return Scene(grid, elevation, backscatter, slope, mask, scars.share, inventory, aspect, hidden)
 
 
 def _terrain(

@@ -10,6 +10,7 @@ import numpy as np
 
 from landslide import __version__
 from landslide.polygons import write_polygons
+from landslide.radar import Orbit
 from landslide.rasters import check_free, new_folder, write_raster
 from landslide.relief import Float
 from landslide.simulate.options import Options
@@ -97,10 +98,10 @@ def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
 
 
 def bands_of(scene: Scene, orbit: str) -> dict[str, Float]:
-    """Images of an orbit by band, in the order of its file: VV, slope, VH."""
+    """Images of an orbit by band, in the order of its file: VV, terrain, VH."""
     images = list(scene.backscatter[orbit])
     bands = {f"vv_{date}": image for date, image in zip(DATES, images[:3], strict=True)}
-    bands["slope"] = scene.slope
+    bands |= {"slope": scene.slope, "aspect": scene.aspect, "layover_shadow": scene.hidden[orbit]}
     return bands | {f"vh_{date}": image for date, image in zip(DATES, images[3:], strict=False)}
 
 
@@ -126,16 +127,17 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
         "dates": dates,
         "geometry": {
             name: {
-                "heading": heading,
                 "incidence": made["radar"]["incidence"],
-                "shadow_share": round(scene.shadow[name], 6),
-                "layover_share": round(scene.layover[name], 6),
+                "look": Orbit(heading, made["radar"]["incidence"]).look,
+                "layover_or_shadow_share": _share(scene.hidden[name]),
             }
             for name, heading in HEADINGS.items()
         },
         "units": {
             **dict.fromkeys(polarisations, gamma),
             "slope": "degrees, Horn's method at 10 m on a DEM resampled by cubic interpolation",
+            "aspect": "degrees clockwise from grid north, 0 on flat ground",
+            "layover_shadow": "0 clear, 1 layover, 2 shadow, 3 both",
         },
         "sources": {
             "dem": made["dem"] or "simulated",
@@ -146,3 +148,8 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
         "made_by": {"program": "landslide.simulate", "version": __version__},
         "options": dict(made),
     }
+
+
+def _share(hidden: Float) -> float:
+    """Share of valid pixels in layover or shadow."""
+    return round(float((hidden[np.isfinite(hidden)] > 0).mean()), 6)
