@@ -23,13 +23,14 @@ from landslide.prepare.safe.geoid import MODEL, undulation
 from landslide.prepare.sources import Dem, Tile
 from landslide.rasters import Grid, write_raster
 
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 REPOSITORY = Path(__file__).parents[1]
 UTM = CRS.from_epsg(32633)
 GEOID = 48.4
 """Metres from the ellipsoid to sea level in Rome (EGM96 has 48.4 at 42.0 N 12.5 E)."""
 DN = 100
 PIXEL = 10.0
-ROME = "[12.46,41.965,12.535,42.035]"
 LIGHT = 299_792_458.0
 
 
@@ -206,6 +207,7 @@ def centroid(power: np.ndarray, grid: Grid) -> tuple[float, float]:
 # Position ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [45, 94, 120, 186])
 def test_a_target_at_a_tie_point_comes_out_at_its_coordinates(
     shared: Path, tmp_path: Path, number: int
@@ -228,6 +230,7 @@ def test_a_target_at_a_tie_point_comes_out_at_its_coordinates(
     assert np.hypot(found[0] - x, found[1] - y) < PIXEL
 
 
+@pytest.mark.slow
 def test_a_target_on_a_mountain_comes_out_where_the_mountain_is(
     shared: Path, tmp_path: Path
 ) -> None:
@@ -246,6 +249,7 @@ def test_a_target_on_a_mountain_comes_out_where_the_mountain_is(
     assert np.hypot(found[0] - x, found[1] - y) < PIXEL
 
 
+@pytest.mark.slow
 def test_targets_in_real_terrain_come_out_where_they_stand(shared: Path, tmp_path: Path) -> None:
     elevation = shared / "Rome-30m-DEM.tif"
     with rasterio.open(elevation) as source:
@@ -275,6 +279,7 @@ def test_targets_in_real_terrain_come_out_where_they_stand(shared: Path, tmp_pat
 # Calibration ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [66, 73, 80])
 def test_flat_ground_is_calibrated_as_the_products_table_says(
     shared: Path, tmp_path: Path, number: int
@@ -301,6 +306,7 @@ def test_flat_ground_is_calibrated_as_the_products_table_says(
     assert geometry["incidence"] == pytest.approx(point.incidence, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("east", "north"), [(0.4, 0), (-0.4, 0), (0, 0.4), (0.2, -0.3)])
 def test_slopes_are_flattened_by_the_closed_form_of_a_plane(
     shared: Path, tmp_path: Path, east: float, north: float
@@ -364,6 +370,7 @@ def zipped(path: Path) -> Path:
     return packed
 
 
+@pytest.mark.slow
 def test_a_zip_gives_the_same_pixels_and_is_not_geocoded_anew(
     pair: tuple[Path, Path], place: list[str], tmp_path: Path
 ) -> None:
@@ -408,6 +415,7 @@ def test_the_metadata_tell_what_options_else_would(
     assert not prepared.warnings
 
 
+@pytest.mark.slow
 def test_frames_of_one_overpass_fill_each_others_gaps(
     shared: Path, place: list[str], tmp_path: Path
 ) -> None:

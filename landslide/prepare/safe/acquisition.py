@@ -18,7 +18,7 @@ import shapely
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform_bounds
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -145,10 +145,7 @@ class Maker(NamedTuple):
             def heights(window: Window) -> Float:
                 return source.read(self.grid, window) + np.float32(self.geoid)
 
-            try:
-                geocode(folder, frame.files, heights, self.grid, path, lambda: advance(1))
-            except RasterioIOError as error:
-                raise InputError(f"{frame.path} is damaged ({error}): fetch it anew") from error
+            geocode(folder, frame.files, heights, self.grid, path, lambda: advance(1))
         return path
 
 

@@ -19,8 +19,10 @@ from xml.etree import ElementTree
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import RasterioIOError
 from scipy import ndimage
 
+from landslide.errors import InputError
 from landslide.polygons import raster_window
 from landslide.prepare.terrain import without_voids
 from landslide.rasters import Grid, Window, raster_profile, replacing
@@ -125,11 +127,18 @@ class Image:
         return sampled
 
     def _read(self, window: Window) -> Any:  # noqa: ANN401
-        """Digital numbers of a window, as an xarray with ``line`` and ``pixel``."""
+        """Digital numbers of a window, as an xarray with ``line`` and ``pixel``.
+
+        Raises:
+            InputError: The raster is damaged.
+        """
         import xarray as xr
 
-        with rasterio.open(self.path) as source:
-            numbers = source.read(1, window=raster_window(window))
+        try:
+            with rasterio.open(self.path) as source:
+                numbers = source.read(1, window=raster_window(window))
+        except RasterioIOError as error:
+            raise InputError(f"{self.path} is damaged ({error}): fetch it anew") from error
         lines, pixels = window.row + np.arange(window.height), window.col + np.arange(window.width)
         coordinates = {"line": lines, "pixel": pixels}
         return xr.DataArray(numbers.astype(np.float32), coordinates, ("line", "pixel"))
@@ -153,6 +162,9 @@ def geocode(
         grid: Grid to write on.
         path: GeoTIFF to write, float32 linear power with nodata NaN; appears when complete.
         advance: Called after each block.
+
+    Raises:
+        InputError: The image is damaged.
     """
     images = [Image(folder, named, polarisation) for polarisation, named in files.items()]
     profile = raster_profile(grid, "float32", len(images), np.nan)
