@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
 from torch import Tensor
 
 from landslide.errors import InputError
@@ -19,6 +22,9 @@ BACKSCATTER = ("vv", "vh", "hv", "hh")
 ORBITS = ("ascending", "descending")
 
 AT, OVER = "@", "/"
+
+SAMPLE = 64
+"""Side in pixels of the places that are looked at for a raster's units."""
 
 
 class Source(NamedTuple):
@@ -145,3 +151,45 @@ def _check(band: str) -> None:
             f"the band {band!r} is no quotient of two backscatter bands: write it like "
             "vv_post1/vv_pre"
         )
+
+
+def described_bands(source: DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:
+    """Descriptions of all bands of a raster.
+
+    Raises:
+        InputError: One of ``bands`` is not among them.
+    """
+    described = tuple(name or "" for name in source.descriptions)
+    missing = [band for band in bands if band not in described]
+    if missing:
+        has = ", ".join(name for name in described if name) or "no described band"
+        raise InputError(
+            f"{source.name} does not describe the band {missing[0]!r}; it has {has}: set the "
+            "band descriptions or choose other bands"
+        )
+    return described
+
+
+def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
+    """Look at a sample of a raster's backscatter bands.
+
+    Raises:
+        InputError: Most of one is negative, as decibels are.
+    """
+    windows = [
+        Window(int(col), int(row), SAMPLE, SAMPLE).intersection(
+            Window(0, 0, source.width, source.height)
+        )
+        for row in np.linspace(0, max(source.height - SAMPLE, 0), 8)
+        for col in np.linspace(0, max(source.width - SAMPLE, 0), 8)
+    ]
+    for band in filter(is_backscatter, bands):
+        index = source.descriptions.index(band) + 1
+        parts = [source.read(index, window=w, masked=True).compressed() for w in windows]
+        values = np.concatenate(parts)
+        values = values[np.isfinite(values)]
+        if len(values) and (values < 0).mean() > 0.5:
+            raise InputError(
+                f"{source.name}: most of {band} is negative, which looks like decibels where "
+                "linear power is expected: convert it with 10 ** (dB / 10)"
+            )

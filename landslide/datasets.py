@@ -14,11 +14,10 @@ import numpy as np
 import rasterio
 import torch
 from rasterio.enums import Resampling
-from rasterio.windows import Window as RasterWindow
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
-from landslide.bands import Stack, is_backscatter
+from landslide.bands import Stack, described_bands, is_backscatter, require_linear_power
 from landslide.errors import InputError
 from landslide.rasters import BLOCK, Grid, Window, open_raster
 
@@ -34,10 +33,6 @@ class Sample(TypedDict):
 
     image: Tensor
     mask: Tensor
-
-
-SAMPLE = 64
-"""Side in pixels of the places that are looked at for a raster's units."""
 
 
 class Composite(RasterDataset):
@@ -56,10 +51,10 @@ class Composite(RasterDataset):
 
     def __init__(self, path: Path | str, bands: Sequence[str]) -> None:
         with open_raster(path) as source:
-            self.all_bands = _described_bands(source, bands)
+            self.all_bands = described_bands(source, bands)
             self.grid = _projected_grid(source)
             self.nodata = source.nodata
-            _require_linear_power(source, bands)
+            require_linear_power(source, bands)
         self.path = path
         super().__init__(paths=[str(path)], bands=list(bands))
         self._backscatter = [is_backscatter(band) for band in bands]
@@ -325,18 +320,6 @@ def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Pa
         )
 
 
-def _described_bands(source: rasterio.DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:
-    described = tuple(name or "" for name in source.descriptions)
-    missing = [band for band in bands if band not in described]
-    if missing:
-        has = ", ".join(name for name in described if name) or "no described band"
-        raise InputError(
-            f"{source.name} does not describe the band {missing[0]!r}; it has {has}: set the "
-            "band descriptions or choose other bands"
-        )
-    return described
-
-
 def _projected_grid(source: rasterio.DatasetReader) -> Grid:
     grid = Grid.of(source)
     if grid.crs is None:
@@ -353,24 +336,3 @@ def _projected_grid(source: rasterio.DatasetReader) -> Grid:
     if b or d or a <= 0 or e >= 0:
         raise InputError(f"{source.name} is rotated or not north-up: warp it to a north-up grid")
     return grid
-
-
-def _require_linear_power(source: rasterio.DatasetReader, bands: Sequence[str]) -> None:
-    """Raise where most of a backscatter band is negative in a sample of the raster."""
-    windows = [
-        RasterWindow(int(col), int(row), SAMPLE, SAMPLE).intersection(
-            RasterWindow(0, 0, source.width, source.height)
-        )
-        for row in np.linspace(0, max(source.height - SAMPLE, 0), 8)
-        for col in np.linspace(0, max(source.width - SAMPLE, 0), 8)
-    ]
-    for band in filter(is_backscatter, bands):
-        index = source.descriptions.index(band) + 1
-        parts = [source.read(index, window=w, masked=True).compressed() for w in windows]
-        values = np.concatenate(parts)
-        values = values[np.isfinite(values)]
-        if len(values) and (values < 0).mean() > 0.5:
-            raise InputError(
-                f"{source.name}: most of {band} is negative, which looks like decibels where "
-                "linear power is expected: convert it with 10 ** (dB / 10)"
-            )

@@ -90,6 +90,7 @@ def test_the_papers_training_settings_are_the_defaults() -> None:
 
 
 VARIANTS = [path.stem for path in sorted((CONF / "variant").glob("*.yaml"))]
+VARIANTS.remove("operational")  # several changes together
 CHANGED = {
     "fused": {"dataset.bands"},
     "log_ratio": {"dataset.bands", "normalization.scale"},
@@ -122,6 +123,23 @@ def test_beyond_is_every_variant_on_one_split() -> None:
     assert len(params.seed.split(",")) == 5
     assert config.datamodule.split.seed == 0
     assert composed("seed=3", "output_dir=x").datamodule.split.seed == 3
+
+
+def test_the_operational_recipe_can_lose_an_ingredient() -> None:
+    recipe = ("experiment=operational", "output_dir=x")
+    config = composed(*recipe)
+    assert config.datamodule.orbit == "ascending"
+    assert "vv_pre@descending" in config.datamodule.bands
+    assert config.task.model.in_channels == 7
+    assert config.task.normalization._target_ == "landslide.normalization.ZScore"
+    assert config.task.loss._target_ == "landslide.losses.DiceBCELoss"
+    assert list(config.datamodule.augmentation) == ["vertical", "gain", "speckle"]
+    assert config.datamodule.split._target_ == "landslide.splits.block_split"
+    assert config.threshold == "calibrated"
+    less = composed(*recipe, "dataset=ascending_baa_s", "loss=dice")
+    assert "vv_pre@descending" not in less.datamodule.bands
+    assert less.task.loss._target_ == "landslide.losses.DiceLoss"
+    assert less.task.normalization._target_ == "landslide.normalization.ZScore"
 
 
 def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:

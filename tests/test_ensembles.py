@@ -13,11 +13,14 @@ from conftest import make_scene
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
+from test_cli import SMALL, run
 from test_conf import composed
 from test_windows import rough
 
 from landslide.errors import InputError
-from landslide.study.ensembles import ensemble_table, in_words
+from landslide.evaluation import score
+from landslide.network import Network
+from landslide.study.ensembles import ensemble_table, in_words, shared_data
 from landslide.study.report import write_study
 from landslide.study.runs import SETTINGS, read_runs
 from landslide.study.tables import comparable
@@ -177,3 +180,34 @@ def test_a_scene_that_has_changed_is_refused(root: Path, tmp_path: Path) -> None
     make_scene(scene, (96, 320), seed=7)
     with pytest.raises(InputError, match=r"is not what .* was trained on"):
         table_of(tmp_path / "s")
+
+
+@pytest.mark.slow
+def test_a_comparison_as_a_user_types_it(scene_root: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "beyond"
+    done = run(
+        "train.py",
+        *("-m", "experiment=beyond", f"dataset.root={scene_root}", f"hydra.sweep.dir={sweep}"),
+        *(*SMALL, "variant=baseline,fused,context", "seed=0,1"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    command = ("-m landslide.study", f"sweep={sweep}", "by=variant")
+    done = run(*command, "ensembles=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Ensembles and flips" in done.stdout
+    table = pd.read_csv(sweep / "study" / "ensembles.csv")
+    assert list(table.members) == [1, 2, 1, 2] * 3
+    pixels = set()
+    for folder in (path.parent for path in sweep.glob("*/metrics.json")):
+        test = json.loads((folder / "metrics.json").read_text())["test"]
+        pixels.add((test["patches"], test["tp"] + test["fn"]))
+        # The patches of the run, the network as maps are made with.
+        task = load_task(folder / "checkpoints" / "best.ckpt")
+        again = score(Network([task], CPU), shared_data([folder]), task.threshold)["test"]
+        assert abs(again["tp"] - test["tp"]) + abs(again["fp"] - test["fp"]) <= 10
+        assert again["tp"] + again["fn"] == test["tp"] + test["fn"]
+    assert len(pixels) == 1  # the same ground for all
+    done = run(*command, "ensembles=many", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "ensembles=many is not true or false" in done.stderr

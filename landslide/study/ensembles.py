@@ -67,7 +67,7 @@ def ensemble_table(
 
 def _lines(folders: Sequence[Path], device: torch.device) -> Iterator[dict[str, Any]]:
     """Scores of the members alone and averaged, without flips, then with."""
-    data = _shared_data(folders)
+    data = shared_data(folders)
     tasks = [load_task(folder / "checkpoints" / "best.ckpt") for folder in folders]
     for tta in FLIPS:
         if tta == "none":
@@ -97,7 +97,7 @@ def _summary(results: Sequence[Results]) -> dict[str, float]:
     return line
 
 
-def _shared_data(folders: Sequence[Path]) -> LandslideDataModule:
+def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     """The patches that runs were validated and tested on, all the same.
 
     Raises:
