@@ -135,7 +135,8 @@ class Product:
     def _find_root(self) -> str:
         """Prefix of the product's files within a zip; empty for a folder."""
         if self._zip is not None:
-            roots = [n.removesuffix(MANIFEST) for n in self._zip.namelist() if n.endswith(MANIFEST)]
+            names = [n for n in self._zip.namelist() if n.rpartition("/")[2] == MANIFEST]
+            roots = [name.removesuffix(MANIFEST) for name in names]
             if len(roots) == 1:
                 return roots[0]
         elif (self.path / MANIFEST).is_file():
