@@ -57,7 +57,10 @@ def precision_recall(
     curve: Curve, chosen: tuple[float, float], threshold: float, path: Path, *, title: str
 ) -> None:
     """Precision over recall on the test split, with the working point marked."""
-    precision, recall = curve
+    points = np.stack(curve)
+    # A large split has a million points, most of which fall on the same place of the figure.
+    moves = np.diff(points.round(3), axis=1).any(axis=0)
+    precision, recall = points[:, np.append(moves, True)]
     figure, axis = plt.subplots(figsize=(4.2, 4), layout="constrained")
     axis.step(recall, precision, where="post", color=BLUE)
     axis.plot(chosen[1], chosen[0], "o", color=RED, label=f"threshold {threshold:g}")
