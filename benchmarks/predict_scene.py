@@ -33,7 +33,7 @@ from landslide.cpu import tune_cpu
 from landslide.datasets import Scene
 from landslide.models.layers import SameConvTranspose2d
 from landslide.network import Network
-from landslide.prediction import Canvas, Stopwatch, choose_blocks, choose_predictor, predict_scene
+from landslide.prediction import Canvas, Stopwatch, choose_predictor, predict_scene
 from landslide.products import write_mask
 from landslide.rasters import Grid, Window, to_cog, write_raster
 from landslide.task import LandslideTask
@@ -41,7 +41,7 @@ from landslide.task import LandslideTask
 ROOT = Path(__file__).resolve().parents[1]
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
 PATCH = 64
-DEFAULT = "seamless, equal blocks, folded (default)"
+DEFAULT = "seamless, windows alike, folded (default)"
 Run = Callable[[], object]
 
 
@@ -107,25 +107,23 @@ def tiles(task: LandslideTask, image: Tensor, batch: int, device: torch.device) 
             torch.sigmoid(task(patches[start : start + batch].to(device))).cpu()
 
 
-def as_trained(
-    task: LandslideTask, image: Tensor, blocks: list[Window], device: torch.device
-) -> None:
+def as_trained(task: LandslideTask, image: Tensor, side: int, device: torch.device) -> None:
     """Predict blocks with their 96 px halo, with the network as trained."""
     network = Network([task], device)
     layout = torch.channels_last
     network.members = [
         (task.normalization, lambda x: task.model(x.contiguous(memory_format=layout)))
     ]
-    seamless(network, image, blocks)
+    seamless(network, image, side)
 
 
-def seamless(network: Network, image: Tensor, blocks: list[Window] | None = None) -> None:
+def seamless(network: Network, image: Tensor, side: int | None = None) -> None:
     """Predict blocks with their halo from memory."""
     _, H, W = image.shape
     grid = Grid(None, None, H, W)  # type: ignore[arg-type]
-    predictor = choose_predictor(network, grid, {"size": None, "overlap": 0.5, "halo": None})
+    predictor = choose_predictor(network, grid, {"size": side, "overlap": 0.5, "halo": None})
     padded = torch.nn.functional.pad(image, (0, 16, 0, 16))
-    for block in blocks or choose_blocks(predictor, grid, None):
+    for block in predictor.blocks:
         source = predictor.source(block)
         rows = slice(source.row, source.row + source.height)
         predictor(padded[:, rows, source.col : source.col + source.width], block)
@@ -137,9 +135,8 @@ def end_to_end(network: Network, scene: Scene) -> None:
         folder = Path(temporary)
         window = {"size": None, "overlap": 0.5, "halo": None}
         predictor = choose_predictor(network, scene.grid, window)
-        blocks = choose_blocks(predictor, scene.grid, None)
         canvas = Canvas(folder, scene.grid, network.bands)
-        predict_scene(scene, predictor, blocks, canvas, Stopwatch())
+        predict_scene(scene, predictor, canvas, Stopwatch())
         write_mask(folder, scene.grid, 0.5)
         for raster in folder.glob("*.tif"):
             to_cog(raster, {})
@@ -155,9 +152,7 @@ def ways(
     found: dict[str, Run] = {
         "64 px, one patch a call (the paper)": lambda: tiles(task, image, 1, device),
         "64 px, 32 patches a call": lambda: tiles(task, image, 32, device),
-        "seamless, 1024 px blocks, as trained": lambda: as_trained(
-            task, image, scene.grid.blocks(1024), device
-        ),
+        "seamless, 1024 px blocks, as trained": lambda: as_trained(task, image, 1024, device),
         DEFAULT: lambda: seamless(folded, image),
         "default, end to end": lambda: end_to_end(folded, scene),
         "precision=half": lambda: seamless(half, image),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from landslide.datasets import Scene, scene_info
 from landslide.figures import save
 from landslide.network import Network
-from landslide.prediction import choose_blocks, choose_predictor
+from landslide.prediction import choose_predictor
 from landslide.task import load_task
 
 SHOWN = 384
@@ -28,7 +28,7 @@ def probability(scene: Scene, network: Network, overlap: float) -> NDArray[np.fl
     found = np.zeros((scene.grid.height, scene.grid.width), dtype=np.float32)
     window = {"size": None, "overlap": overlap, "halo": None}
     predictor = choose_predictor(network, scene.grid, window)
-    for block in choose_blocks(predictor, scene.grid, None):
+    for block in predictor.blocks:
         output = predictor(scene.read(predictor.source(block))["image"], block)[0]
         found[block.row : block.row + block.height, block.col : block.col + block.width] = output
     return found

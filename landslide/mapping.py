@@ -27,7 +27,6 @@ from landslide.network import Network
 from landslide.prediction import (
     Canvas,
     Stopwatch,
-    choose_blocks,
     choose_device,
     choose_predictor,
     predict_scene,
@@ -95,10 +94,9 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     device = choose_device(config.device)
     network = Network(tasks, device, config.tta, config.engine, config.precision)
     predictor = choose_predictor(network, grid, OmegaConf.to_container(config.window))  # type: ignore[arg-type]
-    blocks = choose_blocks(predictor, grid, config.window.size)
     with workplace(output, _settings(config, scene), resume=config.resume) as folder:
         canvas = Canvas(folder, grid, network.bands)
-        predict_scene(scene, predictor, blocks, canvas, watch, seen)
+        predict_scene(scene, predictor, canvas, watch, seen)
         observed = write_mask(folder, grid, threshold)
         if not observed:
             raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")

@@ -6,26 +6,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
+from torch import Tensor
 
-from landslide.datasets import Sample, Scene
+from landslide.datasets import Scene
 from landslide.errors import InputError
-from landslide.halo import Halo
 from landslide.models.layers import DOWNSAMPLING
 from landslide.network import Network
 from landslide.polygons import raster_window
 from landslide.rasters import Grid, Window, raster_profile
 from landslide.visibility import UNKNOWN_RELIEF, Visibility
 from landslide.windows import BlendPredictor, HaloPredictor, Predictor
-
-AT_ONCE = 1536**2
-"""Most pixels that the network sees at once, halo included: 1 GB in the paper's network."""
 
 
 @dataclass
@@ -63,64 +60,14 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
     """
     size = (grid.height, grid.width)
     halo = network.halo
-    step = halo.grid if halo else DOWNSAMPLING
-    if (window["size"] or 0) % step:
-        raise InputError(f"window.size={window['size']} is not a multiple of {step} px")
     if halo is None:
         side = window["size"] or network.patch_size
+        if side % DOWNSAMPLING:
+            raise InputError(f"window.size={side} is not a multiple of {DOWNSAMPLING} px")
         return BlendPredictor(network, size, side, window["overlap"])
     if window["halo"] is not None:
         halo = halo._replace(size=window["halo"])
-    return HaloPredictor(network, size, halo)
-
-
-def choose_blocks(predictor: Predictor, grid: Grid, size: int | None) -> list[Window]:
-    """Blocks of equal size, of which the least is computed twice.
-
-    Memory goes by the block with its halo, so that it is nearly the same for all large scenes.
-
-    Args:
-        predictor: What computes them.
-        grid: Grid of the scene.
-        size: Side in pixels that the user wants for halo windows; None for the best.
-    """
-    if size and isinstance(predictor, HaloPredictor):
-        return grid.blocks(size)
-    halo = predictor.halo if isinstance(predictor, HaloPredictor) else Halo(DOWNSAMPLING, 0)
-    candidates = []
-    for rows in _divisions(grid.height, halo):
-        fitting = [d for d in _divisions(grid.width, halo) if rows.seen * d.seen <= AT_ONCE]
-        if fitting:
-            columns = min(fitting, key=lambda division: division.computed)
-            candidates.append((rows.computed * columns.computed, rows.side, columns.side))
-    _, height, width = min(candidates)
-    return [
-        Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
-        for row in range(0, grid.height, height)
-        for col in range(0, grid.width, width)
-    ]
-
-
-class _Division(NamedTuple):
-    """An axis cut into equal blocks, in pixels."""
-
-    side: int
-    seen: int
-    """Side of the largest block with its halo."""
-    computed: int
-    """Sides of all blocks with their halos."""
-
-
-def _divisions(length: int, halo: Halo) -> list[_Division]:
-    """Every way to cut an axis into equal blocks on the network's grid."""
-    divisions: dict[int, _Division] = {}
-    for cells in range(1, -(-length // halo.grid) + 1):
-        side = cells * halo.grid
-        parts = -(-length // side)
-        seen = min(side + halo.size * min(parts - 1, 2), length + halo.grid)
-        division = _Division(side, seen, length + 2 * halo.size * (parts - 1))
-        divisions.setdefault(parts, division)  # the smallest side of so many parts
-    return list(divisions.values())
+    return HaloPredictor(network, size, halo, window["size"])
 
 
 class Canvas:
@@ -163,7 +110,6 @@ class Canvas:
 def predict_scene(
     scene: Scene,
     predictor: Predictor,
-    blocks: list[Window],
     canvas: Canvas,
     watch: Stopwatch,
     visibility: Visibility = UNKNOWN_RELIEF,
@@ -176,44 +122,45 @@ def predict_scene(
     Args:
         scene: Scene to map, its bands those of the network and, after them, what else
             ``visibility`` asks for. Its truth, if any, is not looked at.
-        predictor: Computes one block.
-        blocks: What to compute.
+        predictor: Computes one block after the other.
         canvas: What to write to; NaN where any band is invalid or the radar is blind.
         watch: Is told the seconds of ``read``, ``network`` and ``write``.
         visibility: Tells where the radar is blind.
     """
     relief = [scene.bands.index(band) for band in visibility.bands]
+    blocks, sources = predictor.blocks, list(map(predictor.source, predictor.blocks))
     todo = [number for number in range(len(blocks)) if number not in canvas.finished]
 
-    def read(number: int) -> Sample:
+    def read(number: int) -> Tensor:
         with watch("read"):
-            return scene.read(predictor.source(blocks[number]))
+            return scene.read(sources[number])["image"]
 
     def write(number: int, output: NDArray[np.float32] | None) -> None:
         with watch("write"):
             canvas.finish(number, blocks[number], output)
 
+    def predict(number: int, image: Tensor) -> NDArray[np.float32] | None:
+        blind = visibility.unseen(image[relief])
+        image = image[: predictor.network.channels]
+        blind |= image.isnan().any(dim=0)
+        blind = blind[blocks[number].within(sources[number])]
+        if blind.all():
+            return None
+        with watch("network"):
+            return predictor(image, blocks[number]).masked_fill(blind, torch.nan).numpy()
+
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead = reader.submit(read, todo[0]) if todo else None
-        behind: Future[None] = writer.submit(lambda: None)
+        ahead = [reader.submit(read, number) for number in todo[:1]]
+        behind: list[Future[None]] = []
         for following, number in enumerate(track(todo, "Predicting", transient=True), start=1):
-            assert ahead is not None
-            image = ahead.result()["image"]
-            if following < len(todo):
-                ahead = reader.submit(read, todo[following])
-            blind = visibility.unseen(image[relief])
-            image = image[: predictor.network.channels]
-            block, source = blocks[number], predictor.source(blocks[number])
-            rows = slice(block.row - source.row, block.row - source.row + block.height)
-            cols = slice(block.col - source.col, block.col - source.col + block.width)
-            blind = (blind | image.isnan().any(dim=0))[rows, cols]
-            output = None
-            if not blind.all():
-                with watch("network"):
-                    output = predictor(image, block).masked_fill(blind, torch.nan).numpy()
-            behind.result()
-            behind = writer.submit(write, number, output)
-        behind.result()
+            image = ahead.pop().result()
+            ahead = [reader.submit(read, number) for number in todo[following : following + 1]]
+            output = predict(number, image)
+            for written in behind:
+                written.result()
+            behind = [writer.submit(write, number, output)]
+        for written in behind:
+            written.result()
 
 
 def choose_device(name: str) -> torch.device:

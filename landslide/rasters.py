@@ -40,6 +40,11 @@ class Window(NamedTuple):
     height: int
     width: int
 
+    def within(self, outer: "Window") -> tuple[slice, slice]:
+        """Rows and columns of this window in an array of a window around it."""
+        top, left = self.row - outer.row, self.col - outer.col
+        return slice(top, top + self.height), slice(left, left + self.width)
+
 
 class Grid(NamedTuple):
     """A north-up pixel grid in a projected CRS."""

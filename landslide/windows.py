@@ -4,7 +4,8 @@ A predictor says which input a block of output needs and computes it. Blocks do 
 depend on each other, so a scene streams through memory block by block.
 """
 
-from typing import Protocol
+from itertools import pairwise
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,11 +16,19 @@ from landslide.halo import Halo
 from landslide.network import Network
 from landslide.rasters import Window
 
+AT_ONCE = 1536**2
+"""Most pixels that the network sees at once, halo included: 1 GB in the paper's network."""
+
+NARROWEST = 256
+"""Shortest side of a block in pixels that is considered."""
+
 
 class Predictor(Protocol):
-    """Probability (and spread) of blocks of a scene of a given size."""
+    """Probability (and spread) of a scene of a given size, block by block."""
 
     network: Network
+    blocks: list[Window]
+    """What the scene is cut into."""
 
     def source(self, block: Window) -> Window:
         """Window of the scene that the block depends on; may hang over the edges."""
@@ -28,10 +37,86 @@ class Predictor(Protocol):
         """Map the source window's image (C, H, W) to the block's output (K, H, W)."""
 
 
+class Axis(NamedTuple):
+    """One axis of a scene cut into blocks that are seen through windows of one length.
+
+    Windows alike keep memory flat, since what one leaves the next one fits in, and are what
+    compilers want.
+
+    Attributes:
+        length: Pixels of the axis, a multiple of the grid.
+        window: Length of every window: a block with its halo.
+        number: How many windows there are.
+        halo: Pixels that a window sees beyond a block, where the scene goes on.
+    """
+
+    length: int
+    window: int
+    number: int
+    halo: int
+
+    @property
+    def computed(self) -> int:
+        """Length of all windows together."""
+        return self.window * self.number
+
+    @property
+    def starts(self) -> list[int]:
+        """Where the blocks begin; the first has a halo on one side only."""
+        step = self.window - 2 * self.halo
+        return [0, *(i * step + self.halo for i in range(1, self.number))]
+
+
+def cuts(length: int, halo: Halo) -> list[Axis]:
+    """Every way to cut an axis, from one window on.
+
+    Args:
+        length: Pixels of the axis.
+        halo: Grid on which windows begin, and what they see around a block.
+    """
+    grid, reach = halo
+    length = _up(length, grid)
+    axes = [Axis(length, length, 1, reach)]
+    while True:
+        number = axes[-1].number + 1
+        window = _up(-(-(length + 2 * reach * (number - 1)) // number), grid)
+        axis = Axis(length, window, number, reach)
+        if window - 2 * reach < max(NARROWEST, reach // 2) or axis.starts[-1] >= length:
+            return axes
+        axes.append(axis)
+
+
+def best_cut(size: tuple[int, int], halo: Halo) -> tuple[Axis, Axis]:
+    """The cut of both axes by which the least is computed, within ``AT_ONCE`` pixels."""
+    candidates = []
+    columns = cuts(size[1], halo)
+    for rows in cuts(size[0], halo):
+        # The fewer windows, the less is computed.
+        fitting = (cols for cols in columns if rows.window * cols.window <= AT_ONCE)
+        if (cols := next(fitting, None)) is not None:
+            candidates.append((rows.computed * cols.computed, rows, cols))
+    _, rows, cols = min(candidates)
+    return rows, cols
+
+
+def _up(pixels: int, grid: int) -> int:
+    """Round up to a grid."""
+    return -(-pixels // grid) * grid
+
+
+def _blocks(size: tuple[int, int], rows: list[int], cols: list[int]) -> list[Window]:
+    """Windows between starts along both axes, row by row."""
+    return [
+        Window(top, left, bottom - top, right - left)
+        for top, bottom in pairwise([*rows, size[0]])
+        for left, right in pairwise([*cols, size[1]])
+    ]
+
+
 class HaloPredictor:
     """One pass per block with a halo: equals one pass over the whole scene.
 
-    Block origins and the halo are multiples of the network's grid, since pooling is not
+    Window origins and the halo are multiples of the network's grid, since pooling is not
     shift-invariant. At the scene's edges the input ends where the scene does (filled up
     to a multiple of the grid), so that the convolutions' zero padding lies where it would.
 
@@ -39,33 +124,45 @@ class HaloPredictor:
         network: Normalises by stored statistics.
         size: Height and width of the scene.
         halo: What a block's probabilities depend on.
+        side: Side of a block; None for the cut by which the least is computed twice, with
+            windows alike.
     """
 
-    def __init__(self, network: Network, size: tuple[int, int], halo: Halo) -> None:
+    def __init__(
+        self, network: Network, size: tuple[int, int], halo: Halo, side: int | None = None
+    ) -> None:
         if halo.size % halo.grid or halo.size < 0:
             raise InputError(f"window.halo={halo.size} is not a multiple of {halo.grid} px")
+        if (side or 0) % halo.grid:
+            raise InputError(f"window.size={side} is not a multiple of {halo.grid} px")
         self.network = network
         self.halo = halo
-        self.height, self.width = (self._up(side) for side in size)
+        self.height, self.width = (_up(pixels, halo.grid) for pixels in size)
+        if side:
+            starts = [list(range(0, pixels, side)) for pixels in size]
+            self.window = (0, 0)  # as small as the block allows
+        else:
+            axes = best_cut(size, halo)
+            starts = [axis.starts for axis in axes]
+            self.window = (axes[0].window, axes[1].window)
+        self.blocks = _blocks(size, *starts)
 
     def source(self, block: Window) -> Window:
         """Return the block with its halo, cut off at the scene's edges."""
-        reach = self.halo.size
-        top, left = max(block.row - reach, 0), max(block.col - reach, 0)
-        bottom = min(self._up(block.row + block.height) + reach, self.height)
-        right = min(self._up(block.col + block.width) + reach, self.width)
+        top, bottom = self._reach(block.row, block.height, self.height, self.window[0])
+        left, right = self._reach(block.col, block.width, self.width, self.window[1])
         return Window(top, left, bottom - top, right - left)
+
+    def _reach(self, start: int, length: int, end: int, window: int) -> tuple[int, int]:
+        """First and last pixel along one axis; the last window is moved inwards to be alike."""
+        first = max(start - self.halo.size, 0)
+        last = min(_up(start + length, self.halo.grid) + self.halo.size, end)
+        last = min(max(last, first + window), end)
+        return max(min(first, last - window), 0), last
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
         """Return the block's output (K, H, W), see ``Network``."""
-        source = self.source(block)
-        top, left = block.row - source.row, block.col - source.col
-        output = self.network(image[None])[0]
-        return output[:, top : top + block.height, left : left + block.width]
-
-    def _up(self, pixels: int) -> int:
-        """Round up to the network's grid."""
-        return -(-pixels // self.halo.grid) * self.halo.grid
+        return self.network(image[None])[0][:, *block.within(self.source(block))]
 
 
 class BlendPredictor:
@@ -95,6 +192,7 @@ class BlendPredictor:
         self.batch_size = batch_size
         stride = max(1, round(window * (1 - overlap)))
         self.rows, self.cols = (_starts(side, window, stride) for side in size)
+        self.blocks = _blocks(size, *(axis.starts for axis in best_cut(size, Halo(window, 0))))
         # Strictly positive, so that pixels covered once keep their value.
         ramp = torch.sin(torch.pi * (torch.arange(window) + 0.5) / window) ** 2
         self.weight = torch.outer(ramp, ramp) if overlap else torch.ones(window, window)
@@ -123,8 +221,7 @@ class BlendPredictor:
             for (r, c), output in zip(batch, self.network(patches), strict=True):
                 total[:, r : r + side, c : c + side] += output * self.weight
                 weight[r : r + side, c : c + side] += self.weight
-        top, left = block.row - source.row, block.col - source.col
-        inside = (slice(top, top + block.height), slice(left, left + block.width))
+        inside = block.within(source)
         return total[:, *inside] / weight[inside]
 
     def _touching(self, block: Window) -> tuple[np.ndarray, np.ndarray]:

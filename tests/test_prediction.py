@@ -20,7 +20,6 @@ from landslide.network import Network
 from landslide.prediction import (
     Canvas,
     Stopwatch,
-    choose_blocks,
     choose_predictor,
     predict_scene,
 )
@@ -63,9 +62,8 @@ def predicted(
     folder.mkdir(exist_ok=True)
     net = network()
     predictor = choose_predictor(net, scene.grid, window)
-    blocks = choose_blocks(predictor, scene.grid, window["size"])  # type: ignore[arg-type]
     canvas = Canvas(folder, scene.grid, net.bands)
-    predict_scene(scene, predictor, blocks, canvas, Stopwatch(), seen)
+    predict_scene(scene, predictor, canvas, Stopwatch(), seen)
     return read(folder / "probability.tif")
 
 
@@ -85,20 +83,18 @@ def test_blocks_cover_every_pixel_once_and_are_alike(height: int, width: int) ->
     grid = Grid(None, None, height, width)  # type: ignore[arg-type]
     predictor = choose_predictor(network(), grid, DEFAULT)
     covered = np.zeros((height, width), dtype=np.uint8)
-    blocks = choose_blocks(predictor, grid, None)
-    for block in blocks:
+    sources = [predictor.source(block) for block in predictor.blocks]
+    for block in predictor.blocks:
         covered[block.row : block.row + block.height, block.col : block.col + block.width] += 1
-        source = predictor.source(block)
-        assert source.height * source.width <= 1536**2
         assert block.row % 16 == block.col % 16 == 0
     assert (covered == 1).all()
-    assert len({(block.height, block.width) for block in blocks}) <= 4  # the last ones are smaller
-    assert _computed(predictor, blocks) <= _computed(predictor, grid.blocks(1344))
-
-
-def _computed(predictor: Predictor, blocks: list[Window]) -> int:
-    """Pixels that the network sees, halos included."""
-    return sum(source.height * source.width for source in map(predictor.source, blocks))
+    assert len({(source.height, source.width) for source in sources}) == 1
+    assert all(source.row % 16 == source.col % 16 == 0 for source in sources)
+    assert sources[0].height * sources[0].width <= 1536**2
+    # No more is computed than with square blocks of about that size.
+    square = choose_predictor(network(), grid, {**DEFAULT, "size": 1344})
+    areas = [source.height * source.width for source in map(square.source, square.blocks)]
+    assert len(sources) * sources[0].height * sources[0].width <= 1.01 * sum(areas)
 
 
 def test_where_the_radar_is_blind_nothing_is_observed(scene_root: Path, tmp_path: Path) -> None:
@@ -121,7 +117,7 @@ class Fragile:
 
     def __init__(self, predictor: Predictor, n: int) -> None:
         self.predictor, self.left = predictor, n
-        self.network = predictor.network
+        self.network, self.blocks = predictor.network, predictor.blocks
 
     def source(self, block: Window) -> Window:
         return self.predictor.source(block)
@@ -139,15 +135,14 @@ def test_an_interrupted_raster_is_finished_from_where_it_stopped(
     scene = Scene.of(scene_root, "ascending", BANDS)
     expected = predicted(scene, tmp_path / "whole", {**DEFAULT, "size": 64})
     net = network()
-    predictor = choose_predictor(net, scene.grid, DEFAULT)
-    blocks = scene.grid.blocks(64)
+    predictor = choose_predictor(net, scene.grid, {**DEFAULT, "size": 64})
     canvas = Canvas(tmp_path, scene.grid, net.bands)
     with pytest.raises(OSError, match="full"):
-        predict_scene(scene, Fragile(predictor, 7), blocks, canvas, Stopwatch())
+        predict_scene(scene, Fragile(predictor, 7), canvas, Stopwatch())
     canvas = Canvas(tmp_path, scene.grid, net.bands)
     assert canvas.finished == set(range(7))
-    rest = Fragile(predictor, len(blocks) - 7)
-    predict_scene(scene, rest, blocks, canvas, Stopwatch())
+    rest = Fragile(predictor, len(predictor.blocks) - 7)
+    predict_scene(scene, rest, canvas, Stopwatch())
     assert rest.left == 0
     np.testing.assert_array_equal(read(tmp_path / "probability.tif"), expected)
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from landslide.errors import InputError
 from landslide.halo import Halo
 from landslide.network import Network
-from landslide.rasters import Window
-from landslide.windows import BlendPredictor, HaloPredictor
+from landslide.rasters import Grid, Window
+from landslide.windows import BlendPredictor, HaloPredictor, Predictor
 
 CPU = torch.device("cpu")
 
@@ -22,14 +22,13 @@ def read(image: Tensor, window: Window) -> Tensor:
     return padded[:, row : row + window.height, col : col + window.width]
 
 
-def predict(predictor: HaloPredictor | BlendPredictor, image: Tensor, side: int) -> Tensor:
+def predict(predictor: Predictor, image: Tensor, side: int | None = None) -> Tensor:
+    """The probability of an image, block by block; ``side`` chooses other blocks."""
     _, H, W = image.shape
     result = torch.full((H, W), torch.nan)
-    for row in range(0, H, side):
-        for col in range(0, W, side):
-            block = Window(row, col, min(side, H - row), min(side, W - col))
-            part = predictor(read(image, predictor.source(block)), block)[0]
-            result[row : row + block.height, col : col + block.width] = part
+    for block in Grid(None, None, H, W).blocks(side) if side else predictor.blocks:  # type: ignore[arg-type]
+        part = predictor(read(image, predictor.source(block)), block)[0]
+        result[block.row : block.row + block.height, block.col : block.col + block.width] = part
     return result
 
 
@@ -42,7 +41,9 @@ def rough(task: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 320), (300, 411), (97, 500), (40, 30)])
-def test_halo_windows_equal_one_pass_over_the_scene(size: tuple[int, int]) -> None:
+def test_halo_windows_equal_one_pass_over_the_scene(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     model = {"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": 8}
     task = make_task(model=model)
@@ -55,9 +56,16 @@ def test_halo_windows_equal_one_pass_over_the_scene(size: tuple[int, int]) -> No
     whole = read(image, Window(0, 0, -(-H // 16) * 16, -(-W // 16) * 16))
     with torch.no_grad():
         expected = torch.sigmoid(task.eval()(whole[None]))[0, 0, :H, :W]
-    found = predict(HaloPredictor(network, size, Halo(16, 96)), image, side=128)
     assert expected.std() > 0.01
-    assert (found - expected).abs().max() <= 1e-5
+    sides = HaloPredictor(network, size, Halo(16, 96), side=128)
+    assert (predict(sides, image) - expected).abs().max() <= 1e-5
+    # As on a large scene: several windows alike.
+    monkeypatch.setattr("landslide.windows.AT_ONCE", 288**2)
+    monkeypatch.setattr("landslide.windows.NARROWEST", 16)
+    alike = HaloPredictor(network, size, Halo(16, 96))
+    assert len(alike.blocks) > 1 or size[0] * size[1] < 288**2
+    assert len({alike.source(block)[2:] for block in alike.blocks}) == 1
+    assert (predict(alike, image) - expected).abs().max() <= 1e-5
 
 
 def constant_task(value: float) -> Network:
