@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import make_scene
 from hydra import compose, initialize_config_dir
@@ -166,7 +167,13 @@ def test_context_is_seen_but_neither_trained_on_nor_scored(scene_root: Path) -> 
         datamodule.setup()
     assert plain.patches.equals(wide.patches)
     scene = wide.scenes[0]
+    views = np.zeros((scene.grid.height + 64, scene.grid.width + 64), dtype=int)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        view = np.zeros_like(views)
+        for query in getattr(wide, loader)().sampler:
+            row, col, _, _ = scene.grid.window(query.x, query.y)
+            view[row : row + 128, col : col + 128] = 1
+        views += view
         batches = zip(getattr(plain, loader)(), getattr(wide, loader)(), strict=True)
         for patch, seen in batches:
             assert seen["image"].shape[2:] == (128, 128)
@@ -175,6 +182,7 @@ def test_context_is_seen_but_neither_trained_on_nor_scored(scene_root: Path) -> 
             assert (seen["mask"] != 255).sum() == (inside != 255).sum()
             middle = seen["image"][:, :, 32:96, 32:96]
             assert middle.nan_to_num().equal(patch["image"].nan_to_num())
+    assert views.max() == 1  # no pixel is seen from two splits
     whole = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
     row, col = (64 * int(wide.patches_of("test").iloc[0][name]) for name in ("row", "col"))
     first = next(iter(wide.test_dataloader()))["image"][0]

@@ -22,7 +22,7 @@ from landslide.errors import InputError
 from landslide.evaluation import SCORES, Results, score
 from landslide.network import FLIPS, Network
 from landslide.study.runs import read_metrics
-from landslide.study.tables import SEED, said, selected
+from landslide.study.tables import BASELINE, SEED, said, selected
 from landslide.task import LandslideTask, load_task
 
 BATCH = 32
@@ -49,7 +49,7 @@ def ensemble_table(
         InputError: Runs of a row do not share their split, or their scene has changed.
     """
     best = selected(runs, by)
-    rows = list(best.groupby(list(by), dropna=False))
+    rows = sorted(best.groupby(list(by), dropna=False), key=lambda row: BASELINE not in row[0])
     table: list[dict[str, Any]] = []
     for _, row in track(rows, "Scoring ensembles", transient=True):
         folders = [sweep / run for run in row.sort_values(SEED).run]
