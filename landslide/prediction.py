@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
+from landslide.cpu import Gaps
 from landslide.datasets import Scene
 from landslide.errors import InputError
 from landslide.models.layers import DOWNSAMPLING
@@ -149,6 +150,7 @@ def predict_scene(
         with watch("network"):
             return predictor(image, blocks[number]).masked_fill(blind, torch.nan).numpy()
 
+    gaps = Gaps()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = [reader.submit(read, number) for number in todo[:1]]
         behind: list[Future[None]] = []
@@ -156,6 +158,7 @@ def predict_scene(
             image = ahead.pop().result()
             ahead = [reader.submit(read, number) for number in todo[following : following + 1]]
             output = predict(number, image)
+            gaps.close()
             for written in behind:
                 written.result()
             behind = [writer.submit(write, number, output)]
