@@ -49,18 +49,25 @@ class Gaps:
     filled = 2
     """Blocks after which reading, network and writing have met, and nothing more should come."""
 
-    tolerance = 1.05
+    tolerance = 1.03
 
     def __init__(self) -> None:
         self._blocks, self._usual = 0, 0
 
-    def close(self) -> None:
-        """Look at the process after a block. Does nothing but on Linux with glibc."""
-        if platform.libc_ver()[0] != "glibc":
+    def look(self) -> None:
+        """Look at the process after a block; give back if it has grown. Only on Linux."""
+        statistics = Path("/proc/self/statm")
+        if not statistics.exists():
             return
         self._blocks += 1
-        resident = int(Path("/proc/self/statm").read_text().split()[1])  # pages
+        resident = int(statistics.read_text().split()[1])  # pages
         if self._blocks == self.filled:
             self._usual = resident
         elif self._blocks > self.filled and resident > self.tolerance * self._usual:
-            ctypes.CDLL(None).malloc_trim(0)
+            give_back()
+
+
+def give_back() -> None:
+    """Return memory that is free to the kernel. Does nothing without glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

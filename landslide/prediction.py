@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from landslide.cpu import Gaps
+from landslide.cpu import Gaps, give_back
 from landslide.datasets import Scene
 from landslide.errors import InputError
 from landslide.models.layers import DOWNSAMPLING
@@ -158,12 +158,13 @@ def predict_scene(
             image = ahead.pop().result()
             ahead = [reader.submit(read, number) for number in todo[following : following + 1]]
             output = predict(number, image)
-            gaps.close()
+            gaps.look()
             for written in behind:
                 written.result()
             behind = [writer.submit(write, number, output)]
         for written in behind:
             written.result()
+    give_back()
 
 
 def choose_device(name: str) -> torch.device:
