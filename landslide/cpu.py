@@ -49,6 +49,9 @@ class Gaps:
     filled = 2
     """Blocks after which reading, network and writing have met, and nothing more should come."""
 
+    patience = 6
+    """Blocks before the first look: a small scene is not held up."""
+
     tolerance = 1.03
 
     def __init__(self) -> None:
@@ -63,7 +66,7 @@ class Gaps:
         resident = int(statistics.read_text().split()[1])  # pages
         if self._blocks == self.filled:
             self._usual = resident
-        elif self._blocks > self.filled and resident > self.tolerance * self._usual:
+        elif self._blocks > self.patience and resident > self.tolerance * self._usual:
             give_back()
 
 

@@ -17,7 +17,7 @@ from landslide.network import Network
 from landslide.rasters import Window
 
 AT_ONCE = 1536**2
-"""Most pixels that the network sees at once, halo included: 1 GB in the paper's network."""
+"""Most pixels that the network sees at once, halo included: 2 GB in the paper's network."""
 
 NARROWEST = 256
 """Shortest side of a block in pixels that is considered."""
