@@ -134,7 +134,7 @@ def test_the_operational_recipe_can_lose_an_ingredient() -> None:
     assert config.task.model.in_channels == 7
     assert config.task.normalization._target_ == "landslide.normalization.ZScore"
     assert config.task.loss._target_ == "landslide.losses.DiceBCELoss"
-    assert list(config.datamodule.augmentation) == ["vertical", "gain", "speckle"]
+    assert list(config.datamodule.augmentation) == ["flips", "gain", "speckle"]
     assert config.datamodule.split._target_ == "landslide.splits.block_split"
     assert config.threshold == "calibrated"
     less = composed(*recipe, "dataset=ascending_baa_s", "loss=dice")
