@@ -86,6 +86,27 @@ def orbits_of(bands: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(orbit for orbit in named if orbit))
 
 
+def require_distinct(bands: Sequence[str], composite: Path | str) -> None:
+    """Check that no channel is given twice.
+
+    Args:
+        bands: Names of a model's channels.
+        composite: GeoTIFF of the dataset's own orbit.
+
+    Raises:
+        InputError: Two names stand for the same bands of the same files.
+    """
+    seen: dict[tuple[Source, ...], str] = {}
+    for band in bands:
+        sources = tuple(Source.of(part, composite) for part in parts(band))
+        if sources in seen:
+            raise InputError(
+                f"the bands {seen[sources]} and {band} are the same in {composite}: name each "
+                "once, of the orbit that it is of"
+            )
+        seen[sources] = band
+
+
 class Stack:
     """How channels are made of the bands of one or several files.
 

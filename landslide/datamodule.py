@@ -18,6 +18,7 @@ from shapely import box
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from landslide.bands import require_distinct
 from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
 from landslide.memory import open_scenes
@@ -122,6 +123,8 @@ class LandslideDataModule(LightningDataModule):
             return
         self._check_sizes()
         scenes = open_scenes(self.roots, self.orbit, self.bands, limit=self.memory_mib * MIB)
+        for scene in scenes:
+            require_distinct(self.bands, scene.path)
         _require_apart(self.roots, scenes)
         self.tables = [self.split(patch_table(scene, self.patch_size)) for scene in scenes]
         self.patches = combine(self.tables)

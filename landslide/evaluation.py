@@ -69,7 +69,7 @@ def score(network: Network, datamodule: LandslideDataModule, threshold: float) -
     for split, loader in loaders.items():
         metrics = pixel_metrics(threshold)
         for batch in loader:
-            metrics.update(network(batch["image"])[:, 0], batch["mask"].long())
+            metrics.update(network(batch["image"])[:, 0], batch["mask"])
         results[split] = _results(metrics, threshold, datamodule, split)
     return results
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 import landslide
-from landslide.bands import AT, Source, description, orbit_of, orbits_of, parts, radar_images
+from landslide.bands import (
+    AT,
+    Source,
+    description,
+    orbit_of,
+    orbits_of,
+    parts,
+    radar_images,
+    require_distinct,
+)
 from landslide.checks import PREDICT, check
 from landslide.cpu import tune_cpu
 from landslide.datasets import Scene, is_simulated, scene_info
@@ -45,6 +55,7 @@ from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
 from landslide.visibility import Visibility, together, visibility
+from landslide.windows import Predictor
 
 FAILURES = (OSError, RasterioError, CPLE_BaseError, DataSourceError, sqlite3.Error)
 """What a full disk, a damaged raster or a vanished server ends in."""
@@ -94,7 +105,8 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     device = choose_device(config.device)
     network = Network(tasks, device, config.tta, config.engine, config.precision)
     predictor = choose_predictor(network, grid, OmegaConf.to_container(config.window))  # type: ignore[arg-type]
-    with workplace(output, _settings(config, scene), resume=config.resume) as folder:
+    settings = _settings(config, scene, predictor, info)
+    with workplace(output, settings, resume=config.resume) as folder:
         canvas = Canvas(folder, grid, network.bands)
         predict_scene(scene, predictor, canvas, watch, seen)
         observed = write_mask(folder, grid, threshold)
@@ -152,6 +164,7 @@ def _inputs(
         scene = Scene.of(root, orbit, tasks[0].bands, truth=False)
         own = root / "landslides.tif"
         info = scene_info(root)
+    require_distinct(scene.bands, scene.path)
     seen = _visibility(scene, info)
     bands = list(dict.fromkeys([*scene.bands, *seen.bands]))
     truth = Path(inventory) if inventory else own if own and own.exists() else None
@@ -161,6 +174,10 @@ def _inputs(
 def _visibility(scene: Scene, info: dict[str, Any]) -> Visibility:
     """What tells where the radar is blind, in every orbit that the scene's bands are of."""
     geometry = info.get("geometry") or {}
+    if not isinstance(geometry, Mapping):
+        raise InputError(
+            f"scene.json of {scene.path}: geometry is not an object with orbits' names"
+        )
     views = []
     for at in ("", *(AT + orbit for orbit in orbits_of(scene.bands))):
         file = Source.of(f"slope{at}", scene.path).file
@@ -186,7 +203,9 @@ def _checkpoints(config: DictConfig) -> list[Path]:
     return [Path(name) for name in (names if isinstance(names, ListConfig) else [names])]
 
 
-def _settings(config: DictConfig, scene: Scene) -> dict[str, Any]:
+def _settings(
+    config: DictConfig, scene: Scene, predictor: Predictor, info: dict[str, Any]
+) -> dict[str, Any]:
     """What the probability depends on, so that nothing else is resumed by mistake."""
     files: dict[str, os.stat_result] = {}
     for path in scene.files:
@@ -200,6 +219,8 @@ def _settings(config: DictConfig, scene: Scene) -> dict[str, Any]:
         "scene": [str(scene.path), str(scene.grid), scene.bands],
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files.items()],
         "window": OmegaConf.to_container(config.window),
+        "blocks": [predictor.blocks, list(map(predictor.source, predictor.blocks))],
+        "geometry": info.get("geometry"),
         "tta": config.tta,
         "engine": config.engine,
         "precision": config.precision,

@@ -63,7 +63,10 @@ def open_scenes(
     scenes = [
         scene or Scene.of(root, orbit, bands) for scene, root in zip(known, roots, strict=True)
     ]
-    if sum(scene.bytes for scene in scenes) > limit:
+    needed = sum(scene.bytes for scene in scenes)
+    while _kept and (needed > limit or needed + _bytes_kept() > limit):
+        del _kept[next(iter(_kept))]
+    if needed > limit:
         return [
             Scene.of(root, orbit, bands) if in_memory else scene
             for scene, in_memory, root in zip(scenes, known, roots, strict=True)
@@ -72,9 +75,11 @@ def open_scenes(
         if scene not in known:
             scene.load()
         _kept[key] = state, scene
-    while sum(scene.bytes for _, scene in _kept.values()) > limit:
-        del _kept[next(iter(_kept))]
     return scenes
+
+
+def _bytes_kept() -> int:
+    return sum(scene.bytes for _, scene in _kept.values())
 
 
 def _state(path: Path) -> State | None:

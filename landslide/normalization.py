@@ -117,4 +117,6 @@ class ZScore(Normalization):
             squares += values.square().sum(dim=(0, 2, 3))[:, None, None]
         mean = total / count
         self.mean.copy_(mean)
-        self.std.copy_((squares / count - mean.square()).clamp_min(1e-12).sqrt())
+        variance = squares / count - mean.square()
+        constant = variance < 1e-12 * mean.square().clamp_min(1)
+        self.std.copy_(variance.masked_fill(constant, 1.0).sqrt())

@@ -158,7 +158,8 @@ def predict_scene(
             image = ahead.pop().result()
             ahead = [reader.submit(read, number) for number in todo[following : following + 1]]
             output = predict(number, image)
-            gaps.look()
+            if output is not None:
+                gaps.look()
             for written in behind:
                 written.result()
             behind = [writer.submit(write, number, output)]

@@ -30,7 +30,7 @@ FORMAT = "landslide_version"
 """Key by which a checkpoint is known as ours; holds the version that wrote it."""
 
 _HALOS: dict[str, list[int]] = {}
-"""Halos measured so far by the model's settings, which alone they depend on."""
+"""Halos measured so far, by the model's settings: they come from its layers, not its weights."""
 
 
 class LandslideTask(LightningModule):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from landslide.errors import InputError
 from landslide.radar import Orbit
 
 LAYOVER_SHADOW = "layover_shadow"
@@ -45,13 +46,21 @@ def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> 
         The band ``layover_shadow``, which knows of cast shadows too; else the slopes that face
         the radar too steeply or turn away from it, from the bands ``slope`` and ``aspect``;
         else nothing.
+
+    Raises:
+        InputError: The angles are not what a side-looking radar has.
     """
     if LAYOVER_SHADOW in described:
         return Visibility([LAYOVER_SHADOW], lambda image: image[0] != 0, "the layover_shadow band")
-    angles = [(geometry or {}).get(name) for name in ("look", "incidence")]
-    if not {"slope", "aspect"} <= set(described) or None in angles:
+    look, incidence = ((geometry or {}).get(name) for name in ("look", "incidence"))
+    if not {"slope", "aspect"} <= set(described) or look is None or incidence is None:
         return UNKNOWN_RELIEF
-    look, incidence = (float(angle) for angle in angles if angle is not None)
+    numbers = all(isinstance(angle, int | float) for angle in (look, incidence))
+    if not numbers or not 0 < incidence < 90:
+        raise InputError(
+            f"scene.json: geometry has look {look} and incidence {incidence}: give degrees, the "
+            "incidence angle between 0 and 90"
+        )
     orbit = Orbit(heading=look - 90, incidence=incidence)
     return Visibility(
         ["slope", "aspect"],

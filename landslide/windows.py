@@ -4,7 +4,7 @@ A predictor says which input a block of output needs and computes it. Blocks do 
 depend on each other, so a scene streams through memory block by block.
 """
 
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -88,15 +88,11 @@ def cuts(length: int, halo: Halo) -> list[Axis]:
 
 def best_cut(size: tuple[int, int], halo: Halo) -> tuple[Axis, Axis]:
     """The cut of both axes by which the least is computed, within ``AT_ONCE`` pixels."""
-    candidates = []
-    columns = cuts(size[1], halo)
-    for rows in cuts(size[0], halo):
-        # The fewer windows, the less is computed.
-        fitting = (cols for cols in columns if rows.window * cols.window <= AT_ONCE)
-        if (cols := next(fitting, None)) is not None:
-            candidates.append((rows.computed * cols.computed, rows, cols))
-    _, rows, cols = min(candidates)
-    return rows, cols
+    pairs = list(product(cuts(size[0], halo), cuts(size[1], halo)))
+    fitting = [pair for pair in pairs if pair[0].window * pair[1].window <= AT_ONCE]
+    # Large windows and halos may be asked for: then the smallest that there is.
+    pairs = fitting or [min(pairs, key=lambda pair: pair[0].window * pair[1].window)]
+    return min(pairs, key=lambda pair: pair[0].computed * pair[1].computed)
 
 
 def _up(pixels: int, grid: int) -> int:

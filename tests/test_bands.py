@@ -18,7 +18,7 @@ from test_task import make_task, save
 from test_windows import rough
 
 from landslide.augmentation import RandomGain, RandomSpeckle
-from landslide.bands import Stack, is_backscatter, radar_images
+from landslide.bands import Stack, is_backscatter, radar_images, require_distinct
 from landslide.datasets import UNKNOWN, Scene
 from landslide.errors import InputError
 from landslide.normalization import Normalization
@@ -225,3 +225,11 @@ def test_a_quotient_can_be_trained_on_and_mapped(tmp_path: Path) -> None:
     summary = map_it(f"checkpoint={checkpoint}", f"scene={root}", f"output={output}")
     assert summary["bands"] == names
     assert (output / "map.png").exists()
+
+
+def test_the_same_band_twice_is_refused(tmp_path: Path) -> None:
+    composite = tmp_path / "ascending.tif"
+    require_distinct(["vv_pre", "vv_pre@descending", "vv_post1/vv_pre", "slope"], composite)
+    for bands in (["vv_pre", "slope", "vv_pre"], ["vv_pre", "vv_pre@ascending"]):
+        with pytest.raises(InputError, match="are the same in"):
+            require_distinct(bands, composite)

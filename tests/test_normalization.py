@@ -65,3 +65,11 @@ def test_only_backscatter_changes_its_scale(image: torch.Tensor) -> None:
     values = Normalization(BANDS, scale="decibel")(image)
     assert (values[2, 0] < 0).all()
     torch.testing.assert_close(values[2, 1], image[2, 1])
+
+
+def test_a_constant_band_becomes_zero() -> None:
+    image = torch.rand(2, 4, 8, 8) + 0.01
+    image[:, 3] = 39.3
+    zscore = ZScore(["vv_pre", "vv_post1", "vv_post2", "slope"])
+    zscore.fit([image])
+    assert zscore(image)[:, 3].abs().max() < 1e-5

@@ -12,6 +12,7 @@ import rasterio
 from affine import Affine
 from omegaconf import OmegaConf
 from rasterio.crs import CRS
+from rich.console import Console
 from scipy import ndimage
 
 from landslide.errors import InputError
@@ -19,6 +20,7 @@ from landslide.radar import Orbit, distortion, local_incidence, projected_area
 from landslide.rasters import Grid, write_raster
 from landslide.relief import slope_degrees
 from landslide.simulate import Options, Scene, simulate, simulate_scene
+from landslide.simulate.__main__ import report
 from landslide.simulate.backscatter import Radar, RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
 from landslide.simulate.options import Terrain
@@ -364,6 +366,15 @@ def test_a_steep_scene_says_what_the_radar_does_not_see() -> None:
     falls = np.degrees(np.arctan2(-east, south)) % 360
     off = np.abs((scene.aspect - falls + 180) % 360 - 180)
     assert np.median(off[2:-2, 2:-2]) < 3
+
+
+def test_the_report_has_a_number_for_every_band(scene: Scene, tmp_path: Path) -> None:
+    console = Console(record=True, width=120)
+    report(scene, tmp_path, console)
+    text = console.export_text()
+    assert "nan" not in text
+    assert "inf" not in text
+    assert text.count("vv_post1") == 2
 
 
 # Scenes on disk ---------------------------------------------------------------------------

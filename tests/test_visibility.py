@@ -1,9 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
+from landslide.errors import InputError
 from landslide.radar import Orbit, distortion, local_incidence
 from landslide.visibility import UNKNOWN_RELIEF, distorted, visibility
 
@@ -42,7 +41,7 @@ def test_a_hill_is_hidden_where_the_radar_geometry_says(orbit: Orbit) -> None:
     assert local_incidence(height.astype(np.float32), 10, orbit)[side & ~facing].max() < 90
 
 
-def test_the_best_source_is_taken(tmp_path: Path) -> None:
+def test_the_best_source_is_taken() -> None:
     geometry = {"look": 78, "incidence": 36}
     bands = ["vv_pre", "slope", "aspect"]
     assert visibility([*bands, "layover_shadow"], geometry).bands == ["layover_shadow"]
@@ -50,6 +49,12 @@ def test_the_best_source_is_taken(tmp_path: Path) -> None:
     assert visibility(bands, None) is UNKNOWN_RELIEF
     assert visibility(bands, {"look": 78}) is UNKNOWN_RELIEF
     assert visibility(["vv_pre", "slope"], geometry) is UNKNOWN_RELIEF
+
+
+@pytest.mark.parametrize(("look", "incidence"), [("east", 36), (78, 96)])
+def test_angles_of_no_radar_are_refused(look: object, incidence: float) -> None:
+    with pytest.raises(InputError, match="geometry has look"):
+        visibility(["slope", "aspect"], {"look": look, "incidence": incidence})
 
 
 def test_what_was_not_measured_is_not_called_layover() -> None:

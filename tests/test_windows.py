@@ -129,3 +129,14 @@ def test_an_impossible_overlap_is_refused(overlap: float) -> None:
 def test_a_halo_off_the_grid_is_refused() -> None:
     with pytest.raises(InputError, match=r"window\.halo=50"):
         HaloPredictor(Network([make_task()], CPU), (64, 64), Halo(16, 50))
+
+
+def test_windows_and_halos_larger_than_usual_are_taken() -> None:
+    large = BlendPredictor(constant_task(0.3), (100, 100), window=2048, overlap=0.5)
+    assert [block[2:] for block in large.blocks] == [(100, 100)]
+    network = Network([make_task()], CPU)
+    far = HaloPredictor(network, (5000, 5000), Halo(16, 1024))
+    covered = np.zeros((5000, 5000), dtype=np.uint8)
+    for block in far.blocks:
+        covered[block.row : block.row + block.height, block.col : block.col + block.width] += 1
+    assert (covered == 1).all()

@@ -52,6 +52,10 @@ def with_options(sources: Sources, options: DictConfig) -> Sources:
     units = options.units
     if units not in (None, "power", "amplitude", "db"):
         raise InputError(f"sar.units={units} is unknown: choose power, amplitude or db")
+    if units is not None and options.source == "safe":
+        raise InputError(
+            f"sar.units={units}: raw products are calibrated to linear power here, leave it out"
+        )
     orbits: dict[Pass, Mapping[str, Acquisition]] = {}
     for name, dates in sources.orbits.items():
         facts: dict[str, Any] = {

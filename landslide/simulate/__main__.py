@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from landslide.bands import is_backscatter
 from landslide.errors import InputError
 from landslide.simulate.backscatter import Radar
 from landslide.simulate.landcover import Changes
@@ -88,8 +89,10 @@ def report(scene: Scene, root: Path, console: Console) -> None:
         table.add_column(column, justify="left" if column in ("orbit", "band") else "right")
     for name in scene.backscatter:
         for band, image in bands_of(scene, name).items():
+            if band in ("aspect", "layover_shadow"):  # whose means say nothing
+                continue
             valid = image[np.isfinite(image)]
-            shown = valid if band == "slope" else 10 * np.log10(valid)
+            shown = 10 * np.log10(valid) if is_backscatter(band) else valid
             numbers = [shown.mean(), *np.percentile(shown, [5, 50, 95])]
             finite = f"{100 * valid.size / image.size:.1f} %"
             table.add_row(name, band, *(f"{number:.1f}" for number in numbers), finite)

@@ -44,10 +44,9 @@ def check_polarisations(polarisations: Sequence[str]) -> None:
     Raises:
         InputError: Neither VV nor VV and VH.
     """
-    if list(polarisations) not in (["vv"], ["vv", "vh"]):
-        raise InputError(
-            f"polarisations={list(polarisations)} is not simulated; give [vv] or [vv,vh]."
-        )
+    given = list(polarisations or [])
+    if given not in (["vv"], ["vv", "vh"]):
+        raise InputError(f"polarisations={given} is not simulated; give [vv] or [vv,vh].")
 
 
 def check(

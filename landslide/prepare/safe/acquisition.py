@@ -124,7 +124,8 @@ class Maker(NamedTuple):
         """Make files of a grid; their folder is named after all that they depend on."""
         geoid = undulation(dem, grid, config.terrain.geoid)
         place = [str(grid.crs), list(grid.transform), grid.height, grid.width]
-        depends = [METHOD, place, [checksum(tile.path) for tile in dem.tiles], geoid]
+        libraries = [version(name) for name in ("sarsen", "xarray-sentinel")]
+        depends = [METHOD, libraries, place, [checksum(tile.path) for tile in dem.tiles], geoid]
         key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:16]
         return cls(dem, grid, geoid, Path(config.cache) / "safe" / key)
 

@@ -103,8 +103,11 @@ class Product:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Name and checksums of the pixels: the same for a folder and for a zip of it."""
-        sums = [f"{self._crc(files['measurement']):08x}" for files in self.files.values()]
+        """Name and checksum of the files used: the same for a folder and for a zip of it."""
+        sums = [
+            f"{zlib.crc32(str([self._crc(files[part]) for part in sorted(files)]).encode()):08x}"
+            for files in self.files.values()
+        ]
         return "_".join([self.name, *self.polarisations, *sums])
 
     def unpack(self, folder: Path) -> Path:
@@ -152,6 +155,17 @@ class Product:
             raise InputError(
                 f"{self.path} is a Sentinel-1 {kind} product, and sar.source=safe takes IW GRD: "
                 "fetch the IW_GRDH product of that date"
+            )
+        missing = [name for name, text in facts.items() if not text]
+        if missing or facts["pass"].lower() not in ("ascending", "descending"):
+            raise InputError(
+                f"the manifest of {self.path} has no {(missing or ['pass'])[0]}: it is incomplete, "
+                "fetch it anew"
+            )
+        if not facts["relativeOrbitNumber"].isdigit():
+            raise InputError(
+                f"the manifest of {self.path} says relativeOrbitNumber "
+                f"{facts['relativeOrbitNumber']}: fetch the product anew"
             )
         has = [
             node.text or "" for node in manifest.iterfind(".//{*}transmitterReceiverPolarisation")
