@@ -19,6 +19,7 @@ from rich.table import Table
 import landslide
 from landslide.bands import (
     AT,
+    ORBITS,
     Source,
     description,
     orbit_of,
@@ -42,6 +43,7 @@ from landslide.prediction import (
     predict_scene,
 )
 from landslide.products import (
+    PRODUCTS,
     clean_mask,
     describe,
     partial,
@@ -54,8 +56,10 @@ from landslide.rasters import open_raster, to_cog, write_json
 from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
-from landslide.visibility import Visibility, together, visibility
+from landslide.visibility import UNKNOWN_RELIEF, Visibility, together, visibility
 from landslide.windows import Predictor
+
+SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
 
 FAILURES = (OSError, RasterioError, CPLE_BaseError, DataSourceError, sqlite3.Error)
 """What a full disk, a damaged raster or a vanished server ends in."""
@@ -128,9 +132,10 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         tags = _tags(tasks, scene, threshold, simulated=simulated)
         for raster in sorted(folder.glob("*.tif")):
             to_cog(raster, tags)
-        summary = _summary(tasks, scene, polygons, observed, threshold, info)
+        notes = _notes(tasks, scene, seen, simulated=simulated)
+        summary = _summary(tasks, scene, polygons, observed, threshold, simulated, notes)
         summary["not_observed_known_by"] = seen.known_by
-        lines = _lines(tasks, scene, info, dates, threshold)
+        lines = _lines(tasks, scene, info, dates, threshold, notes)
         for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
             landslide_map(folder, scene, polygons, lines, folder / picture)
         if truth:
@@ -148,6 +153,11 @@ def _inputs(
     """Open everything that can be wrong before anything is computed."""
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
+    if any((Path(config.output) / name).exists() for name in SCENE_FILES):
+        raise InputError(
+            f"output={config.output} holds a scene, whose landslides.tif would be replaced by the "
+            "map's: name another folder"
+        )
     tasks = [load_task(path) for path in _checkpoints(config)]
     path, inventory = str(config.scene), config.inventory
     if path.lower().endswith((".tif", ".tiff", ".vrt")):
@@ -247,6 +257,7 @@ def _lines(
     info: dict[str, Any],
     dates: dict[str, str],
     threshold: float,
+    notes: list[str],
 ) -> Lines:
     event = info.get("event") or Path(scene.path).stem
     name = event.get("name", "") if isinstance(event, dict) else str(event)
@@ -259,6 +270,7 @@ def _lines(
         source=(
             f"{simulated}{Path(scene.path).stem}, {', '.join(images)}; {members}, "
             f"threshold {threshold:g}; landslide-sar {landslide.__version__}"
+            + "".join(f". NOTE: {note}" for note in notes)
         ),
         dates=dates,
     )
@@ -276,14 +288,15 @@ def _summary(
     polygons: gpd.GeoDataFrame,
     observed_pixels: int,
     threshold: float,
-    info: dict[str, Any],
+    simulated: bool,
+    notes: list[str],
 ) -> dict[str, Any]:
     grid = scene.grid
     observed = observed_pixels * grid.pixel_area
     area = float(polygons.area_m2.sum())
     return {
         "scene": str(scene.path),
-        "simulated": bool(info.get("simulated", False)),
+        "simulated": simulated,
         "landslides": len(polygons),
         "landslide_area_m2": area,
         "observed_area_m2": observed,
@@ -295,16 +308,23 @@ def _summary(
         "members": len(tasks),
         "bands": tasks[0].bands,
         "version": landslide.__version__,
-        "notes": _notes(tasks, scene),
+        "notes": notes,
     }
 
 
-def _notes(tasks: list[LandslideTask], scene: Scene) -> list[str]:
+def _notes(
+    tasks: list[LandslideTask], scene: Scene, seen: Visibility, *, simulated: bool
+) -> list[str]:
     """What a reader of the map should know of how model and images fit."""
     trained, mapped = tasks[0].orbit, Path(scene.path).stem
-    if mapped in ("ascending", "descending") and mapped != trained:
-        return [f"the model was trained on {trained} images, these are {mapped}"]
-    return []
+    notes = []
+    if any(task.simulated for task in tasks) and not simulated:
+        notes.append("the model was trained on SIMULATED images and is unproven on real ones")
+    if mapped in ORBITS and mapped != trained:
+        notes.append(f"the model was trained on {trained} images, these are {mapped}")
+    if seen.known_by == UNKNOWN_RELIEF.known_by:
+        notes.append("layover and shadow are not known, and are mapped like the rest")
+    return notes
 
 
 def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:
@@ -324,5 +344,6 @@ def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path
     console.print(table)
     for note in summary["notes"]:
         console.print(f"Note: {note}")
-    for file in sorted(output.iterdir()):
-        console.print(str(file))
+    for name in PRODUCTS:
+        if (output / name).exists():
+            console.print(str(output / name))

@@ -13,6 +13,7 @@ import rasterio.warp
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrow, Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
@@ -95,7 +96,9 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
     handles = [Patch(facecolor=COLORS[i], edgecolor="0.6", label=OUTCOMES[i]) for i in (1, 2, 3, 0)]
     if np.ma.is_masked(shown):
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed or unknown"))
-    _finish(figure, axis, scene, lines, handles)
+    event = lines.title.partition("\n")[2]
+    titled = lines._replace(title=f"Mapped landslides against the inventory\n{event}")
+    _finish(figure, axis, scene, titled, handles)
     save(figure, path)
 
 
@@ -130,8 +133,7 @@ def _finish(
     axis.set_xlabel(f"Easting (km), {_crs_name(scene)}; centre {_centre(scene)}", fontsize=8)
     axis.set_ylabel("Northing (km)", fontsize=8)
     axis.set_title(lines.title, fontsize=10, loc="left")
-    scale_bar(axis, east - west)
-    north_arrow(axis)
+    _scale_and_north(axis)
     below = ScaledTranslation(0, -34 / 72, figure.dpi_scale_trans)  # the x axis and its label
     axis.legend(
         handles=handles,
@@ -157,6 +159,29 @@ def _finish(
     )
 
 
+def _scale_and_north(axis: Axes) -> None:
+    """Scale bar and direction of north below the frame, where they hide nothing."""
+    west, east = axis.get_xlim()
+    length, label = _round_length(east - west)
+    drop = ScaledTranslation(0, -27 / 72, axis.figure.dpi_scale_trans)  # the line of the x label
+    place = axis.get_xaxis_transform() + drop
+    for start, width, color in ((0, 5, "black"), (length / 2, 3, "white")):
+        ends = [west + start, west + length]
+        bar = Line2D(ends, [0, 0], color=color, linewidth=width, solid_capstyle="butt")
+        bar.set(transform=place, clip_on=False)
+        axis.add_artist(bar)
+    axis.text(west + 1.06 * length, 0, label, transform=place, va="center", fontsize=8)
+    axis.text(east, 0, "↑ grid north", transform=place, va="center", ha="right", fontsize=8)
+
+
+def _round_length(width: float) -> tuple[float, str]:
+    """A round length of about a fifth of a width in metres, and the same in words."""
+    target = width / 5
+    magnitude = 10 ** np.floor(np.log10(target))
+    length = max(step * magnitude for step in (1, 2, 5) if step * magnitude <= target)
+    return length, f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+
+
 def _centre(scene: Scene) -> str:
     west, south, east, north = scene.grid.bounds
     x, y = [(west + east) / 2], [(south + north) / 2]
@@ -179,10 +204,7 @@ def _crs_name(scene: Scene) -> str:
 
 def scale_bar(axis: Axes, width: float) -> None:
     """A bar of about a fifth of the map's width, in a round number of metres."""
-    target = width / 5
-    magnitude = 10 ** np.floor(np.log10(target))
-    length = max(step * magnitude for step in (1, 2, 5) if step * magnitude <= target)
-    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    length, label = _round_length(width)
     west, east = axis.get_xlim()
     south, north = axis.get_ylim()
     height = 0.008 * (north - south)

@@ -247,7 +247,8 @@ def raster_profile(grid: Grid, dtype: str, count: int, nodata: float) -> dict[st
 
 def to_cog(raster: Path, tags: dict[str, str]) -> None:
     """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
-    with rasterio.open(raster, "r+") as sink:
+    # A map killed after its rasters were finished finds one that is cloud-optimised already.
+    with rasterio.open(raster, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as sink:
         sink.update_tags(**tags)
         resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
     cog = raster.with_suffix(".cog.tif")

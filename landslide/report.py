@@ -42,6 +42,12 @@ _PAGE = """<!DOCTYPE html>
 </html>
 """
 
+_OBJECTS = (
+    "Landslides are counted as connected pixels: in an inventory that is a raster, neighbours that "
+    "touch are one and an outline that pixels part is several. Those without a pixel that is known "
+    "and observed are left out."
+)
+
 _CAVEATS = (
     "The outlines are a model's, not an expert's: they have not been checked in the field or on "
     "optical images.",
@@ -83,7 +89,7 @@ def write_report(
         parts += ["<h2>Against the inventory, pixel by pixel</h2>", _table((), rows)]
         parts.append("<p>Flattering where the model was trained on a part of this scene.</p>")
         parts += ["<h2>Against the inventory, landslide by landslide</h2>"]
-        parts += [object_table(metrics["objects"])]
+        parts += [object_table(metrics["objects"]), f"<p>{_OBJECTS}</p>"]
         parts.append(_image(folder / "outcome.png", "True and false positives and negatives"))
     notes = [f"{note[0].upper()}{note[1:]}." for note in summary["notes"]]
     told = [words.format(known_by=summary["not_observed_known_by"]) for words in _CAVEATS]

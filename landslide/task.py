@@ -51,6 +51,7 @@ class LandslideTask(LightningModule):
         orbit: Orbit of the training scenes.
         patch_size: Side in pixels of what it saw in training: a patch with its context.
         threshold: Probability above which a pixel counts as landslide.
+        simulated: Whether it was trained on simulated images.
         halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
             network that has none; None where it has not been measured.
     """
@@ -70,12 +71,14 @@ class LandslideTask(LightningModule):
         orbit: str,
         patch_size: int,
         threshold: float = 0.5,
+        simulated: bool = False,
         halo: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.bands, self.orbit = list(bands), orbit
         self.patch_size, self.threshold = patch_size, threshold
+        self.simulated = simulated
         self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
         # Channels last is the layout that convolutions are fastest in.
         self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -45,8 +46,10 @@ def train(config: DictConfig) -> float:
     datamodule.setup()
     datamodule.write_splits(output / "splits.geojson")
     calibrated = config.threshold == CALIBRATED
-    settings = OmegaConf.to_container(config.task, resolve=True)
-    task = LandslideTask(**{**settings, **({"threshold": 0.5} if calibrated else {})})  # type: ignore[dict-item]
+    simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
+    settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
+    settings |= {"simulated": simulated} | ({"threshold": 0.5} if calibrated else {})
+    task = LandslideTask(**settings)
     trainer: Trainer = instantiate(
         config.trainer,
         callbacks=list(instantiate(config.callbacks).values()),
@@ -70,7 +73,6 @@ def train(config: DictConfig) -> float:
         set_threshold(checkpoint, best_threshold(scorer, best, datamodule))
         best = load_task(checkpoint)
     results, curve = evaluate(scorer, best, datamodule)
-    simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
     # Simulated data is always called simulated.
     what = config.dataset.name + (", simulated backscatter" if simulated else "")
     figures.training_curves(output / "history.csv", output / "figures" / "training.png", title=what)

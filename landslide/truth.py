@@ -40,12 +40,18 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     """Open a mask raster or polygons.
 
     Raises:
-        InputError: The file is missing, unreadable, or a raster on another grid.
+        InputError: The file is missing, unreadable, elsewhere, or a raster on another grid.
     """
     if not path.exists():
         raise InputError(f"there is no inventory {path}")
     if not is_raster(path):
-        polygons = read_inventory(path, grid).polygons
+        inventory = read_inventory(path, grid)
+        polygons = inventory.polygons
+        if polygons.empty:
+            raise InputError(
+                f"inventory={path}: none of its {inventory.features} features touches the scene: "
+                "give one of this area, or mend its CRS"
+            )
         ones = [1] * len(polygons)
         landslides = gpd.GeoDataFrame({"area_m2": polygons.area}, geometry=polygons)
         return Truth(lambda w: burn(polygons, ones, grid, w).astype(np.uint8), landslides)

@@ -161,7 +161,8 @@ def test_ensembles_are_in_the_study(sweep: Path, tmp_path: Path) -> None:
     write_study(runs, ["variant"], sweep, tmp_path, together)
     said = (tmp_path / "study.md").read_text()
     assert "## Ensembles and flips" in said
-    assert f"| baseline | 3 | yes | {together.precision[3]:.2f} |" in said
+    row = f"| baseline | 3 | yes | {together.val_f1[3]:.2f} | {together.precision[3]:.2f} |"
+    assert row in said
     assert (tmp_path / "tables.tex").read_text().count(r"\toprule") == 3
     assert pd.read_csv(tmp_path / "ensembles.csv").f1.tolist() == pytest.approx(list(together.f1))
     assert in_words(together)["gain, points"][0] == "+0.00"

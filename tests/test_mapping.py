@@ -8,9 +8,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from conftest import BANDS, make_scene
 from hydra import compose, initialize_config_dir
 from stac_server import Archive
@@ -194,3 +196,53 @@ def test_a_full_disk_is_one_sentence(checkpoint: Path, scene: Path, tmp_path: Pa
     assert "Traceback" not in done.stderr
     assert not output.exists()
     assert not partial(output).exists()  # nothing was finished
+
+
+def test_a_map_is_not_written_over_a_scene(checkpoint: Path, tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene", size=(64, 96))
+    inventory = (root / "landslides.tif").read_bytes()
+    with pytest.raises(InputError, match="holds a scene"):
+        map_it(f"checkpoint={checkpoint}", f"scene={root}", f"output={root}")
+    assert (root / "landslides.tif").read_bytes() == inventory
+
+
+def test_an_inventory_of_elsewhere_is_refused(
+    checkpoint: Path, scene: Path, tmp_path: Path
+) -> None:
+    square = gpd.GeoSeries([shapely.box(0, 0, 100, 100)], crs="EPSG:32654")
+    square.to_file(tmp_path / "far.gpkg")
+    words = (f"checkpoint={checkpoint}", f"scene={scene}", f"output={tmp_path / 'map'}")
+    with pytest.raises(InputError, match="none of its 1 features touches the scene"):
+        map_it(*words, f"inventory={tmp_path / 'far.gpkg'}")
+    assert not (tmp_path / "map").exists()
+
+
+def test_a_model_of_simulated_images_says_so_on_a_real_scene(tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene", size=(64, 96))
+    task = trained()
+    task.hparams["simulated"] = True
+    save_task(task, tmp_path / "model.ckpt")
+    words = (f"checkpoint={tmp_path / 'model.ckpt'}", f"scene={root}", f"output={tmp_path / 'map'}")
+    assert not any("SIMULATED" in note for note in map_it(*words)["notes"])  # type: ignore[attr-defined]
+    (root / "scene.json").write_text(json.dumps({"event": "real"}))
+    assert any("SIMULATED" in note for note in map_it(*words)["notes"])  # type: ignore[attr-defined]
+    assert "SIMULATED" in (tmp_path / "map" / "report.html").read_text()
+
+
+def test_a_map_killed_after_its_rasters_is_finished(
+    checkpoint: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (f"checkpoint={checkpoint}", f"scene={scene}", f"output={tmp_path / 'map'}")
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landslide.mapping.landslide_map", fail)
+        with pytest.raises(InputError, match="the disk is full"):
+            map_it(*words)
+    assert (partial(tmp_path / "map") / "outcome.tif").exists()
+    map_it(*words, "resume=true")
+    assert (tmp_path / "map" / "map.png").exists()
+    with rasterio.open(tmp_path / "map" / "probability.tif") as source:
+        assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"

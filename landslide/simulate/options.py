@@ -67,6 +67,8 @@ def check(
         raise InputError(
             f"size={list(size)} is not usable; give [rows,cols], each at least {SMALLEST}."
         )
+    if not isinstance(seed, int):
+        raise InputError(f"seed={seed} is not a whole number; choose 0 or more.")
     if seed < 0:
         raise InputError(f"seed={seed} is negative; choose 0 or more.")
     if landslides is not None and dem is None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from landslide.figures import BLUE, ORANGE, save
 from landslide.rasters import replacing
-from landslide.study.runs import read_runs, varying
+from landslide.study.runs import METRICS, read_metrics, read_runs, varying
 
 SHOWN = 20
 """Runs that are printed; the files hold all."""
@@ -88,6 +88,12 @@ def markdown(table: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
+def _simulated(sweep: Path) -> bool:
+    """Whether any finished run was scored on simulated images."""
+    finished = (file.parent for file in sweep.glob(f"*/{METRICS}"))
+    return any(read_metrics(folder).get("simulated") for folder in finished)
+
+
 def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
     """Validation F1 of every run over each setting, one panel a setting."""
     panels = settings[:PANELS] or ["status"]
@@ -118,7 +124,10 @@ def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
         axis.remove()
     for axis in axes[:, 0]:
         axis.set_ylabel("Validation F1")
-    figure.suptitle(f"{len(board)} finished runs; the bar is the best of each", fontsize=9)
+    simulated = ", simulated backscatter" if _simulated(path.parent) else ""
+    figure.suptitle(
+        f"{len(board)} finished runs{simulated}; the bar is the best of each", fontsize=9
+    )
     save(figure, path)
 
 

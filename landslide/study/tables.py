@@ -21,6 +21,7 @@ PROTOCOL = ("dataset.root", "trainer.max_epochs", "patch_size")
 """Settings, beside those of the split, that all runs of one comparison share."""
 
 HEADINGS = {
+    "val_f1": "validation F1",
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
@@ -141,9 +142,11 @@ def said(table: pd.DataFrame) -> pd.DataFrame:
     """The score table in words: mean ± standard deviation, percent."""
     words: dict[str, list[str]] = {}
     for name in table.columns:
-        if name.endswith("_std") or name == "val_f1":
+        if name.endswith("_std"):
             continue
-        if name in SCORES:
+        if name == "val_f1":  # what rows are chosen by comes before the scores
+            cells = [f"{value:.2f}" for value in table.val_f1]
+        elif name in SCORES:
             spread = table.get(f"{name}_std", pd.Series(math.nan, index=table.index))
             cells = [mean_and_std(m, s) for m, s in zip(table[name], spread, strict=True)]
         elif name.startswith("paper_"):
@@ -151,7 +154,6 @@ def said(table: pd.DataFrame) -> pd.DataFrame:
         else:
             cells = ["" if value is None else str(value) for value in table[name]]
         words[heading(name)] = cells
-    words["validation F1"] = [f"{value:.2f}" for value in table.val_f1]
     return pd.DataFrame(words)
 
 
