@@ -38,8 +38,9 @@ def simulate_scene(
 
     Args:
         root: Folder to write; ``ascending.tif``, ``descending.tif`` (VV gamma nought in
-            linear power, slope in degrees, and VH if wanted, nodata NaN), ``landslides.tif``
-            (0, 1, 255), ``landslides.gpkg``, ``scene.json`` and ``figures/scene.png``.
+            linear power, slope and aspect in degrees, layover and shadow as in
+            ``Scene.hidden``, and VH if wanted, nodata NaN), ``landslides.tif`` (0, 1, 255),
+            ``landslides.gpkg``, ``scene.json`` and ``figures/scene.png``.
         size: As in ``simulate``.
         seed: As in ``simulate``.
         dem: As in ``simulate``.
@@ -79,7 +80,7 @@ def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
     for name in scene.backscatter:
         bands = bands_of(scene, name)
         seen = "vv, vh" if "vh_pre" in bands else "vv"
-        units = f"{seen}: gamma nought on the ellipsoid, linear power; slope: degrees"
+        units = f"{seen}: gamma nought on the ellipsoid, linear power; slope, aspect: degrees"
         write_raster(
             folder / f"{name}.tif",
             np.stack(list(bands.values())),
