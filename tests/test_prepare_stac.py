@@ -536,6 +536,16 @@ def test_addresses_are_signed_and_signatures_are_kept_secret(
         acquire(config, EVENT, AOI)
 
 
+def test_an_answer_that_is_no_raster_is_asked_for_again(
+    archive: Archive, config: DictConfig
+) -> None:
+    archive.faults[IMAGE] = ["html"]
+    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    with rasterio.open(image.tiles["vv"][0].path) as source:
+        assert (source.read(1) > 0).any()
+    assert not archive.faults[IMAGE]
+
+
 signatures = iter(())
 
 

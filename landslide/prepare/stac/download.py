@@ -1,6 +1,7 @@
 """Fetch the part of a remote raster that lies in an area, once."""
 
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -100,10 +101,13 @@ def _fetch(part: Part, archive: Archive, sign: Callable[[str], str]) -> bool:
                 return _copy(signed, part)
             except RasterioIOError as error:
                 # A signature may run out in the middle of a file: go on with a new one, if
-                # the signer makes one.
+                # the signer makes one. What is no raster, such as a page of a server in
+                # trouble or a beginning cut off in passing, GDAL does not ask for again.
                 renewed = sign(part.address)
-                if renewed == signed or _status(error) is not None:
+                garbled = "not recognized" in str(error)
+                if _status(error) is not None or (renewed == signed and not garbled):
                     raise
+                time.sleep(PAUSE)
                 return _copy(renewed, part)
     except RequestException as error:
         raise InputError(
