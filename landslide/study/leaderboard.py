@@ -14,7 +14,7 @@ from rich.table import Table
 
 from landslide.figures import BLUE, ORANGE, save
 from landslide.rasters import replacing
-from landslide.study.runs import METRICS, read_metrics, read_runs, varying
+from landslide.study.runs import read_runs, varying
 
 SHOWN = 20
 """Runs that are printed; the files hold all."""
@@ -63,6 +63,8 @@ def _board(sweep: Path) -> tuple[pd.DataFrame, list[str]]:
     scores = [f"val_{name}" for name in ("f1", "iou", "precision", "recall", "average_precision")]
     board = runs.reindex(columns=["run", "status", *settings, *scores, "error"])
     board[scores] = board[scores].astype(float)
+    # Not a column: the leaderboard is of one scene.
+    board.attrs["simulated"] = "simulated" in runs and bool(runs.simulated.eq(True).any())
     return board.sort_values("val_f1", ascending=False, na_position="last"), settings
 
 
@@ -86,12 +88,6 @@ def markdown(table: pd.DataFrame) -> str:
     rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
     cells = [[str(value).replace("|", r"\|").replace("\n", " ") for value in row] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
-
-
-def _simulated(sweep: Path) -> bool:
-    """Whether any finished run was scored on simulated images."""
-    finished = (file.parent for file in sweep.glob(f"*/{METRICS}"))
-    return any(read_metrics(folder).get("simulated") for folder in finished)
 
 
 def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
@@ -124,7 +120,7 @@ def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
         axis.remove()
     for axis in axes[:, 0]:
         axis.set_ylabel("Validation F1")
-    simulated = ", simulated backscatter" if _simulated(path.parent) else ""
+    simulated = ", simulated backscatter" if board.attrs["simulated"] else ""
     figure.suptitle(
         f"{len(board)} finished runs{simulated}; the bar is the best of each", fontsize=9
     )
