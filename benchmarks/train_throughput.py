@@ -188,6 +188,8 @@ def native_transpose(
 
 def bare_step(loop: Loop) -> Callable[[Tensor, Tensor], None]:
     """A training step: forward, loss, backward, update."""
+    # Lightning, imported above, has Adam look for GPUs at every step, which a bare loop would not.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     if loop.keep:
         keep_memory()
     if loop.threads:

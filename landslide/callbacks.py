@@ -67,6 +67,8 @@ class BestCheckpoint(ModelCheckpoint):
     every run here does; the best checkpoint comes along instead.
     """
 
+    state_key = "BestCheckpoint"  # else written out anew at every hook of every step
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best epoch so far, with its file."""
         best, folder = Path(state_dict["best_model_path"]), Path(str(self.dirpath))
@@ -98,6 +100,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     seconds = 10.0
 
+    state_key = "LastCheckpoint"
+
     _written = -math.inf
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -123,6 +127,8 @@ class PatientStopping(EarlyStopping):
 
     Lightning would train another epoch when a run is resumed that had already stopped.
     """
+
+    state_key = "PatientStopping"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop at once where the interrupted run had run out of patience."""

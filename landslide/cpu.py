@@ -22,6 +22,9 @@ def tune_cpu() -> None:
     # Gradients of a saturated loss fall below 1e-38, where the processor needs a hundred
     # times longer for each: an epoch takes up to half as long again.
     torch.set_flush_denormal(True)
+    # Lightning has torch look for GPUs through NVML, so that processes can still be forked.
+    # None is forked here, and Adam looks at every step.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 def keep_memory() -> None:

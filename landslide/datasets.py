@@ -25,7 +25,8 @@ UNKNOWN = 255
 """Mask value of pixels that loss, metrics and maps leave out."""
 
 STRIP = 512
-"""Rows that are read at once when a whole scene is gone through."""
+"""Rows that are read at once. GDAL goes through a window band by band, and what it does not find
+in its cache any more it decodes anew for every band."""
 
 
 class Sample(TypedDict):
@@ -191,16 +192,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
 
     def load(self) -> None:
         """Read the whole scene once and serve windows from memory from then on."""
-        size = (self.grid.height, self.grid.width)
-        memory = Sample(
-            image=torch.empty(len(self.bands), *size), mask=torch.empty(size, dtype=torch.uint8)
-        )
-        for window in self.strips():
-            rows = slice(window.row, window.row + window.height)
-            strip = self.read(window)
-            memory["image"][:, rows] = strip["image"]
-            memory["mask"][rows] = strip["mask"]
-        self._memory = memory
+        self._memory = self.read(Window(0, 0, self.grid.height, self.grid.width))
 
     def strips(self, height: int = STRIP) -> list[Window]:
         """Full-width windows that cover the scene from north to south."""
@@ -260,6 +252,21 @@ class Scene(torch.utils.data.Dataset[Sample]):
             return Sample(
                 image=self._memory["image"][:, rows, cols], mask=self._memory["mask"][rows, cols]
             )
+        if window.height <= STRIP:
+            return self._read_strip(window)
+        size = (window.height, window.width)
+        sample = Sample(
+            image=torch.empty(len(self.bands), *size), mask=torch.empty(size, dtype=torch.uint8)
+        )
+        for top in range(0, window.height, STRIP):
+            rows = slice(top, min(top + STRIP, window.height))
+            height = rows.stop - top
+            strip = self._read_strip(window._replace(row=window.row + top, height=height))
+            sample["image"][:, rows] = strip["image"]
+            sample["mask"][rows] = strip["mask"]
+        return sample
+
+    def _read_strip(self, window: Window) -> Sample:
         sample = self._source[self.grid.slices(window)]
         image = self._stack(sample["image"])
         size = (window.height, window.width)

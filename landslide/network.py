@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from landslide.errors import InputError
 from landslide.halo import Halo
-from landslide.models.folding import fold
+from landslide.models import AttentionUNet, UNet
+from landslide.models.folding import Strips, fold
 from landslide.task import LandslideTask
 
 TTA = Literal["none", "flips"]
@@ -94,7 +95,10 @@ class Network:
 
 def torch_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
     """The folded network in torch; its half precision is bfloat16 on a CPU, float16 on a GPU."""
-    return _in_torch(fold(task.model).to(device), device, half)
+    network = fold(task.model).to(device)
+    if device.type == "cpu" and isinstance(network, AttentionUNet | UNet):
+        network = Strips(network)
+    return _in_torch(network, device, half)
 
 
 def compiled_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:

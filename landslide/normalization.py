@@ -5,6 +5,7 @@ measurement, to finite values; what was NaN becomes 0.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -33,15 +34,18 @@ class Normalization(nn.Module):
     def __init__(self, bands: Sequence[str], scale: Scale = "power") -> None:
         super().__init__()
         self.scale = scale
-        self.channels = [i for i, band in enumerate(bands) if is_backscatter(band)]
+        # Neighbouring channels of backscatter together: every pass costs a training step.
+        kinds = groupby(range(len(bands)), key=lambda i: is_backscatter(bands[i]))
+        runs = [list(run) for is_radar, run in kinds if is_radar]
+        self.runs = [slice(run[0], run[-1] + 1) for run in runs]
 
     def rescale(self, image: Tensor) -> Tensor:
         """Return the image with its backscatter channels on the chosen scale, NaN kept."""
         if self.scale == "power":
             return image
         scaled = image.clone()
-        for channel in self.channels:
-            values = scaled[:, channel]
+        for run in self.runs:
+            values = scaled[:, run]
             if self.scale == "amplitude":
                 values.clamp_(min=0).sqrt_()
             else:

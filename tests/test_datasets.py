@@ -76,7 +76,8 @@ def test_pixels_are_those_of_the_file_whatever_the_grid(tmp_path: Path, res: flo
         image = source.read()
     with rasterio.open(root / "landslides.tif") as source:
         mask = source.read(1)
-    for window in (Window(13, 29, 64, 48), *scene.strips(512), *scene.grid.blocks(64)):
+    windows = (Window(13, 29, 64, 48), Window(7, 5, 1090, 80), *scene.strips(512))
+    for window in (*windows, *scene.grid.blocks(64)):
         rows = slice(window.row, window.row + window.height)
         cols = slice(window.col, window.col + window.width)
         sample = scene.read(window)

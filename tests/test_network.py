@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from landslide.errors import InputError
 from landslide.models import AttentionUNet, UNet
-from landslide.models.folding import fold
+from landslide.models.folding import Strips, fold
 from landslide.network import Network
 from landslide.task import LandslideTask
 
@@ -57,6 +57,20 @@ def test_a_folded_network_computes_the_same(model: nn.Module) -> None:
         assert expected.std() > 0.01
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(model(x), expected)  # the original is as it was
+
+
+@pytest.mark.parametrize("kind", [AttentionUNet, UNet])
+@pytest.mark.parametrize("pixels", [1, 3000, 10**6])  # strips of 16 rows, of 30, one of all
+def test_strips_compute_what_the_whole_does(kind: type[AttentionUNet | UNet], pixels: int) -> None:
+    model = used(kind(4, 8))
+    strips = Strips(fold(model), pixels)  # type: ignore[arg-type]
+    x = torch.randn(2, 4, 112, 48)
+    with torch.no_grad():
+        expected = model(x)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(strips(x), expected, atol=1e-5, rtol=1e-5)
+        with pytest.raises(InputError, match="multiples of 16"):
+            strips(x[..., :40])
 
 
 def test_folding_leaves_no_normalisation_in_the_papers_network() -> None:

@@ -7,6 +7,7 @@ All changes are exact up to rounding:
 - The paper's networks end in a pixel shuffle, a concatenation and a 1x1 convolution. The
   1x1 convolution is linear, so it is taken before the shuffle and apart for the skip
   connection: of the 2F channels that would be moved at full resolution, one is left.
+- ``Strips`` goes through the full resolution strip by strip.
 """
 
 import copy
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from landslide.models.attention_unet import Attention, AttentionUNet
-from landslide.models.layers import Head, SameConvTranspose2d
+from landslide.models.layers import DOWNSAMPLING, Head, SameConvTranspose2d, check_size
 from landslide.models.unet import UNet
 
 
@@ -72,8 +73,64 @@ class SubpixelHead(nn.Module):
 
     def forward(self, up: Tensor, skip: Tensor) -> Tensor:
         """Map (B, 4F, H/2, W/2) and (B, F, H, W) to logits (B, 1, H, W)."""
-        logits = F.pixel_shuffle(F.conv2d(up, self.up), 2)
-        return logits + F.conv2d(skip, self.skip, self.bias)
+        return self.of_up(up) + self.of_skip(skip)
+
+    def of_up(self, up: Tensor) -> Tensor:
+        """Share of the last level, (B, 4F, H/2, W/2), in the logits (B, 1, H, W)."""
+        return F.pixel_shuffle(F.conv2d(up, self.up), 2)
+
+    def of_skip(self, skip: Tensor) -> Tensor:
+        """Share of the skip connection, (B, F, H, W), in the logits (B, 1, H, W)."""
+        return F.conv2d(skip, self.skip, self.bias)
+
+
+class Strips(nn.Module):
+    """A folded network of the paper's that goes through its full resolution strip by strip.
+
+    Half of a pass is spent there, on 2F channels that are written to memory and read again. A
+    strip's stay in the processor's cache, and the whole scene's need not be kept at all. Strips
+    overlap by what the convolutions see of their neighbours, so that nothing changes.
+
+    Args:
+        network: What ``fold`` returns for one of the paper's networks.
+        pixels: Pixels of a strip, about.
+    """
+
+    def __init__(self, network: AttentionUNet | UNet, pixels: int = 2**17) -> None:
+        super().__init__()
+        self.network = network
+        self.pixels = pixels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W), H and W multiples of 16, to logits (B, 1, H, W)."""
+        check_size(x)
+        B, _, H, W = x.shape
+        height = max(DOWNSAMPLING, self.pixels // (B * W) // 2 * 2)
+        rows = [(top, min(top + height, H)) for top in range(0, H, height)]
+        pooled, logits = zip(*(self._down(x, *strip) for strip in rows), strict=True)
+        up3 = self.network.deep(torch.cat(pooled, dim=2))
+        for (top, bottom), share in zip(rows, logits, strict=True):
+            share += self._up(up3, top // 2, bottom // 2)
+        return torch.cat(logits, dim=2)
+
+    def _down(self, x: Tensor, top: int, bottom: int) -> tuple[Tensor, Tensor]:
+        """The first level of some rows: pooled, and the skip connection's share in the logits."""
+        first = max(top - 2, 0)  # two 3x3 convolutions
+        conv1 = self.network.conv1(x[:, :, first : bottom + 2])
+        conv1 = conv1[:, :, top - first : bottom - first]
+        return self.network.pool(conv1), self._head.of_skip(conv1)
+
+    def _up(self, up3: Tensor, top: int, bottom: int) -> Tensor:
+        """The last level of some rows, counted at half resolution: its share in the logits."""
+        first = max(top - 1, 0)  # an output sees the input above it
+        up4 = self.network.up4(up3[:, :, first:bottom])
+        return self._head.of_up(up4[:, :, top - first :])
+
+    @property
+    def _head(self) -> SubpixelHead:
+        head = self.network.head
+        assert isinstance(head, SubpixelHead)
+        return head
 
 
 def _merge_norms(sequence: nn.Sequential) -> None:

@@ -40,13 +40,17 @@ class UNet(nn.Module):
         """
         check_size(x)
         conv1 = self.conv1(x)
-        conv2 = self.conv2(self.pool(conv1))  # H/2
+        up3 = self.deep(self.pool(conv1))
+        logits: Tensor = self.head(self.up4(up3), conv1)
+        return logits
+
+    def deep(self, x: Tensor) -> Tensor:
+        """All levels but that of full resolution: (B, f, H/2, W/2) to (B, 2f, H/2, W/2)."""
+        conv2 = self.conv2(x)
         conv3 = self.dropout(self.conv3(self.pool(conv2)))  # H/4
         conv4 = self.dropout(self.conv4(self.pool(conv3)))  # H/8
         center = self.dropout(self.center(self.pool(conv4)))  # H/16
 
         up1 = torch.cat([self.up1(center), conv4], dim=1)
         up2 = torch.cat([self.up2(up1), conv3], dim=1)
-        up3 = torch.cat([self.up3(up2), conv2], dim=1)
-        logits: Tensor = self.head(self.up4(up3), conv1)
-        return logits
+        return torch.cat([self.up3(up2), conv2], dim=1)
