@@ -108,11 +108,20 @@ class LandslideTask(LightningModule):
         """Map measurements (B, C, H, W), NaN where invalid, to logits (B, 1, H, W).
 
         Raises:
-            InputError: The model does not return one logit per pixel.
+            InputError: The model does not take patches of this size, or does not return one
+                logit per pixel.
         """
         x = self.normalization(image).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.model(x)
         B, _, H, W = image.shape
+        try:
+            logits: Tensor = self.model(x)
+        except RuntimeError as error:
+            if "divisible by" not in str(error):  # how segmentation_models_pytorch says it
+                raise
+            raise InputError(
+                f"the model {self.hparams['model']['_target_']} does not take {H} x {W} px "
+                f"({str(error).rstrip('.')}): choose another patch_size"
+            ) from error
         if logits.shape != (B, 1, H, W):
             raise InputError(
                 f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} "

@@ -124,3 +124,15 @@ def test_a_model_with_two_outputs_is_refused() -> None:
     model = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 2, "kernel_size": 1}
     with pytest.raises(InputError, match="one output channel"):
         make_task(model=model)(torch.rand(1, 4, 32, 32))
+
+
+def test_a_patch_that_a_library_model_does_not_take_is_one_clear_sentence() -> None:
+    model = {
+        "_target_": "segmentation_models_pytorch.Unet",
+        "encoder_name": "resnet18",
+        "encoder_weights": None,
+        "in_channels": 4,
+        "classes": 1,
+    }
+    with pytest.raises(InputError, match=r"does not take 80 x 64 px \(.*divisible by 32"):
+        make_task(model=model)(torch.rand(1, 4, 80, 64))

@@ -14,7 +14,7 @@ from landslide.study.tables import free_settings, selected
 
 def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) -> None:
     """Test F1 of each row with its standard deviation, the paper's beside it."""
-    figure, axis = plt.subplots(figsize=(6.5, 0.42 * len(table) + 1.3), layout="constrained")
+    figure, axis = plt.subplots(figsize=(6.5, 0.42 * len(table) + 1.6), layout="constrained")
     places = np.arange(len(table))[::-1]
     spread = table.f1_std.fillna(0) if "f1_std" in table else 0
     axis.errorbar(
@@ -31,7 +31,7 @@ def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) ->
     axis.set_yticks(places, _row_names(table, by), fontsize=8)
     axis.set_xlabel("Test F1 (%)")
     axis.grid(alpha=0.3, axis="x")
-    axis.legend(frameon=False, fontsize=8, loc="best")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     axis.set_title(title, fontsize=9)
     save(figure, path)
 
