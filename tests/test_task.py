@@ -44,7 +44,7 @@ def test_a_checkpoint_is_plain_data(tmp_path: Path) -> None:
 
 def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None:
     model = {
-        "_target_": "segmentation_models_pytorch.Unet",
+        "_target_": "segmentation_models_pytorch.UnetPlusPlus",
         "in_channels": 4,
         "encoder_name": "resnet18",
         "encoder_weights": None,
@@ -128,7 +128,7 @@ def test_a_model_with_two_outputs_is_refused() -> None:
 
 def test_a_patch_that_a_library_model_does_not_take_is_one_clear_sentence() -> None:
     model = {
-        "_target_": "segmentation_models_pytorch.Unet",
+        "_target_": "segmentation_models_pytorch.UnetPlusPlus",
         "encoder_name": "resnet18",
         "encoder_weights": None,
         "in_channels": 4,
