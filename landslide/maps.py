@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import matplotlib.pyplot as plt
@@ -11,7 +11,7 @@ import numpy as np
 import rasterio
 import rasterio.warp
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrow, Patch, Rectangle
@@ -25,6 +25,12 @@ from landslide.figures import save
 from landslide.truth import COLORS, OUTCOMES
 
 VERMILION, NOT_OBSERVED = "#d55e00", "#f0e442"
+
+PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#fde3cf", VERMILION])
+"""Dark red would be as dark as the image beneath to who does not see red, and in print."""
+
+FAINTEST = 0.1
+"""Probability below this is not drawn."""
 
 LETTERS = 13
 """Of the source line, per inch of the page's width."""
@@ -45,10 +51,12 @@ class Lines(NamedTuple):
 def landslide_map(
     folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: Path
 ) -> None:
-    """Polygons over the orbit's last backscatter image, or the first band where there is none.
+    """Polygons and probability over the orbit's last backscatter image.
+
+    Over the scene's first band where there is no backscatter.
 
     Args:
-        folder: Holds ``landslides.tif``, which says what was not observed.
+        folder: Holds ``probability.tif`` and ``landslides.tif``, which says what was not observed.
         scene: The scene that was mapped.
         polygons: Landslides in the scene's CRS.
         lines: Title, source line and dates.
@@ -71,14 +79,27 @@ def landslide_map(
         extent=_extent(scene),
         interpolation="nearest",
     )
+    found = _reduced(folder / "probability.tif")
+    probability = axis.imshow(
+        np.ma.masked_where(~(found >= FAINTEST), found),
+        cmap=PROBABILITY,
+        vmin=0,
+        vmax=1,
+        extent=_extent(scene),
+        interpolation="nearest",
+    )
     if len(polygons):
-        polygons.plot(ax=axis, facecolor=VERMILION, edgecolor=VERMILION, linewidth=0.2)
+        # Outlines, so that the smallest are seen too.
+        polygons.boundary.plot(ax=axis, color="black", linewidth=0.5)
     area = polygons.area_m2.sum() / 1e6
     landslides = f"landslide ({len(polygons):,} mapped, {area:,.2f} km²)"
-    handles = [Patch(facecolor=VERMILION, label=landslides)]
+    handles = [Patch(facecolor=VERMILION, edgecolor="black", label=landslides)]
     if unseen.any():
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed"))
-    figure.colorbar(image, ax=axis, shrink=0.5, pad=0.01, label=label)
+    for bottom, shown, words in ((0.52, probability, "probability"), (0.02, image, label)):
+        place = axis.inset_axes((1.015, bottom, 0.018, 0.46))
+        figure.colorbar(shown, cax=place).set_label(words, fontsize=8)
+        place.tick_params(labelsize=8)
     _finish(figure, axis, scene, lines, handles)
     save(figure, path)
 
@@ -102,12 +123,12 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
     save(figure, path)
 
 
-def _reduced(raster: Path) -> NDArray[np.uint8]:
-    """Every n-th pixel of a raster of classes."""
+def _reduced(raster: Path) -> NDArray[Any]:
+    """Every n-th pixel of a raster's first band."""
     with rasterio.open(raster) as source:
         step = max(1, max(source.shape) // LONGEST)
         shape = (max(1, source.height // step), max(1, source.width // step))
-        values: NDArray[np.uint8] = source.read(1, out_shape=shape)
+        values: NDArray[Any] = source.read(1, out_shape=shape)
     return values
 
 
