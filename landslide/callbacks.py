@@ -8,12 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim.swa_utils import update_bn
 
 from landslide.rasters import replacing
 from landslide.task import LandslideTask
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar with the losses and F1 of the last epoch, drawn once a second.
+
+    As it comes it is drawn up to a hundred times a second and collects its metrics at every
+    step, which together is 3 percent of a step of the paper's network on a CPU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=1, leave=False)
+        self._last: dict[str, Any] = {}
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Collect the last epoch's metrics."""
+        self._last = dict(trainer.progress_bar_metrics)
+        super().on_train_epoch_start(trainer, pl_module)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Return what is shown beside the bar."""
+        return self._last
 
 
 class History(Callback):

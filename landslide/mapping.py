@@ -133,8 +133,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         for raster in sorted(folder.glob("*.tif")):
             to_cog(raster, tags)
         notes = _notes(tasks, scene, seen, simulated=simulated)
-        summary = _summary(tasks, scene, polygons, observed, threshold, simulated, notes)
-        summary["not_observed_known_by"] = seen.known_by
+        summary = _summary(tasks, scene, seen, polygons, observed, threshold, simulated, notes)
         lines = _lines(tasks, scene, info, dates, threshold, notes)
         for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
             landslide_map(folder, scene, polygons, lines, folder / picture)
@@ -285,6 +284,7 @@ def _dated(band: str, dates: dict[str, str]) -> str:
 def _summary(
     tasks: list[LandslideTask],
     scene: Scene,
+    seen: Visibility,
     polygons: gpd.GeoDataFrame,
     observed_pixels: int,
     threshold: float,
@@ -301,6 +301,7 @@ def _summary(
         "landslide_area_m2": area,
         "observed_area_m2": observed,
         "observed_share": observed_pixels / (grid.height * grid.width),
+        "not_observed_known_by": seen.known_by,
         "landslide_share": area / observed if observed else 0.0,
         "largest_m2": float(polygons.area_m2.max()) if len(polygons) else 0.0,
         "threshold": threshold,

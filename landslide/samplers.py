@@ -51,6 +51,7 @@ class PatchSampler(GeoSampler):
         self.seed = seed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
+        self._places = patches[["scene", "row", "col"]].to_numpy(dtype=int)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw another order from the same seed (Lightning calls this every epoch)."""
@@ -71,11 +72,10 @@ class PatchSampler(GeoSampler):
         order = np.arange(len(self.patches))
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
-        scene, row, col = self.patches[["scene", "row", "col"]].to_numpy()[order].T
         size = self.patch_size
         return [
-            self._query(int(s), Window(int(r) * size, int(c) * size, size, size))
-            for s, r, c in zip(scene, row, col, strict=True)
+            self._query(scene, Window(row * size, col * size, size, size))
+            for scene, row, col in self._places[order].tolist()
         ]
 
     def _query(self, scene: int, window: Window) -> Query:
@@ -119,9 +119,7 @@ class BalancedSampler(PatchSampler):
     ) -> None:
         super().__init__(patches, scenes, patch_size, seed=seed, rank=rank, world_size=world_size)
         self.landslide_share = landslide_share
-        self._cells = {
-            (int(s), int(r), int(c)) for s, r, c in patches[["scene", "row", "col"]].to_numpy()
-        }
+        self._cells = set(map(tuple, self._places.tolist()))
         self._sums = [_landslide_sums(scene) for scene in scenes]
         positive = (patches.landslide_pixels > 0).to_numpy()
         table = patches[["scene", "row", "col"]].to_numpy()
