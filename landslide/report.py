@@ -42,6 +42,14 @@ _PAGE = """<!DOCTYPE html>
 </html>
 """
 
+_SCORES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "iou": "IoU",
+    "average_precision": "average precision",
+}
+
 _OBJECTS = (
     "Landslides are counted as connected pixels: in an inventory that is a raster, neighbours that "
     "touch are one and an outline that pixels part is several. Those without a pixel that is known "
@@ -75,7 +83,7 @@ def write_report(
         polygons: The mapped landslides.
         lines: Title and source line of the map.
     """
-    title = lines.title.replace("\n", ": ")
+    title = lines.title.replace("\n", ". ")
     parts = []
     if summary["simulated"]:
         parts.append('<p class="simulated">Made from SIMULATED data: no real landslide.</p>')
@@ -84,8 +92,7 @@ def write_report(
     if len(polygons):
         parts += ["<h2>Sizes</h2>", _sizes(polygons)]
     if metrics:
-        scores = ("precision", "recall", "f1", "iou", "average_precision")
-        rows = [(name.replace("_", " "), f"{100 * metrics[name]:.1f} %") for name in scores]
+        rows = [(words, f"{100 * metrics[name]:.1f} %") for name, words in _SCORES.items()]
         parts += ["<h2>Against the inventory, pixel by pixel</h2>", _table((), rows)]
         parts.append("<p>Flattering where the model was trained on a part of this scene.</p>")
         parts += ["<h2>Against the inventory, landslide by landslide</h2>"]
