@@ -4,7 +4,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -134,6 +134,8 @@ def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Lo
     """
     try:
         import openvino
+        from openvino import opset13
+        from openvino.frontend.pytorch import ConversionExtension
     except ImportError as error:
         raise InputError(
             'engine=openvino needs OpenVINO: pip install -e ".[openvino]", or choose engine=torch'
@@ -141,10 +143,21 @@ def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Lo
     if device.type != "cpu":
         raise InputError(f"engine=openvino runs on the CPU: leave out device={device.type}")
     example = torch.zeros(1, len(task.bands), task.patch_size, task.patch_size)
+
+    # By itself it becomes a transposition, in another layout than convolutions have: a twelfth
+    # of a pass more.
+    def pixel_shuffle(context: Any) -> Any:  # noqa: ANN401
+        image, factor = context.get_input(0), context.get_values_from_const_input(1)
+        return opset13.depth_to_space(image, "depth_first", factor).outputs()
+
     with warnings.catch_warnings():
         # The tracer's: it is deprecated, and checks a window's size once only.
         warnings.simplefilter("ignore")
-        converted = openvino.convert_model(fold(task.model), example_input=example)
+        converted = openvino.convert_model(
+            fold(task.model),
+            example_input=example,
+            extension=[ConversionExtension("aten::pixel_shuffle", pixel_shuffle)],
+        )
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
         "PERFORMANCE_HINT": "LATENCY",

@@ -103,12 +103,12 @@ class AttentionUNet(nn.Module):
         """
         check_size(x)
         conv1 = self.conv1(x)
-        up3 = self.deep(self.pool(conv1))
+        up3 = torch.cat(self.deep(self.pool(conv1)), dim=1)  # 2f, H/2
         logits: Tensor = self.head(self.up4(up3), conv1)  # conv1 is not gated
         return logits
 
-    def deep(self, x: Tensor) -> Tensor:
-        """All levels but that of full resolution: (B, f, H/2, W/2) to (B, 2f, H/2, W/2)."""
+    def deep(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """All levels but that of full resolution: (B, f, H/2, W/2) to two of that shape."""
         conv2 = self.conv2(x)
         conv3 = self.conv3(self.pool(conv2))  # H/4
         conv4 = self.conv4(self.pool(conv3))  # H/8
@@ -120,4 +120,4 @@ class AttentionUNet(nn.Module):
         up2 = torch.cat([self.up2(up1), attention2], dim=1)  # 4f, H/4
         # The authors gate conv2 by up1 as well, not by up2.
         attention3 = self.attention3(conv2, self.gate3(up1))
-        return torch.cat([self.up3(up2), attention3], dim=1)
+        return self.up3(up2), attention3

@@ -11,6 +11,7 @@ All changes are exact up to rounding:
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -108,9 +109,9 @@ class Strips(nn.Module):
         height = max(DOWNSAMPLING, self.pixels // (B * W) // 2 * 2)
         rows = [(top, min(top + height, H)) for top in range(0, H, height)]
         pooled, logits = zip(*(self._down(x, *strip) for strip in rows), strict=True)
-        up3 = self.network.deep(torch.cat(pooled, dim=2))
+        joined = self.network.deep(torch.cat(pooled, dim=2))
         for (top, bottom), share in zip(rows, logits, strict=True):
-            share += self._up(up3, top // 2, bottom // 2)
+            share += self._up(joined, top // 2, bottom // 2)
         return torch.cat(logits, dim=2)
 
     def _down(self, x: Tensor, top: int, bottom: int) -> tuple[Tensor, Tensor]:
@@ -120,10 +121,11 @@ class Strips(nn.Module):
         conv1 = conv1[:, :, top - first : bottom - first]
         return self.network.pool(conv1), self._head.of_skip(conv1)
 
-    def _up(self, up3: Tensor, top: int, bottom: int) -> Tensor:
+    def _up(self, joined: Sequence[Tensor], top: int, bottom: int) -> Tensor:
         """The last level of some rows, counted at half resolution: its share in the logits."""
         first = max(top - 1, 0)  # an output sees the input above it
-        up4 = self.network.up4(up3[:, :, first:bottom])
+        up3 = torch.cat([part[:, :, first:bottom] for part in joined], dim=1)
+        up4 = self.network.up4(up3)
         return self._head.of_up(up4[:, :, top - first :])
 
     @property

@@ -40,12 +40,12 @@ class UNet(nn.Module):
         """
         check_size(x)
         conv1 = self.conv1(x)
-        up3 = self.deep(self.pool(conv1))
+        up3 = torch.cat(self.deep(self.pool(conv1)), dim=1)  # 2f, H/2
         logits: Tensor = self.head(self.up4(up3), conv1)
         return logits
 
-    def deep(self, x: Tensor) -> Tensor:
-        """All levels but that of full resolution: (B, f, H/2, W/2) to (B, 2f, H/2, W/2)."""
+    def deep(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """All levels but that of full resolution: (B, f, H/2, W/2) to two of that shape."""
         conv2 = self.conv2(x)
         conv3 = self.dropout(self.conv3(self.pool(conv2)))  # H/4
         conv4 = self.dropout(self.conv4(self.pool(conv3)))  # H/8
@@ -53,4 +53,4 @@ class UNet(nn.Module):
 
         up1 = torch.cat([self.up1(center), conv4], dim=1)
         up2 = torch.cat([self.up2(up1), conv3], dim=1)
-        return torch.cat([self.up3(up2), conv2], dim=1)
+        return self.up3(up2), conv2
