@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from landslide.errors import InputError
 from landslide.halo import Halo
-from landslide.models import AttentionUNet, UNet
-from landslide.models.folding import Strips, fold
+from landslide.models.folding import Strips, fold, is_papers
 from landslide.task import LandslideTask
 
 TTA = Literal["none", "flips"]
@@ -96,7 +95,7 @@ class Network:
 def torch_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
     """The folded network in torch; its half precision is bfloat16 on a CPU, float16 on a GPU."""
     network = fold(task.model).to(device)
-    if device.type == "cpu" and isinstance(network, AttentionUNet | UNet):
+    if device.type == "cpu" and is_papers(network):
         network = Strips(network)
     return _in_torch(network, device, half)
 

@@ -73,6 +73,24 @@ def test_strips_compute_what_the_whole_does(kind: type[AttentionUNet | UNet], pi
             strips(x[..., :40])
 
 
+class Doubled(UNet):
+    """A user's network that derives from the paper's and computes something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def test_a_derived_network_is_mapped_by_its_own_forward() -> None:
+    torch.manual_seed(0)
+    model = {"_target_": f"{__name__}.Doubled", "in_channels": 4, "filters": 4}
+    task = make_task(model=model).eval()
+    used(task.model)
+    image = torch.rand(1, 4, 64, 48) + 0.01
+    with torch.no_grad():
+        expected = torch.sigmoid(task(image))
+    torch.testing.assert_close(Network([task], CPU)(image), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_folding_leaves_no_normalisation_in_the_papers_network() -> None:
     kinds = {type(module) for module in fold(AttentionUNet(4, 2)).modules()}
     assert nn.BatchNorm2d not in kinds

@@ -12,6 +12,7 @@ All changes are exact up to rounding:
 
 import copy
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,11 @@ from landslide.models.layers import DOWNSAMPLING, Head, SameConvTranspose2d, che
 from landslide.models.unet import UNet
 
 
+def is_papers(model: nn.Module) -> TypeGuard[AttentionUNet | UNet]:
+    """Whether a network is one of the paper's; a class derived from them may do something else."""
+    return type(model) in (AttentionUNet, UNet)
+
+
 def fold(model: nn.Module) -> nn.Module:
     """Return a copy for inference: (B, C, H, W) to the same logits (B, 1, H, W).
 
@@ -31,7 +37,7 @@ def fold(model: nn.Module) -> nn.Module:
     """
     # In double precision, so that weights are rounded once.
     folded = copy.deepcopy(model).eval().requires_grad_(False).double()
-    if isinstance(folded, AttentionUNet | UNet):
+    if is_papers(folded):
         transposed = folded.up4[0]
         assert isinstance(transposed, SameConvTranspose2d)
         folded.up4 = nn.Sequential(*_subpixel(transposed), nn.ReLU(inplace=True))  # type: ignore[assignment]
