@@ -134,6 +134,7 @@ def test_the_operational_recipe_can_lose_an_ingredient() -> None:
     assert config.task.model.in_channels == 13
     assert config.task.normalization._target_ == "landslide.normalization.ZScore"
     assert config.task.loss._target_ == "landslide.losses.DiceBCELoss"
+    assert list(config.datamodule.augmentation) == ["flips"]
     assert config.datamodule.split._target_ == "landslide.splits.block_split"
     assert config.threshold == "calibrated"
     less = composed(*recipe, "dataset=ascending_baa_s", "loss=dice")

@@ -44,7 +44,7 @@ def test_a_checkpoint_is_plain_data(tmp_path: Path) -> None:
 
 def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None:
     model = {
-        "_target_": "segmentation_models_pytorch.UnetPlusPlus",
+        "_target_": "segmentation_models_pytorch.Unet",
         "in_channels": 4,
         "encoder_name": "resnet18",
         "encoder_weights": None,
