@@ -14,14 +14,12 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from landslide.datamodule import LandslideDataModule, Split
 from landslide.datasets import UNKNOWN, Sample
-from landslide.metrics import COUNTS, pixel_metrics
+from landslide.metrics import COUNTS, SCORES, pixel_metrics
 from landslide.network import Network
 from landslide.task import LandslideTask
 
 Results = dict[str, dict[str, float]]
 Curve = tuple[NDArray[np.float32], NDArray[np.float32]]
-
-SCORES = ("precision", "recall", "f1", "iou", "average_precision")
 
 
 def evaluate(
@@ -109,7 +107,7 @@ def print_results(results: Results, title: str) -> None:
     """Print the scores of each split as a table, in percent."""
     table = Table(title=title)
     table.add_column("split")
-    for heading in ("patches", "precision", "recall", "F1", "IoU", "average precision"):
+    for heading in ("patches", *SCORES.values()):
         table.add_column(heading, justify="right")
     for split, values in results.items():
         scores = [f"{100 * values[name]:.2f}" for name in SCORES]

@@ -34,6 +34,7 @@ from landslide.datasets import Scene, is_simulated, scene_info
 from landslide.errors import InputError
 from landslide.geopackage import write_geopackage
 from landslide.maps import Lines, landslide_map, outcome_map
+from landslide.metrics import SCORES
 from landslide.network import Network
 from landslide.prediction import (
     Canvas,
@@ -337,7 +338,7 @@ def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path
     table.add_row("share of observed area", f"{100 * summary['landslide_share']:.2f} %")
     table.add_row("observed", f"{100 * summary['observed_share']:.1f} %")
     for name, value in (metrics or {}).items():
-        if name in ("precision", "recall", "f1", "iou", "average_precision"):
+        if name in SCORES:
             table.add_row(name.replace("_", " "), f"{100 * value:.2f} %")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     table.add_row("seconds", seconds)

@@ -18,6 +18,15 @@ from landslide.datasets import UNKNOWN
 
 COUNTS = ("tp", "fp", "tn", "fn")
 
+SCORES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "iou": "IoU",
+    "average_precision": "average precision",
+}
+"""The scores that are told, and what they are called."""
+
 COUNTED_AT_ONCE = 2**22
 """Pixels that wait to be counted: counting batch by batch costs 2 percent of a training step."""
 

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from landslide.maps import VERMILION, Lines
+from landslide.metrics import SCORES
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -41,14 +42,6 @@ _PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-
-_SCORES = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "iou": "IoU",
-    "average_precision": "average precision",
-}
 
 _OBJECTS = (
     "Landslides are counted as connected pixels: in an inventory that is a raster, neighbours that "
@@ -92,7 +85,7 @@ def write_report(
     if len(polygons):
         parts += ["<h2>Sizes</h2>", _sizes(polygons)]
     if metrics:
-        rows = [(words, f"{100 * metrics[name]:.1f} %") for name, words in _SCORES.items()]
+        rows = [(words, f"{100 * metrics[name]:.1f} %") for name, words in SCORES.items()]
         parts += ["<h2>Against the inventory, pixel by pixel</h2>", _table((), rows)]
         parts.append("<p>Flattering where the model was trained on a part of this scene.</p>")
         parts += ["<h2>Against the inventory, landslide by landslide</h2>"]

@@ -19,7 +19,8 @@ from rich.progress import track
 
 from landslide.datamodule import LandslideDataModule
 from landslide.errors import InputError
-from landslide.evaluation import SCORES, Results, score
+from landslide.evaluation import Results, score
+from landslide.metrics import SCORES
 from landslide.network import FLIPS, Network
 from landslide.study.runs import read_metrics
 from landslide.study.tables import BASELINE, SEED, said, selected

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from landslide.errors import InputError
-from landslide.evaluation import SCORES
+from landslide.metrics import SCORES
 
 SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
 

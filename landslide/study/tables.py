@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from landslide.errors import InputError
-from landslide.evaluation import SCORES
+from landslide.metrics import SCORES
 from landslide.study.paper import TABLES
 from landslide.study.runs import varying
 
@@ -22,11 +22,7 @@ PROTOCOL = ("dataset.root", "trainer.max_epochs", "patch_size")
 
 HEADINGS = {
     "val_f1": "validation F1",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "iou": "IoU",
-    "average_precision": "average precision",
+    **SCORES,
     "model.filters": "filters",
     "batch_size": "batch",
 }
