@@ -1,0 +1,206 @@
+"""How far the paper's grid of 200 runs is from being bounded by arithmetic.
+
+A training step (forward, Dice, backward, Adam) of the paper's network, at every number of filters and
+batch size of ``experiment=nava2022``: its milliseconds, and the share of them that its floating-point
+operations would take at the rate of a large matrix product on the same device in the same precision.
+From these follow the time of the whole grid at the paper's size and what arithmetic alone would take.
+
+    python benchmarks/grid.py
+    python benchmarks/grid.py --side-by-side 2
+    python benchmarks/grid.py --device cuda --side-by-side 16
+
+``--side-by-side`` trains that many networks at a time, each in a process of its own, with the cores
+divided, and tells the milliseconds that pass for each step of any of them.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from landslide.cpu import tune_cpu
+from landslide.losses import DiceLoss
+from landslide.models.attention_unet import AttentionUNet
+
+FILTERS = BATCHES = (2, 4, 8, 16, 32)
+BANDS, PATCH = 4, 64
+PATCHES, EPOCHS, COPIES = 602, 200, 8
+"""Of the paper: training patches, epochs, and datasets times flips on and off."""
+
+Setting = tuple[int, int]  # filters, batch size
+
+
+def training_step(filters: int, batch: int, device: str) -> Callable[[], None]:
+    """A training step on a batch that stays in memory, as the package sets it up."""
+    torch.manual_seed(0)
+    layout = torch.channels_last
+    network = AttentionUNet(BANDS, filters).to(device, memory_format=layout)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-7, fused=True)
+    criterion = DiceLoss()
+    image = torch.rand(batch, BANDS, PATCH, PATCH).to(device, memory_format=layout)
+    mask = (torch.rand(batch, PATCH, PATCH) < 0.1).byte().to(device)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        criterion(network(image), mask).backward()
+        optimizer.step()
+
+    return step
+
+
+def operations(setting: Setting) -> int:
+    """Floating-point operations of a step, forward and backward."""
+    step = training_step(*setting, "cpu")
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def wait(device: str) -> None:
+    """Let the device finish what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(work: Callable[[], object], device: str, seconds: float) -> int:
+    """How often something is done in that time, at least once."""
+    wait(device)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        for _ in range(5):
+            work()
+        wait(device)
+        count += 5
+    return count
+
+
+def set_up(device: str, threads: int) -> None:
+    """As ``train.py`` computes."""
+    tune_cpu()
+    torch.set_num_threads(threads)
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = True
+
+
+def train_beside(
+    device: str,
+    threads: int,
+    settings: Sequence[Setting],
+    seconds: float,
+    barrier: Barrier,
+    counts: "multiprocessing.Queue[tuple[Setting, float]]",
+) -> None:
+    """Train every setting at the same time as the other processes; report steps per second."""
+    set_up(device, threads)
+    for setting in settings:
+        step = training_step(*setting, device)
+        for _ in range(3):
+            step()
+        barrier.wait()
+        start = time.perf_counter()
+        count = timed(step, device, seconds)
+        counts.put((setting, count / (time.perf_counter() - start)))
+        barrier.wait()
+
+
+def rates(options: argparse.Namespace, settings: Sequence[Setting]) -> dict[Setting, float]:
+    """Steps per second of every setting, of all processes together."""
+    n, context = options.side_by_side, multiprocessing.get_context("spawn")
+    threads = max(torch.get_num_threads() // n, 1)
+    barrier, counts = context.Barrier(n), context.Queue()
+    arguments = (options.device, threads, settings, options.seconds, barrier, counts)
+    workers = [
+        context.Process(target=train_beside, args=arguments, daemon=True) for _ in range(n)
+    ]
+    for worker in workers:
+        worker.start()
+    total = dict.fromkeys(settings, 0.0)
+    for _ in track(range(n * len(settings)), description="Training", transient=True):
+        setting, rate = counts.get()
+        total[setting] += rate
+    for worker in workers:
+        worker.join()
+    return total
+
+
+def arithmetic_rate(device: str) -> float:
+    """Floating-point operations per second of a large matrix product."""
+    set_up(device, torch.get_num_threads())
+    n = 8192 if device == "cuda" else 2048
+    a, b = torch.rand(n, n, device=device), torch.rand(n, n, device=device)
+    for _ in range(3):
+        a @ b
+    start = time.perf_counter()
+    count = timed(lambda: a @ b, device, 2.0)
+    return count * 2 * n**3 / (time.perf_counter() - start)
+
+
+def hours(settings: Sequence[Setting], seconds: Callable[[Setting], float]) -> float:
+    """Hours of the paper's grid, given the seconds of a step."""
+    return sum(COPIES * EPOCHS * -(-PATCHES // s[1]) * seconds(s) for s in settings) / 3600
+
+
+def show(
+    ms: dict[Setting, float], share: dict[Setting, float], title: str, console: Console
+) -> None:
+    """Print the grid: milliseconds of a step and the share that arithmetic needs."""
+    table = Table(title=title)
+    table.add_column("filters", justify="right")
+    for batch in BATCHES:
+        table.add_column(f"batch {batch}", justify="right")
+    for filters in FILTERS:
+        cells = [
+            f"{ms[filters, batch]:.2f} ({share[filters, batch]:.1%})" for batch in BATCHES
+        ]
+        table.add_row(str(filters), *cells)
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--side-by-side", type=int, default=1, help="networks trained at a time")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each setting")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    settings = [(filters, batch) for filters in FILTERS for batch in BATCHES]
+    peak = arithmetic_rate(options.device)
+    seconds = {setting: 1 / rate for setting, rate in rates(options, settings).items()}
+    bound = {setting: operations(setting) / peak for setting in settings}
+    ms = {setting: 1e3 * value for setting, value in seconds.items()}
+    share = {setting: bound[setting] / seconds[setting] for setting in settings}
+    console = Console()
+    device = torch.cuda.get_device_name() if options.device == "cuda" else f"{os.cpu_count()} cores"
+    title = f"Milliseconds a step (share of arithmetic), {options.side_by_side} at a time, {device}"
+    show(ms, share, title, console)
+    taken, least = hours(settings, seconds.__getitem__), hours(settings, bound.__getitem__)
+    console.print(
+        f"Matrix product: {peak / 1e12:.2f} Tflop/s. The paper's 200 runs of {EPOCHS} epochs: "
+        f"{taken:.1f} h of steps, {least:.1f} h of arithmetic ({least / taken:.1%})."
+    )
+    if options.output:
+        result = {
+            "device": device,
+            "torch": torch.__version__,
+            "side_by_side": options.side_by_side,
+            "matrix_product": peak,
+            "ms": {f"{f},{b}": value for (f, b), value in ms.items()},
+            "share": {f"{f},{b}": value for (f, b), value in share.items()},
+            "hours": taken,
+            "arithmetic_hours": least,
+        }
+        options.output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
