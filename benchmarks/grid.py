@@ -1,16 +1,17 @@
 """How far the paper's grid of 200 runs is from being bounded by arithmetic.
 
-A training step (forward, Dice, backward, Adam) of the paper's network, at every number of filters and
-batch size of ``experiment=nava2022``: its milliseconds, and the share of them that its floating-point
-operations would take at the rate of a large matrix product on the same device in the same precision.
-From these follow the time of the whole grid at the paper's size and what arithmetic alone would take.
+A training step (forward, Dice, backward, Adam) of the paper's network, at every number of filters
+and batch size of ``experiment=nava2022``: its milliseconds, and the share of them that its
+floating-point operations would take at the rate of a large matrix product on the same device in
+the same precision. From these follow the time of the whole grid at the paper's size and what
+arithmetic alone would take.
 
     python benchmarks/grid.py
     python benchmarks/grid.py --side-by-side 2
     python benchmarks/grid.py --device cuda --side-by-side 16
 
-``--side-by-side`` trains that many networks at a time, each in a process of its own, with the cores
-divided, and tells the milliseconds that pass for each step of any of them.
+``--side-by-side`` trains that many networks at a time, each in a process of its own, with the
+cores divided, and tells the milliseconds that pass for each step of any of them.
 """
 
 import argparse
@@ -63,7 +64,8 @@ def operations(setting: Setting) -> int:
     step = training_step(*setting, "cpu")
     with FlopCounterMode(display=False) as counter:
         step()
-    return counter.get_total_flops()
+    total: int = counter.get_total_flops()
+    return total
 
 
 def wait(device: str) -> None:
@@ -119,9 +121,7 @@ def rates(options: argparse.Namespace, settings: Sequence[Setting]) -> dict[Sett
     threads = max(torch.get_num_threads() // n, 1)
     barrier, counts = context.Barrier(n), context.Queue()
     arguments = (options.device, threads, settings, options.seconds, barrier, counts)
-    workers = [
-        context.Process(target=train_beside, args=arguments, daemon=True) for _ in range(n)
-    ]
+    workers = [context.Process(target=train_beside, args=arguments, daemon=True) for _ in range(n)]
     for worker in workers:
         worker.start()
     total = dict.fromkeys(settings, 0.0)
@@ -159,9 +159,7 @@ def show(
     for batch in BATCHES:
         table.add_column(f"batch {batch}", justify="right")
     for filters in FILTERS:
-        cells = [
-            f"{ms[filters, batch]:.2f} ({share[filters, batch]:.1%})" for batch in BATCHES
-        ]
+        cells = [f"{ms[filters, batch]:.2f} ({share[filters, batch]:.1%})" for batch in BATCHES]
         table.add_row(str(filters), *cells)
     console.print(table)
 

@@ -13,7 +13,7 @@ from landslide.errors import InputError
 from landslide.losses import DiceLoss
 from landslide.models import AttentionUNet, DeepLabV3Plus, UNet
 from landslide.models.keras import Weights, read_weights, state_dict
-from landslide.models.layers import SameConvTranspose2d
+from landslide.models.layers import BatchNorm, SameConvTranspose2d
 
 CONF = Path(__file__).parents[1] / "conf"
 SHARED = os.environ.get("LANDSLIDE_SHARED_DATA")
@@ -146,6 +146,25 @@ def test_deeplab_is_the_librarys_but_for_batches_of_one() -> None:
         expected = theirs.train(mode)(x)
         torch.manual_seed(1)
         torch.testing.assert_close(ours.train(mode)(x), expected)
+
+
+@pytest.mark.parametrize("channels", [2, 5, 8])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_of_few_channels_is_torchs(channels: int, training: bool) -> None:
+    torch.manual_seed(0)
+    ours = BatchNorm(channels).train(training)
+    theirs = torch.nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01).train(training)
+    x = torch.randn(4, channels, 16, 16).contiguous(memory_format=torch.channels_last)
+    upstream, inputs = torch.randn_like(x), [x.clone().requires_grad_() for _ in range(2)]
+    outputs = [norm(i) for norm, i in zip((ours, theirs), inputs, strict=True)]
+    for output in outputs:
+        output.backward(upstream)
+    torch.testing.assert_close(*outputs)
+    assert outputs[0].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(*(i.grad for i in inputs))
+    for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, its.grad)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
 
 
 def test_dropout_acts_in_training_only() -> None:

@@ -138,6 +138,8 @@ def test_with_one_seed_settings_are_paired(grid: Path) -> None:
     (row,) = effects(runs_of(grid), BY).itertuples()
     assert (row.difference, row.where, row.pairs) == ("flips - none", "all", 6)
     assert row.mean == pytest.approx(1)
+    assert np.isnan(row.p)  # settings of one split are no sample of splits
+    assert np.isnan(row.p_holm)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from landslide.models.layers import (
+    BatchNorm,
     DoubleConv,
     Head,
     SameConvTranspose2d,
     UpConv,
-    batch_norm,
     check_size,
     init_glorot_normal,
     init_glorot_uniform,
@@ -20,7 +20,7 @@ class Gate(nn.Sequential):
 
     def __init__(self, channels: int) -> None:
         super().__init__(
-            nn.Conv2d(channels, channels, 1), batch_norm(channels), nn.ReLU(inplace=True)
+            nn.Conv2d(channels, channels, 1), BatchNorm(channels), nn.ReLU(inplace=True)
         )
 
 
@@ -43,7 +43,7 @@ class Attention(nn.Module):
         self.phi_up = SameConvTranspose2d(inter_channels, inter_channels, gate_stride)
         self.psi = nn.Conv2d(inter_channels, 1, 1)
         self.out = nn.Conv2d(skip_channels, skip_channels, 1)
-        self.out_bn = batch_norm(skip_channels)
+        self.out_bn = BatchNorm(skip_channels)
         self.apply(init_glorot_uniform)
 
     def forward(self, skip: Tensor, gate: Tensor) -> Tensor:

@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from landslide.models.attention_unet import Attention, AttentionUNet
-from landslide.models.layers import DOWNSAMPLING, Head, SameConvTranspose2d, check_size
+from landslide.models.layers import (
+    DOWNSAMPLING,
+    BatchNorm,
+    Head,
+    SameConvTranspose2d,
+    check_size,
+)
 from landslide.models.unet import UNet
 
 
@@ -145,8 +151,9 @@ def _merge_norms(sequence: nn.Sequential) -> None:
     """Merge every batch normalisation into the convolution before it; its place stays."""
     for i in range(len(sequence) - 1):
         convolution, norm = sequence[i], sequence[i + 1]
-        # Not their subclasses, which may do more.
-        if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
+        # Not other subclasses, which may do more.
+        if type(convolution) is nn.Conv2d and type(norm) in (nn.BatchNorm2d, BatchNorm):
+            assert isinstance(norm, nn.BatchNorm2d)
             sequence[i] = fuse_conv_bn_eval(convolution, norm)
             sequence[i + 1] = nn.Identity()
 

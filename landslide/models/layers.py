@@ -15,6 +15,9 @@ from landslide.errors import InputError
 DOWNSAMPLING = 16
 """Input height and width must be multiples of this: four poolings by two."""
 
+LANES = 8
+"""Values that an AVX2 register holds."""
+
 
 def check_size(x: Tensor) -> None:
     """Raise unless height and width of (B, C, H, W) are multiples of 16.
@@ -30,9 +33,19 @@ def check_size(x: Tensor) -> None:
         )
 
 
-def batch_norm(channels: int) -> nn.BatchNorm2d:
+class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation with Keras' defaults (its momentum 0.99 is torch's 0.01)."""
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-3, momentum=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same, in the same layout."""
+        layout = torch.channels_last
+        if self.num_features >= LANES or x.is_cuda or not x.is_contiguous(memory_format=layout):
+            return super().forward(x)
+        # Channels last, torch's kernel on a CPU computes so few channels one value at a time.
+        return super().forward(x.contiguous()).contiguous(memory_format=layout)
 
 
 class DoubleConv(nn.Sequential):
@@ -41,10 +54,10 @@ class DoubleConv(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            batch_norm(out_channels),
+            BatchNorm(out_channels),
             nn.ReLU(inplace=True),
             nn.Conv2d(out_channels, out_channels, 3, padding=1),
-            batch_norm(out_channels),
+            BatchNorm(out_channels),
             nn.ReLU(inplace=True),
         )
 

@@ -4,8 +4,9 @@ Two runs are a pair when they share everything but the choice. Choices are compa
 pairs, or, where one of them is named ``baseline``, each with it. Over several seeds, the runs
 of each row's chosen setting are paired by seed, which redraws weights and order, and the split
 unless it has a seed of its own; with one seed, all settings that were tried are paired, and
-the interval tells how the difference varies over settings, not over splits. The test is
-Student's paired t-test; its p-values are corrected for the number of effects after Holm (1979).
+the interval tells how the difference varies over settings, not over splits. Seeds are tested by
+Student's paired t-test, its p-values corrected for the number of effects after Holm (1979);
+settings of one split are no independent sample, and have no p-value.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,11 +37,12 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     Returns:
         ``factor``; ``difference`` (``flips - none``); ``where`` (the level of another factor,
         or ``all``); mean difference and its 95 % interval in percentage points; number of
-        ``pairs`` (seeds, or settings with one seed); ``p`` and ``p_holm``; mean difference on
-        ``validation``, for choosing.
+        ``pairs`` (seeds, or settings with one seed); ``p`` and ``p_holm``, NaN with one seed;
+        mean difference on ``validation``, for choosing.
     """
     factors = _factors(runs, by)
-    if runs[SEED].nunique() > 1:
+    seeds = runs[SEED].nunique()
+    if seeds > 1:
         runs, match = selected(runs, by), [SEED]
     else:
         match = free_settings(runs, by)
@@ -61,6 +63,8 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         if len(units := _differences(part, factor, (first, second), factors, match, "test_f1")) > 1
     ]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
+    if seeds == 1:
+        return table.assign(p=np.nan, p_holm=np.nan)
     return table.assign(p_holm=holm(table.p.to_numpy(dtype=float)))
 
 
@@ -156,7 +160,7 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def said(table: pd.DataFrame) -> pd.DataFrame:
     """The effects in words."""
-    return pd.DataFrame(
+    words = pd.DataFrame(
         {
             "difference": table.difference,
             "where": table["where"],
@@ -167,7 +171,12 @@ def said(table: pd.DataFrame) -> pd.DataFrame:
             ],
             "on validation": [f"{mean:+.2f}" for mean in table.validation],
             "pairs": table.pairs,
-            "p": [f"{p:.3f}" for p in table.p],
-            "p (Holm)": [f"{p:.3f}" for p in table.p_holm],
         }
     )
+    if table.p.isna().all():
+        return words
+    return words.assign(p=table.p.map(_p_value), **{"p (Holm)": table.p_holm.map(_p_value)})
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -92,7 +92,10 @@ def forest(effects: pd.DataFrame, path: Path, *, title: str) -> None:
     names = [f"{row['difference']}  ({row['where']})" for row in effects.to_dict("records")]
     axis.set_yticks(places, names, fontsize=7)
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_xlabel("Difference of test F1 (points); blue: p (Holm) < 0.05")
+    tested = effects["p_holm"].notna().any()
+    axis.set_xlabel(
+        "Difference of test F1 (points)" + ("; blue: p (Holm) < 0.05" if tested else "")
+    )
     axis.grid(alpha=0.3, axis="x")
     axis.set_title(title, fontsize=9)
     save(figure, path)

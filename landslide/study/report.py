@@ -132,16 +132,14 @@ def _text(
 
 
 def _effects_section(differences: pd.DataFrame, seeds: int) -> list[str]:
-    paired_by = (
-        f"of each row's chosen setting, paired by seed ({seeds})"
-        if seeds > 1
-        else "paired over all settings that were tried, on one split"
-    )
     about = (
-        f"Differences of test F1 {paired_by}. Student's paired t-test; p (Holm) is corrected for "
-        "the number of differences in this table. What is chosen is chosen by the mean difference "
-        "on validation."
-    )
+        f"Differences of test F1 of each row's chosen setting, paired by seed ({seeds}). Student's "
+        "paired t-test; p (Holm) is corrected for the number of differences in this table."
+        if seeds > 1
+        else "Differences of test F1 paired over all settings that were tried, on one split. The "
+        "interval is of the mean over such settings; what another split would show it cannot say, "
+        "so there are no p-values: train with several seeds for them."
+    ) + " What is chosen is chosen by the mean difference on validation."
     return ["## Effects", about, markdown(paired.said(differences))]
 
 
