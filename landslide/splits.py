@@ -166,4 +166,5 @@ def write_splits(tables: Sequence[gpd.GeoDataFrame], path: Path) -> None:
     in_degrees = [table.assign(scene=i).to_crs("EPSG:4326") for i, table in enumerate(tables)]
     joined = cast(gpd.GeoDataFrame, pd.concat(in_degrees, ignore_index=True))
     with replacing(path) as temporary:
-        joined.to_file(temporary, driver="GeoJSON")
+        # Else the layer is named after the temporary file.
+        joined.to_file(temporary, driver="GeoJSON", layer=path.stem)

@@ -87,6 +87,7 @@ def test_splits_open_in_a_gis_in_degrees(patches: gpd.GeoDataFrame, tmp_path: Pa
     table = random_split(patches, seed=0, **SHARES)
     write_splits([table, table], tmp_path / "splits.geojson")
     written = gpd.read_file(tmp_path / "splits.geojson")
+    assert list(gpd.list_layers(tmp_path / "splits.geojson").name) == ["splits"]
     assert written.crs == "EPSG:4326"
     assert set(written.scene) == {0, 1}
     back = written[written.scene == 1].to_crs(table.crs)

@@ -4,7 +4,6 @@ The finished runs' checkpoints are scored as ``predict.py`` would use them, on t
 of their own validation and test splits.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,9 +131,7 @@ def _split(folder: Path) -> str:
     files = sorted(folder.glob("splits.*"))
     if not files:
         raise InputError(f"{folder} has no splits.geojson: remove it and start the sweep again")
-    text = files[0].read_text()
-    # GeoJSON also holds the name of the temporary file that it was.
-    return json.dumps(json.loads(text)["features"]) if files[0].suffix == ".geojson" else text
+    return files[0].read_text()
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
