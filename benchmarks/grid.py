@@ -20,8 +20,9 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing.synchronize import Barrier
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import torch
 from rich.console import Console
@@ -37,6 +38,9 @@ FILTERS = BATCHES = (2, 4, 8, 16, 32)
 BANDS, PATCH = 4, 64
 PATCHES, EPOCHS, COPIES = 602, 200, 8
 """Of the paper: training patches, epochs, and datasets times flips on and off."""
+
+PATIENCE = 300.0
+"""Seconds after which a process no longer waits for the others: one of them has failed."""
 
 Setting = tuple[int, int]  # filters, batch size
 
@@ -92,45 +96,36 @@ def set_up(device: str, threads: int) -> None:
     torch.set_num_threads(threads)
     if device == "cuda":
         torch.backends.cudnn.benchmark = True
+        # Convolutions may use TF32 by default, matrix products not.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
 
 
 def train_beside(
-    device: str,
-    threads: int,
-    settings: Sequence[Setting],
-    seconds: float,
-    barrier: Barrier,
-    counts: "multiprocessing.Queue[tuple[Setting, float]]",
-) -> None:
-    """Train every setting at the same time as the other processes; report steps per second."""
-    set_up(device, threads)
-    for setting in settings:
-        step = training_step(*setting, device)
+    rank: int, options: argparse.Namespace, settings: Sequence[Setting], barrier: Barrier
+) -> dict[Setting, float]:
+    """Train every setting at the same time as the other processes; give steps per second."""
+    set_up(options.device, max(torch.get_num_threads() // options.side_by_side, 1))
+    rate = {}
+    for setting in track(settings, description="Training", transient=True, disable=rank > 0):
+        step = training_step(*setting, options.device)
         for _ in range(3):
             step()
-        barrier.wait()
+        barrier.wait(PATIENCE)
         start = time.perf_counter()
-        count = timed(step, device, seconds)
-        counts.put((setting, count / (time.perf_counter() - start)))
-        barrier.wait()
+        count = timed(step, options.device, options.seconds)
+        rate[setting] = count / (time.perf_counter() - start)
+        barrier.wait(PATIENCE)
+    return rate
 
 
 def rates(options: argparse.Namespace, settings: Sequence[Setting]) -> dict[Setting, float]:
     """Steps per second of every setting, of all processes together."""
     n, context = options.side_by_side, multiprocessing.get_context("spawn")
-    threads = max(torch.get_num_threads() // n, 1)
-    barrier, counts = context.Barrier(n), context.Queue()
-    arguments = (options.device, threads, settings, options.seconds, barrier, counts)
-    workers = [context.Process(target=train_beside, args=arguments, daemon=True) for _ in range(n)]
-    for worker in workers:
-        worker.start()
-    total = dict.fromkeys(settings, 0.0)
-    for _ in track(range(n * len(settings)), description="Training", transient=True):
-        setting, rate = counts.get()
-        total[setting] += rate
-    for worker in workers:
-        worker.join()
-    return total
+    with context.Manager() as manager, ProcessPoolExecutor(n, mp_context=context) as pool:
+        barrier = manager.Barrier(n)
+        work = [pool.submit(train_beside, rank, options, settings, barrier) for rank in range(n)]
+        done = [future.result() for future in work]
+    return {setting: sum(rate[setting] for rate in done) for setting in settings}
 
 
 def arithmetic_rate(device: str) -> float:

@@ -144,13 +144,7 @@ def _effects_section(differences: pd.DataFrame, seeds: int) -> list[str]:
 
 
 def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    caveats = [
-        "Seeds redraw weights and order of one split: intervals and p-values say nothing of other "
-        "ground, not even of the same scene, let alone of another event."
-        if "split.seed" in runs
-        else "Seeds redraw split, weights and order, not the ground: test splits of one scene "
-        "overlap, so that the p-values flatter, and nothing is said of another event."
-    ]
+    caveats = [_of_seeds(runs)]
     if runs.simulated.any():
         caveats.append("The backscatter is simulated: no number was measured on a real image.")
     if runs["split"].iloc[0] == "random":
@@ -164,9 +158,24 @@ def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
             "ours are pooled, and picked on validation."
             + ("" if runs["split"].iloc[0] == "random" else " Theirs are of the random split.")
         )
-    if runs[SEED].nunique() == 1:
-        caveats.append("One seed: there is no telling how much is chance.")
     return caveats
+
+
+def _of_seeds(runs: pd.DataFrame) -> str:
+    if runs[SEED].nunique() == 1:
+        return (
+            "One seed: there is no telling how much is chance, nor what another split would show, "
+            "let alone another event."
+        )
+    if "split.seed" in runs:
+        return (
+            "Seeds redraw weights and order of one split: intervals and p-values say nothing of "
+            "other ground, not even of the same scene, let alone of another event."
+        )
+    return (
+        "Seeds redraw split, weights and order, not the ground: test splits of one scene "
+        "overlap, so that the p-values flatter, and nothing is said of another event."
+    )
 
 
 def _latex(table: pd.DataFrame) -> str:
