@@ -63,7 +63,7 @@ def precision_recall(
     precision, recall = points[:, np.append(moves, True)]
     figure, axis = plt.subplots(figsize=(4.2, 4), layout="constrained")
     axis.step(recall, precision, where="post", color=BLUE)
-    axis.plot(chosen[1], chosen[0], "o", color=RED, label=f"threshold {threshold:g}")
+    axis.plot(chosen[1], chosen[0], "o", color=RED, label=f"threshold {threshold:.3g}")
     axis.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.set_title(title, fontsize=9)
     axis.legend(frameon=False)

@@ -269,7 +269,7 @@ def _lines(
         title=f"Landslides mapped from radar\n{simulated}{name}",
         source=(
             f"{simulated}{Path(scene.path).stem}, {', '.join(images)}; {members}, "
-            f"threshold {threshold:g}; landslide-sar {landslide.__version__}"
+            f"threshold {threshold:.3g}; landslide-sar {landslide.__version__}"
             + "".join(f". NOTE: {note}" for note in notes)
         ),
         dates=dates,
@@ -339,7 +339,7 @@ def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path
     table.add_row("observed", f"{100 * summary['observed_share']:.1f} %")
     for name, value in (metrics or {}).items():
         if name in SCORES:
-            table.add_row(name.replace("_", " "), f"{100 * value:.2f} %")
+            table.add_row(SCORES[name], f"{100 * value:.2f} %")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     table.add_row("seconds", seconds)
     console = Console(soft_wrap=True)

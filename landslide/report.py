@@ -123,7 +123,7 @@ def _numbers(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("observed area", f"{summary['observed_area_m2'] / 1e6:,.1f} km²"),
         ("observed share of the scene", f"{100 * summary['observed_share']:.1f} %"),
         ("landslide share of the observed area", f"{100 * summary['landslide_share']:.2f} %"),
-        ("threshold of probability", f"{summary['threshold']:g}"),
+        ("threshold of probability", f"{summary['threshold']:.3g}"),
     ]
 
 
