@@ -152,8 +152,9 @@ def _merge_norms(sequence: nn.Sequential) -> None:
     for i in range(len(sequence) - 1):
         convolution, norm = sequence[i], sequence[i + 1]
         # Not other subclasses, which may do more.
-        if type(convolution) is nn.Conv2d and type(norm) in (nn.BatchNorm2d, BatchNorm):
-            assert isinstance(norm, nn.BatchNorm2d)
+        if type(convolution) is nn.Conv2d and (
+            type(norm) is nn.BatchNorm2d or type(norm) is BatchNorm
+        ):
             sequence[i] = fuse_conv_bn_eval(convolution, norm)
             sequence[i + 1] = nn.Identity()
 

@@ -42,10 +42,11 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same, in the same layout."""
         layout = torch.channels_last
-        if self.num_features >= LANES or x.is_cuda or not x.is_contiguous(memory_format=layout):
-            return super().forward(x)
-        # Channels last, torch's kernel on a CPU computes so few channels one value at a time.
-        return super().forward(x.contiguous()).contiguous(memory_format=layout)
+        few = self.num_features < LANES and x.device.type == "cpu"
+        if few and x.is_contiguous(memory_format=layout):
+            # There torch's kernel computes so few channels one value at a time.
+            return super().forward(x.contiguous()).contiguous(memory_format=layout)
+        return super().forward(x)
 
 
 class DoubleConv(nn.Sequential):

@@ -41,8 +41,8 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         mean difference on ``validation``, for choosing.
     """
     factors = _factors(runs, by)
-    seeds = runs[SEED].nunique()
-    if seeds > 1:
+    tested = runs[SEED].nunique() > 1
+    if tested:
         runs, match = selected(runs, by), [SEED]
     else:
         match = free_settings(runs, by)
@@ -63,7 +63,7 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         if len(units := _differences(part, factor, (first, second), factors, match, "test_f1")) > 1
     ]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
-    if seeds == 1:
+    if not tested:
         return table.assign(p=np.nan, p_holm=np.nan)
     return table.assign(p_holm=holm(table.p.to_numpy(dtype=float)))
 
