@@ -17,10 +17,10 @@ cores divided, and tells the milliseconds that pass for each step of any of them
 import argparse
 import json
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -29,13 +29,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
+from train_throughput import BANDS, PACKAGE, bare_step, environment, native_transpose
 
 from landslide.cpu import tune_cpu
-from landslide.losses import DiceLoss
-from landslide.models.attention_unet import AttentionUNet
+from landslide.models.layers import SameConvTranspose2d
 
 FILTERS = BATCHES = (2, 4, 8, 16, 32)
-BANDS, PATCH = 4, 64
+PATCH = 64
 PATCHES, EPOCHS, COPIES = 602, 200, 8
 """Of the paper: training patches, epochs, and datasets times flips on and off."""
 
@@ -46,28 +46,24 @@ Setting = tuple[int, int]  # filters, batch size
 
 
 def training_step(filters: int, batch: int, device: str) -> Callable[[], None]:
-    """A training step on a batch that stays in memory, as the package sets it up."""
-    torch.manual_seed(0)
+    """A bare training step on one batch, as the package computes it."""
     layout = torch.channels_last
-    network = AttentionUNet(BANDS, filters).to(device, memory_format=layout)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-7, fused=True)
-    criterion = DiceLoss()
     image = torch.rand(batch, BANDS, PATCH, PATCH).to(device, memory_format=layout)
     mask = (torch.rand(batch, PATCH, PATCH) < 0.1).byte().to(device)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        criterion(network(image), mask).backward()
-        optimizer.step()
-
-    return step
+    return partial(bare_step(PACKAGE, filters, device), image, mask)
 
 
 def operations(setting: Setting) -> int:
-    """Floating-point operations of a step, forward and backward."""
+    """Floating-point operations of a step, forward and backward, of the network as it is defined.
+
+    The package's sub-pixel kernels also multiply by zeros, which are not counted.
+    """
     step = training_step(*setting, "cpu")
+    packaged = SameConvTranspose2d.forward
+    SameConvTranspose2d.forward = native_transpose  # type: ignore[assignment, method-assign]
     with FlopCounterMode(display=False) as counter:
         step()
+    SameConvTranspose2d.forward = packaged  # type: ignore[method-assign]
     total: int = counter.get_total_flops()
     return total
 
@@ -79,7 +75,7 @@ def wait(device: str) -> None:
 
 
 def timed(work: Callable[[], object], device: str, seconds: float) -> int:
-    """How often something is done in that time, at least once."""
+    """How often something is done in that time, by fives."""
     wait(device)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
@@ -140,9 +136,10 @@ def arithmetic_rate(device: str) -> float:
     return count * 2 * n**3 / (time.perf_counter() - start)
 
 
-def hours(settings: Sequence[Setting], seconds: Callable[[Setting], float]) -> float:
-    """Hours of the paper's grid, given the seconds of a step."""
-    return sum(COPIES * EPOCHS * -(-PATCHES // s[1]) * seconds(s) for s in settings) / 3600
+def hours(seconds: Mapping[Setting, float]) -> float:
+    """Hours of the paper's grid, given the seconds of a step of every setting."""
+    steps = {batch: COPIES * EPOCHS * -(-PATCHES // batch) for batch in BATCHES}
+    return sum(steps[batch] * value for (_, batch), value in seconds.items()) / 3600
 
 
 def show(
@@ -167,24 +164,26 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
     settings = [(filters, batch) for filters in FILTERS for batch in BATCHES]
+    machine = environment()
+    if options.device == "cuda":
+        machine["gpu"] = torch.cuda.get_device_name()
     peak = arithmetic_rate(options.device)
     seconds = {setting: 1 / rate for setting, rate in rates(options, settings).items()}
     bound = {setting: operations(setting) / peak for setting in settings}
     ms = {setting: 1e3 * value for setting, value in seconds.items()}
     share = {setting: bound[setting] / seconds[setting] for setting in settings}
     console = Console()
-    device = torch.cuda.get_device_name() if options.device == "cuda" else f"{os.cpu_count()} cores"
-    title = f"Milliseconds a step (share of arithmetic), {options.side_by_side} at a time, {device}"
+    title = f"Milliseconds a step (share of arithmetic), {options.side_by_side} at a time"
     show(ms, share, title, console)
-    taken, least = hours(settings, seconds.__getitem__), hours(settings, bound.__getitem__)
+    taken, least = hours(seconds), hours(bound)
     console.print(
         f"Matrix product: {peak / 1e12:.2f} Tflop/s. The paper's 200 runs of {EPOCHS} epochs: "
         f"{taken:.1f} h of steps, {least:.1f} h of arithmetic ({least / taken:.1%})."
     )
+    console.print(", ".join(f"{name}: {value}" for name, value in machine.items()), soft_wrap=True)
     if options.output:
         result = {
-            "device": device,
-            "torch": torch.__version__,
+            "environment": machine,
             "side_by_side": options.side_by_side,
             "matrix_product": peak,
             "ms": {f"{f},{b}": value for (f, b), value in ms.items()},

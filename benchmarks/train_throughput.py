@@ -186,7 +186,9 @@ def native_transpose(
     return F.conv_transpose2d(x, layer.weight, layer.bias, stride=2)[..., :-1, :-1]
 
 
-def bare_step(loop: Loop) -> Callable[[Tensor, Tensor], None]:
+def bare_step(
+    loop: Loop, filters: int = FILTERS, device: str = "cpu"
+) -> Callable[[Tensor, Tensor], None]:
     """A training step: forward, loss, backward, update."""
     # Lightning, imported above, has Adam look for GPUs at every step, which a bare loop would not.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
@@ -198,7 +200,7 @@ def bare_step(loop: Loop) -> Callable[[Tensor, Tensor], None]:
     if not loop.subpixel:
         SameConvTranspose2d.forward = native_transpose  # type: ignore[assignment, method-assign]
     torch.manual_seed(0)
-    model: nn.Module = AttentionUNet(BANDS, FILTERS)
+    model: nn.Module = AttentionUNet(BANDS, filters).to(device)
     if loop.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(
