@@ -58,16 +58,28 @@ class Network:
                     f"{', '.join(tasks[0].bands)} and another on {', '.join(task.bands)}"
                 )
         self.device = device
+        self.tasks = tasks
         self.flips = FLIPS[tta]
         self.bands = ("probability", "spread") if len(tasks) > 1 else ("probability",)
         self.per_window = any(task.normalization.per_window for task in tasks)
-        self.halo = None if self.per_window else _largest([task.halo for task in tasks])
         self.patch_size = tasks[0].patch_size
         self.channels = len(tasks[0].bands)
         self.members: list[tuple[nn.Module, Logits]] = [
             (task.normalization.to(device), ENGINES[engine](task, device, precision == "half"))
             for task in tasks
         ]
+
+    def measure_halo(self) -> Halo | None:
+        """What makes windows exact for all members; None where windows can only be blended."""
+        if self.per_window:
+            return None
+        halos: list[Halo | None] = []
+        for i, task in enumerate(self.tasks):
+            # Members mostly differ in their weights, which a halo does not depend on.
+            models = [other.hparams["model"] for other in self.tasks[:i]]
+            alike = [j for j, model in enumerate(models) if model == task.hparams["model"]]
+            halos.append(halos[alike[0]] if alike else task.measure_halo())
+        return _largest(halos)
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:

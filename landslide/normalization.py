@@ -56,6 +56,11 @@ class Normalization(nn.Module):
         """Return finite values (B, C, H, W)."""
         return self.rescale(image).nan_to_num(nan=0.0)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it has the statistics that it needs; most need none."""
+        return True
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Take statistics from the training split; nothing to do for most."""
 
@@ -97,6 +102,11 @@ class ZScore(Normalization):
         super().__init__(bands, scale)
         self.register_buffer("mean", torch.zeros(len(bands), 1, 1))
         self.register_buffer("std", torch.ones(len(bands), 1, 1))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether mean and standard deviation were taken, or loaded from a checkpoint."""
+        return bool((self.mean != 0).any() or (self.std != 1).any())
 
     def forward(self, image: Tensor) -> Tensor:
         """Return standard scores; what was NaN becomes the mean, 0."""

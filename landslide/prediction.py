@@ -60,7 +60,7 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
         window: ``size``, ``overlap`` and ``halo`` of ``conf/predict.yaml``.
     """
     size = (grid.height, grid.width)
-    halo = network.halo
+    halo = network.measure_halo()
     if halo is None:
         side = window["size"] or network.patch_size
         if side % DOWNSAMPLING:

@@ -2,12 +2,15 @@
 
 import logging
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -50,8 +53,9 @@ def train(config: DictConfig) -> float:
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
     settings |= {"simulated": simulated} | ({"threshold": 0.5} if calibrated else {})
     task = LandslideTask(**settings)
-    trainer: Trainer = instantiate(
-        config.trainer,
+    task.normalization.fit(datamodule.training_images())
+    trainer = _trainer(
+        config,
         callbacks=list(instantiate(config.callbacks).values()),
         logger=instantiate(config.logger),
         default_root_dir=output,
@@ -61,8 +65,8 @@ def train(config: DictConfig) -> float:
     # The best checkpoint, as anyone would load it; one process scores every patch once.
     checkpoint = output / "checkpoints" / "best.ckpt"
     best = load_task(checkpoint)
-    scorer: Trainer = instantiate(
-        config.trainer,
+    scorer = _trainer(
+        config,
         devices=1,
         strategy="auto",
         logger=False,
@@ -94,6 +98,23 @@ def train(config: DictConfig) -> float:
     return results["val"]["f1"]
 
 
+def _trainer(config: DictConfig, **options: object) -> Trainer:
+    """Build the trainer.
+
+    Raises:
+        InputError: The device is not there, or options contradict each other.
+    """
+    try:
+        trainer: Trainer = instantiate(config.trainer, **options)
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, MisconfigurationException):
+            raise
+        raise InputError(
+            f"trainer: {str(error.__cause__).rstrip('.!')}: choose another, such as trainer=cpu"
+        ) from error
+    return trainer
+
+
 def _quiet_lightning() -> None:
     """Leave out what Lightning says of itself and of torch's deprecations."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -113,10 +134,22 @@ def _resumable(config: DictConfig) -> str | None:
         raise InputError(
             f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
-    bands = load_task(path).bands
-    if bands != list(config.dataset.bands):
-        raise InputError(
-            f"ckpt_path={path} was trained on {', '.join(bands)}, not on "
-            f"{', '.join(config.dataset.bands)}: resume with the run's own settings"
-        )
+    wanted = dict(_leaves("", OmegaConf.to_container(config.task, resolve=True)))
+    trained = dict(_leaves("", dict(load_task(path).hparams)))
+    for name, value in wanted.items():
+        # Encoder weights were a start only; checkpoints forget them.
+        if name not in ("threshold", "model.encoder_weights") and trained.get(name) != value:
+            raise InputError(
+                f"ckpt_path={path} was trained with {name}={trained.get(name)}, not {value}: "
+                "resume with the run's own settings"
+            )
     return str(path)
+
+
+def _leaves(name: str, setting: object) -> Iterator[tuple[str, object]]:
+    """Nested settings, flat: ``model.filters``, 32."""
+    if not isinstance(setting, Mapping):
+        yield name, setting
+        return
+    for key, value in setting.items():
+        yield from _leaves(f"{name}.{key}" if name else key, value)
