@@ -47,7 +47,6 @@ def train(config: DictConfig) -> float:
     resumed = _resumable(config)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
     datamodule.setup()
-    datamodule.write_splits(output / "splits.geojson")
     calibrated = config.threshold == CALIBRATED
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
@@ -60,6 +59,7 @@ def train(config: DictConfig) -> float:
         logger=instantiate(config.logger),
         default_root_dir=output,
     )
+    datamodule.write_splits(output / "splits.geojson")
     trainer.fit(task, datamodule, ckpt_path=resumed)
 
     # The best checkpoint, as anyone would load it; one process scores every patch once.
