@@ -98,12 +98,6 @@ def test_a_declared_nodata_is_no_measurement_in_any_band(root: Path) -> None:
     assert (sample["mask"] == UNKNOWN).sum() == 1
 
 
-def test_overview_keeps_the_extent_at_fewer_pixels(scene_root: Path) -> None:
-    image = Scene.of(scene_root, "ascending", BANDS).overview(80)
-    assert image.shape == (4, 48, 80)
-    assert image.isfinite().float().mean() > 0.99
-
-
 def message(error: pytest.ExceptionInfo[InputError]) -> str:
     text = str(error.value)
     assert "\n" not in text
