@@ -87,10 +87,10 @@ def test_lengths_in_web_mercator_are_those_of_its_formula(latitude: float) -> No
     parallel = np.sqrt(w) / np.cos(phi)
     meridian = w**1.5 / (1 - squared) / np.cos(phi)
     found = length_error(CRS.from_epsg(3857), placed("EPSG:3857", 142, latitude))
-    assert 1 + found == pytest.approx(max(parallel, meridian), rel=0.004)
+    assert 1 + found == pytest.approx(max(parallel, meridian), rel=0.007)
     # The same place, seen from another grid.
     assert length_error(CRS.from_epsg(3857), placed("EPSG:6933", 142, latitude)) == pytest.approx(
-        found, abs=3e-4
+        found, abs=2e-3
     )
 
 
