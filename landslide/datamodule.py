@@ -1,5 +1,6 @@
 """Scenes to splits to geo-samplers to loaders."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +19,7 @@ from shapely import box
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from landslide.bands import require_distinct
+from landslide.bands import is_direction, naming_notes, require_distinct
 from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
 from landslide.memory import open_scenes
@@ -111,6 +112,7 @@ class LandslideDataModule(LightningDataModule):
             Paired(module) if isinstance(module, KORNIA) else module
             for module in (augmentation or {}).values()
         ]
+        _require_true_directions(augmentation or {}, self.bands)
         self.scenes: list[Scene] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -125,6 +127,8 @@ class LandslideDataModule(LightningDataModule):
         scenes = open_scenes(self.roots, self.orbit, self.bands, limit=self.memory_mib * MIB)
         for scene in scenes:
             require_distinct(self.bands, scene.path)
+        for note in naming_notes(self.bands):
+            logging.getLogger(__name__).warning(note)
         _require_apart(self.roots, scenes)
         self.tables = [self.split(patch_table(scene, self.patch_size)) for scene in scenes]
         self.patches = combine(self.tables)
@@ -240,6 +244,18 @@ class Paired(AugmentationSequential):
         """Map (B, C, H, W) and a mask (B, 1, H, W) of integers to the same."""
         moved = cast(list[Tensor], super().forward(image, mask.float()))
         return moved[0], moved[1].to(mask.dtype)
+
+
+def _require_true_directions(augmentation: Mapping[str, nn.Module], bands: Sequence[str]) -> None:
+    """Raise where an augmentation moves the ground and leaves directions as they were."""
+    directions = [band for band in bands if is_direction(band)]
+    for name, module in augmentation.items():
+        if directions and isinstance(module, GeometricAugmentationBase2D):
+            raise InputError(
+                f"augmentation.{name}: kornia's {type(module).__name__} moves the ground but does "
+                f"not turn {', '.join(directions)}, which are directions: leave these bands or "
+                "the augmentation out, or flip by landslide.augmentation.RandomFlips"
+            )
 
 
 def _require_apart(roots: Sequence[Path], scenes: Sequence[Scene]) -> None:

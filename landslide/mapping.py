@@ -3,7 +3,6 @@
 import hashlib
 import os
 import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from rich.table import Table
 
 import landslide
 from landslide.bands import (
-    AT,
     ORBITS,
-    Source,
     description,
+    naming_notes,
     orbit_of,
     orbits_of,
     parts,
@@ -53,11 +51,11 @@ from landslide.products import (
     write_geojson,
     write_mask,
 )
-from landslide.rasters import open_raster, to_cog, write_json
+from landslide.rasters import to_cog, write_json
 from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
-from landslide.visibility import UNKNOWN_RELIEF, Visibility, together, visibility
+from landslide.visibility import UNKNOWN_RELIEF
 from landslide.windows import Predictor
 
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
@@ -103,7 +101,7 @@ def _causes(error: BaseException | None) -> str:
 
 def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch = Stopwatch()
-    tasks, scene, seen, truth_path, info = _inputs(config)
+    tasks, scene, truth_path, info = _inputs(config)
     grid, output = scene.grid, Path(config.output)
     threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
     truth = open_truth(truth_path, grid) if truth_path else None
@@ -113,7 +111,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     settings = _settings(config, scene, predictor, info)
     with workplace(output, settings, resume=config.resume) as folder:
         canvas = Canvas(folder, grid, network.bands)
-        predict_scene(scene, predictor, canvas, watch, seen)
+        predict_scene(scene, predictor, canvas, watch)
         observed = write_mask(folder, grid, threshold)
         if not observed:
             raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
@@ -133,8 +131,8 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         tags = _tags(tasks, scene, threshold, simulated=simulated)
         for raster in sorted(folder.glob("*.tif")):
             to_cog(raster, tags)
-        notes = _notes(tasks, scene, seen, simulated=simulated)
-        summary = _summary(tasks, scene, seen, polygons, observed, threshold, simulated, notes)
+        notes = _notes(tasks, scene, simulated=simulated)
+        summary = _summary(tasks, scene, polygons, observed, threshold, simulated, notes)
         lines = _lines(tasks, scene, info, dates, threshold, notes)
         for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
             landslide_map(folder, scene, polygons, lines, folder / picture)
@@ -149,7 +147,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
 
 def _inputs(
     config: DictConfig,
-) -> tuple[list[LandslideTask], Scene, Visibility, Path | None, dict[str, Any]]:
+) -> tuple[list[LandslideTask], Scene, Path | None, dict[str, Any]]:
     """Open everything that can be wrong before anything is computed."""
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
@@ -175,26 +173,8 @@ def _inputs(
         own = root / "landslides.tif"
         info = scene_info(root)
     require_distinct(scene.bands, scene.path)
-    seen = _visibility(scene, info)
-    bands = list(dict.fromkeys([*scene.bands, *seen.bands]))
     truth = Path(inventory) if inventory else own if own and own.exists() else None
-    return tasks, Scene(scene.path, bands), seen, truth, info
-
-
-def _visibility(scene: Scene, info: dict[str, Any]) -> Visibility:
-    """What tells where the radar is blind, in every orbit that the scene's bands are of."""
-    geometry = info.get("geometry") or {}
-    if not isinstance(geometry, Mapping):
-        raise InputError(
-            f"scene.json of {scene.path}: geometry is not an object with orbits' names"
-        )
-    views = []
-    for at in ("", *(AT + orbit for orbit in orbits_of(scene.bands))):
-        file = Source.of(f"slope{at}", scene.path).file
-        with open_raster(file) as source:
-            view = visibility(source.descriptions, geometry.get(Path(file).stem))
-        views.append(view._replace(bands=[band + at for band in view.bands]))
-    return together(views)
+    return tasks, scene, truth, info
 
 
 def _dates(info: dict[str, Any], orbit: str, bands: list[str]) -> dict[str, str]:
@@ -285,7 +265,6 @@ def _dated(band: str, dates: dict[str, str]) -> str:
 def _summary(
     tasks: list[LandslideTask],
     scene: Scene,
-    seen: Visibility,
     polygons: gpd.GeoDataFrame,
     observed_pixels: int,
     threshold: float,
@@ -302,7 +281,7 @@ def _summary(
         "landslide_area_m2": area,
         "observed_area_m2": observed,
         "observed_share": observed_pixels / (grid.height * grid.width),
-        "not_observed_known_by": seen.known_by,
+        "not_observed_known_by": scene.visibility.known_by,
         "landslide_share": area / observed if observed else 0.0,
         "largest_m2": float(polygons.area_m2.max()) if len(polygons) else 0.0,
         "threshold": threshold,
@@ -314,9 +293,7 @@ def _summary(
     }
 
 
-def _notes(
-    tasks: list[LandslideTask], scene: Scene, seen: Visibility, *, simulated: bool
-) -> list[str]:
+def _notes(tasks: list[LandslideTask], scene: Scene, *, simulated: bool) -> list[str]:
     """What a reader of the map should know of how model and images fit."""
     trained, mapped = tasks[0].orbit, Path(scene.path).stem
     notes = []
@@ -324,9 +301,9 @@ def _notes(
         notes.append("the model was trained on SIMULATED images and is unproven on real ones")
     if mapped in ORBITS and mapped != trained:
         notes.append(f"the model was trained on {trained} images, these are {mapped}")
-    if seen.known_by == UNKNOWN_RELIEF.known_by:
+    if scene.visibility.known_by == UNKNOWN_RELIEF.known_by:
         notes.append("layover and shadow are not known, and are mapped like the rest")
-    return notes
+    return notes + naming_notes(scene.bands)
 
 
 def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:

@@ -17,8 +17,9 @@ class Key(NamedTuple):
 
     @property
     def files(self) -> list[Path]:
-        """Every file that is read, those of other orbits too."""
-        return [*map(Path, Stack(self.composite, self.bands).files), self.truth]
+        """Every file that is read, those of other orbits and the radar's geometry too."""
+        images = map(Path, Stack(self.composite, self.bands).files)
+        return [*images, self.truth, self.composite.parent / "scene.json"]
 
 
 class State(NamedTuple):

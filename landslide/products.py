@@ -13,7 +13,7 @@ import rasterio
 import shapely
 
 from landslide.datasets import UNKNOWN, Composite
-from landslide.errors import InputError
+from landslide.errors import InputError, UnreadableError
 from landslide.polygons import ZonalStatistics, burn, outlines, raster_window
 from landslide.rasters import Grid, raster_profile
 
@@ -191,8 +191,9 @@ def workplace(output: Path, settings: Mapping[str, Any], *, resume: bool) -> Ite
         yield folder
     except BaseException as error:
         finished = folder / "finished.txt"
-        # Of no use to resume: bad input, or nothing done yet.
-        if isinstance(error, InputError) or not (finished.exists() and finished.stat().st_size):
+        # Of no use to resume: bad input, or nothing done yet. What cannot be read now may be later.
+        useless = isinstance(error, InputError) and not isinstance(error, UnreadableError)
+        if useless or not (finished.exists() and finished.stat().st_size):
             shutil.rmtree(folder)
         raise
     output.mkdir(exist_ok=True)

@@ -15,18 +15,24 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Proj
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
 
-from landslide.errors import InputError
+from landslide.errors import InputError, UnreadableError
 
 TILE = 256
 """Side in pixels of the internal tiles of every raster written here."""
 
 INSIDE = 1e-3
 """Part of a pixel by which map coordinates may miss a pixel's edge."""
+
+TRUE_SCALE = 0.02
+"""Error of lengths that a grid may have. UTM has up to 0.001 in its zone and 0.003 in the next,
+continental equal-area projections up to 0.017, Web Mercator 0.02 at 11 and 0.36 at 43 degrees."""
 
 BLOCK = 4 * TILE
 """Side in pixels of the blocks that a scene is gone through in."""
@@ -197,6 +203,82 @@ def open_raster(path: Path | str) -> DatasetReader:
         return rasterio.open(path)
     except RasterioIOError as error:
         raise InputError(f"{path} cannot be read as a raster: {error}") from error
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """Name the raster that cannot be read, which GDAL and TorchGeo leave to its cause.
+
+    Raises:
+        UnreadableError: Reading inside failed.
+    """
+    try:
+        yield
+    except RasterioIOError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UnreadableError(
+            f"{path} cannot be read to its end, it is incomplete or damaged ({reason}): copy or "
+            "make it anew"
+        ) from error
+
+
+def read_reduced(
+    source: DatasetReader, band: int, longest: int, resampling: Resampling
+) -> np.ma.MaskedArray[Any, Any]:
+    """Read a whole band at fewer pixels, from the raster's overviews where it has them.
+
+    Args:
+        source: Open raster.
+        band: Number of the band, from 1.
+        longest: Pixels of the longer side, at most.
+        resampling: How pixels become one; nodata is left out of averages.
+
+    Returns:
+        (H, W) over the whole of the raster, masked where it has no data.
+    """
+    step = max(1, -(-max(source.shape) // longest))
+    shape = (-(-source.height // step), -(-source.width // step))
+    values: np.ma.MaskedArray[Any, Any] = source.read(
+        band, out_shape=shape, resampling=resampling, masked=True
+    )
+    return values
+
+
+def length_error(crs: CRS, grid: Grid) -> float:
+    """Largest relative error of lengths in a CRS, at the middle and the corners of a grid.
+
+    By the axes of Tissot's indicatrix (Snyder 1987, USGS Professional Paper 1395, section 4);
+    infinite where the projection does not reach.
+
+    Args:
+        crs: Projected CRS in metres.
+        grid: Grid of the same or another projected CRS.
+    """
+    west, south, east, north = grid.bounds
+    x = [(west + east) / 2, west, east, west, east]
+    y = [(south + north) / 2, south, south, north, north]
+    degrees = Proj(grid.crs)(x, y, inverse=True)
+    factors = Proj(crs).get_factors(*degrees)
+    scales = np.stack([factors.tissot_semimajor, factors.tissot_semiminor])
+    return float(np.abs(scales - 1).max())
+
+
+def require_true_scale(grid: Grid, name: str) -> None:
+    """Check that lengths on a grid are lengths on the ground, to ``TRUE_SCALE``.
+
+    Args:
+        grid: Grid in a projected CRS in metres.
+        name: What it is the grid of, for the message.
+
+    Raises:
+        InputError: They are not, so that slopes and areas would be wrong too.
+    """
+    error = length_error(grid.crs, grid)
+    if not error <= TRUE_SCALE:
+        raise InputError(
+            f"{name} is in {grid.crs}, where lengths are off by up to {100 * error:.0f} % here, "
+            "and areas and slopes with them: warp it to UTM"
+        )
 
 
 def write_raster(

@@ -540,6 +540,13 @@ def empty(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     return {"inventory": str(folder / "empty.gpkg")}
 
 
+def like_web_mercator(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
+    place = Affine(10, 0, 15_830_000, 0, -10, 5_280_000)
+    like = GRID._replace(crs=CRS.from_epsg(3857), transform=place)
+    image = np.ones((GRID.height, GRID.width), np.float32)
+    return {"grid.like": str(write(folder / "like.tif", image, like))}
+
+
 def far_inventory(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     frame = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)], crs=GRID.crs)
     frame.to_file(folder / "far.gpkg")
@@ -599,6 +606,8 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
         (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is unknown"),
         (lambda *_: {"sar.units": "volts"}, "sar.units=volts is unknown"),
         (lambda *_: {"grid.crs": "EPSG:4326"}, "is not a projected CRS in metres"),
+        (lambda *_: {"grid.crs": "EPSG:3857"}, "grid.crs=EPSG:3857 is in .* off by up to 36 %"),
+        (like_web_mercator, r"like.tif is in EPSG:3857, where lengths are off by up to 36 %"),
         (lambda *_: {"plan": "true"}, "add sar.source=stac"),
         (lambda *_: {"sar.polarisations": "[vh]"}, "has no band VH"),
     ],

@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from landslide.errors import InputError
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.sources import Acquisition, Sources, Tile
-from landslide.rasters import INSIDE, Grid, open_raster, utm_crs
+from landslide.rasters import INSIDE, Grid, open_raster, require_true_scale, utm_crs
 
 DEGREES = CRS.from_epsg(4326)
 
@@ -116,7 +116,8 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
         sources: The images.
 
     Raises:
-        InputError: No common area, one smaller than a patch, or an unusable option.
+        InputError: No common area, one smaller than a patch, an unusable option, or a grid
+            without true scale.
     """
     if options.like is not None:
         with open_raster(options.like) as source:
@@ -125,7 +126,9 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
                 raise InputError(
                     f"grid.like={options.like} is not on a north-up grid in metres: name another"
                 )
-            return Grid.of(source)
+            like = Grid.of(source)
+        require_true_scale(like, f"grid.like={options.like}")
+        return like
     outline = common_footprint(sources, DEGREES) if area is None else area
     crs = _crs(options.crs) if options.crs is not None else utm_crs(outline.bounds)
     if area is None:
@@ -140,7 +143,9 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
             f"the area is {width} x {height} px of {size:g} m; a scene has at least {SMALLEST} a "
             "side: give a larger aoi, or images with a larger overlap"
         )
-    return Grid(crs, Affine(size, 0, left * size, 0, -size, top * size), height, width)
+    grid = Grid(crs, Affine(size, 0, left * size, 0, -size, top * size), height, width)
+    require_true_scale(grid, f"grid.crs={options.crs}" if options.crs else "the grid")
+    return grid
 
 
 def _whole(

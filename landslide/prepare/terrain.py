@@ -29,7 +29,7 @@ from landslide.prepare.area import footprint, middle
 from landslide.prepare.mosaic import Mosaic, as_is, open_georeferenced
 from landslide.prepare.sources import Acquisition, Dem, Pass, Tile
 from landslide.radar import ALTITUDE, EARTH, Orbit, distortion, local_incidence
-from landslide.rasters import Grid, Window, raster_profile
+from landslide.rasters import TRUE_SCALE, Grid, Window, length_error, raster_profile
 from landslide.relief import Float, aspect_degrees, gradient
 
 LOWEST, HIGHEST = -500.0, 9000.0
@@ -137,14 +137,13 @@ def _posting(dem: Dem, crs: CRS) -> float:
 
 
 def _true_to_scale(own: Grid, grid: Grid) -> bool:
-    """Whether lengths on the DEM's grid are metres on the ground, to 1 percent."""
+    """Whether lengths on the DEM's grid are metres on the ground, as ``TRUE_SCALE`` has it."""
     crs, t = own.crs, own.transform
     if not crs.is_projected or crs.linear_units_factor[1] != 1 or t.e >= 0 or t.a <= 0:
         return False
     if abs(t.a + t.e) > 1e-6 * t.a:
         return False
-    factors = Proj(crs).get_factors(*middle(grid))
-    return abs(factors.meridional_scale - 1) < 0.01 and abs(factors.parallel_scale - 1) < 0.01
+    return length_error(crs, grid) <= TRUE_SCALE
 
 
 def north_convergence(grid: Grid) -> float:

@@ -14,7 +14,7 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.errors import InputError
 from landslide.inventory import read_inventory
-from landslide.rasters import Grid, open_raster, utm_crs
+from landslide.rasters import Grid, open_raster, require_true_scale, utm_crs
 from landslide.relief import Float
 
 SPACING = 10.0
@@ -30,7 +30,8 @@ def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
         size: (rows, cols) around the centre, or None for the raster's whole extent.
 
     Raises:
-        InputError: The raster has no CRS, or is smaller than ``size``.
+        InputError: The raster has no CRS, is smaller than ``size``, or lies so far from its
+            UTM zone that the grid has no true scale.
     """
     if source.crs is None:
         raise InputError(f"{source.name} has no CRS, so it cannot be placed; assign one to it.")
@@ -49,7 +50,9 @@ def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
             )
         left, top = left + (cols - size[1]) // 2, top - (rows - size[0]) // 2
         rows, cols = size
-    return Grid(crs, Affine(SPACING, 0, left * SPACING, 0, -SPACING, top * SPACING), rows, cols)
+    grid = Grid(crs, Affine(SPACING, 0, left * SPACING, 0, -SPACING, top * SPACING), rows, cols)
+    require_true_scale(grid, source.name)
+    return grid
 
 
 def read_dem(
