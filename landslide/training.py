@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from landslide import figures
+from landslide.checkpoint import WholeCheckpoints
 from landslide.checks import CALIBRATED, TRAIN, check
 from landslide.cpu import tune_cpu
 from landslide.datamodule import LandslideDataModule
@@ -54,6 +55,7 @@ def train(config: DictConfig) -> float:
         config.trainer,
         callbacks=list(instantiate(config.callbacks).values()),
         logger=instantiate(config.logger),
+        plugins=[WholeCheckpoints()],
         default_root_dir=output,
     )
     trainer.fit(task, datamodule, ckpt_path=resumed)
