@@ -47,11 +47,9 @@ def _causes(error: BaseException | None) -> str:
     """What went wrong, from the last cause to the first; GDAL tells it in pieces."""
     words: list[str] = []
     while error is not None:
-        line = " ".join(str(error).split())
-        file = getattr(error, "filename", None)
-        if file and str(file) not in line:
-            words.append(str(file))
-        if line and "previous exception" not in line and line not in words:
-            words.append(line)
+        for text in (*getattr(error, "__notes__", ()), str(error)):
+            line = " ".join(text.split())
+            if line and "previous exception" not in line and line not in words:
+                words.append(line)
         error = error.__cause__ or error.__context__
     return ": ".join(words)

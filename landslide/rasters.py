@@ -162,8 +162,8 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         put_in_place(temporary, path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say what was written
+    except Exception as error:
+        error.add_note(f"{path} was not written")  # the causes seldom name it
         raise
     finally:
         for leftover in path.parent.glob(f"{temporary.name}*"):
