@@ -19,6 +19,7 @@ from torchgeo.datasets import GeoDataset, RasterDataset
 
 from landslide.bands import Stack, described_bands, is_backscatter, require_linear_power
 from landslide.errors import InputError
+from landslide.folders import is_unfinished
 from landslide.rasters import BLOCK, Grid, Window, open_raster
 
 UNKNOWN = 255
@@ -167,6 +168,11 @@ class Scene(torch.utils.data.Dataset[Sample]):
                 f"there is no scene folder {root}: simulate one with `python -m landslide.simulate "
                 f"root={root}`, prepare one with `python -m landslide.prepare root={root} …`, or "
                 "name another with dataset.root (training) or scene (prediction)"
+            )
+        if is_unfinished(root):
+            raise InputError(
+                f"the scene {root} was not finished: wait where it is being written, else simulate "
+                "or prepare it again with overwrite=true"
             )
         composite = root / f"{orbit}.tif"
         if not composite.exists():
