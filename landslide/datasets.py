@@ -25,6 +25,7 @@ from landslide.bands import (
     require_linear_power,
 )
 from landslide.errors import InputError
+from landslide.folders import is_unfinished
 from landslide.rasters import Grid, Window, open_raster, reading, require_true_scale
 from landslide.visibility import Visibility, together, visibility
 
@@ -190,6 +191,11 @@ class Scene(torch.utils.data.Dataset[Sample]):
                 f"there is no scene folder {root}: simulate one with `python -m landslide.simulate "
                 f"root={root}`, prepare one with `python -m landslide.prepare root={root} …`, or "
                 "name another with dataset.root (training) or scene (prediction)"
+            )
+        if is_unfinished(root):
+            raise InputError(
+                f"the scene {root} was not finished: wait where it is being written, else simulate "
+                "or prepare it again with overwrite=true"
             )
         composite = root / f"{orbit}.tif"
         if not composite.exists():

@@ -2,16 +2,12 @@
 
 import hashlib
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import rasterio
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from pyogrio.errors import DataSourceError
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +25,8 @@ from landslide.bands import (
 from landslide.checks import PREDICT, check
 from landslide.cpu import tune_cpu
 from landslide.datasets import Scene, is_simulated, scene_info
-from landslide.errors import InputError
+from landslide.errors import InputError, told_in_a_sentence
+from landslide.folders import partial, workplace
 from landslide.geopackage import write_geopackage
 from landslide.maps import Lines, landslide_map, outcome_map
 from landslide.metrics import SCORES
@@ -45,9 +42,8 @@ from landslide.products import (
     PRODUCTS,
     clean_mask,
     describe,
-    partial,
+    fingerprints,
     simplify,
-    workplace,
     write_geojson,
     write_mask,
 )
@@ -59,9 +55,6 @@ from landslide.visibility import UNKNOWN_RELIEF
 from landslide.windows import Predictor
 
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
-
-FAILURES = (OSError, RasterioError, CPLE_BaseError, DataSourceError, sqlite3.Error)
-"""What a full disk, a damaged raster or a vanished server ends in."""
 
 
 def map_scene(config: DictConfig) -> dict[str, Any]:
@@ -79,24 +72,14 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
     """
     check(config, PREDICT)
     tune_cpu()
-    try:
+
+    def hint() -> str:
+        if not partial(Path(config.output)).exists():
+            return ""
+        return "; once that is mended, resume=true goes on from the finished blocks"
+
+    with told_in_a_sentence(hint):
         return _map_scene(config)
-    except FAILURES as error:
-        hint = ""
-        if partial(Path(config.output)).exists():
-            hint = "; once that is mended, resume=true goes on from the finished blocks"
-        raise InputError(f"reading or writing failed: {_causes(error)}{hint}") from error
-
-
-def _causes(error: BaseException | None) -> str:
-    """What went wrong, from the last cause to the first; GDAL tells it in pieces."""
-    words: list[str] = []
-    while error is not None:
-        line = " ".join(str(error).split())
-        if line and "previous exception" not in line and line not in words:
-            words.append(line)
-        error = error.__cause__ or error.__context__
-    return ": ".join(words)
 
 
 def _map_scene(config: DictConfig) -> dict[str, Any]:
@@ -109,7 +92,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     network = Network(tasks, device, config.tta, config.engine, config.precision)
     predictor = choose_predictor(network, grid, OmegaConf.to_container(config.window))  # type: ignore[arg-type]
     settings = _settings(config, scene, predictor, info)
-    with workplace(output, settings, resume=config.resume) as folder:
+    with workplace(output, PRODUCTS, settings, resume=config.resume) as folder:
         canvas = Canvas(folder, grid, network.bands)
         predict_scene(scene, predictor, canvas, watch)
         observed = write_mask(folder, grid, threshold)
@@ -138,9 +121,9 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
             landslide_map(folder, scene, polygons, lines, folder / picture)
         if truth:
             outcome_map(folder / "outcome.tif", scene, lines, folder / "outcome.png")
-        summary["seconds"] = watch.rounded()
-        write_json(folder / "summary.json", summary)
         write_report(folder, summary, metrics, polygons, lines)
+        summary |= {"files": fingerprints(folder), "seconds": watch.rounded()}
+        write_json(folder / "summary.json", summary)
     _print(summary, metrics, output)
     return summary
 

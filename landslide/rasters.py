@@ -37,6 +37,9 @@ continental equal-area projections up to 0.017, Web Mercator 0.02 at 11 and 0.36
 BLOCK = 4 * TILE
 """Side in pixels of the blocks that a scene is gone through in."""
 
+SIDECARS = ("-wal", "-shm", "-journal", ".aux.xml", ".ovr", ".msk")
+"""Endings of the files that SQLite and GDAL lay beside one of theirs."""
+
 
 class Window(NamedTuple):
     """A rectangle of pixels, by its offset from a scene's north-west corner."""
@@ -125,13 +128,35 @@ class Grid(NamedTuple):
         )
 
 
+def remove(path: Path) -> None:
+    """Remove a file with its sidecars, or a folder; nothing need be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+        return
+    for ending in ("", *SIDECARS):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def put_in_place(path: Path, target: Path) -> None:
+    """Rename a file or folder to ``target``; the sidecars of a file that was there go first.
+
+    Read with another file's sidecars, a GeoPackage is damaged and a raster's statistics are wrong.
+    """
+    if path.is_dir():
+        remove(target)
+    for ending in SIDECARS:
+        target.with_name(target.name + ending).unlink(missing_ok=True)
+    path.replace(target)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when all went well.
 
-    Whatever happens inside, ``path`` is never half-written: on an error the
-    temporary file is removed and an older ``path`` stays as it was.
+    Whatever happens inside, ``path`` is never half-written: on an error the temporary file is
+    removed and an older ``path`` stays as it was. A link stays one, and its target is replaced.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -142,43 +167,13 @@ def replacing(path: Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        put_in_place(temporary, path)
+    except Exception as error:
+        error.add_note(f"{path} was not written")  # the causes seldom name it
+        raise
     finally:
         for leftover in path.parent.glob(f"{temporary.name}*"):
             leftover.unlink()
-
-
-def check_free(root: Path, *, overwrite: bool) -> None:
-    """Check that a scene may be written to a folder.
-
-    Raises:
-        InputError: It holds a scene that must not be replaced, or something else.
-    """
-    if not root.exists():
-        return
-    if not (root / "scene.json").exists():
-        if root.is_dir() and overwrite and not any(root.iterdir()):
-            return
-        raise InputError(f"{root} already exists and is not a scene; choose another root.")
-    if not overwrite:
-        raise InputError(
-            f"{root} already holds a scene; choose another root or add overwrite=true."
-        )
-
-
-@contextmanager
-def new_folder(root: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``root`` that takes its place when all went well."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=root.parent))
-    try:
-        (part / "new").mkdir()
-        yield part / "new"
-        if root.exists():
-            root.replace(part / "old")
-        (part / "new").replace(root)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Normalisation, model, loss, metrics and optimiser in one LightningModule."""
 
 import pickle
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 import landslide
+from landslide.checkpoint import write_checkpoint
 from landslide.datasets import Sample
 from landslide.errors import InputError
 from landslide.halo import Halo, measure_halo
 from landslide.losses import PixelLoss, PixelMean
 from landslide.metrics import PooledLoss, pixel_metrics
 from landslide.normalization import Normalization
-from landslide.rasters import replacing
 
 Config = dict[str, Any]
 Stage = Literal["train", "val", "test"]
@@ -235,16 +236,14 @@ def save_task(task: LandslideTask, path: Path) -> None:
         "pytorch-lightning_version": lightning.__version__,
     }
     task.on_save_checkpoint(content)
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    write_checkpoint(content, path)
 
 
 def set_threshold(path: Path, threshold: float) -> None:
     """Replace the threshold that a checkpoint holds."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     checkpoint["hyper_parameters"]["threshold"] = threshold
-    with replacing(path) as temporary:
-        torch.save(checkpoint, temporary)
+    write_checkpoint(checkpoint, path)
 
 
 def load_task(path: Path) -> LandslideTask:
@@ -254,8 +253,12 @@ def load_task(path: Path) -> LandslideTask:
         InputError: The file is missing, truncated, or was not written by this project.
     """
     if not path.is_file():
+        if path.is_dir():
+            raise InputError(f"checkpoint {path} is a folder: name a file, such as best.ckpt in it")
         raise InputError(f"there is no checkpoint {path}: train one with train.py")
     try:
+        if not zipfile.is_zipfile(path):  # on other files torch guesses, and fails in many ways
+            raise pickle.UnpicklingError(f"{path} is not in torch's format")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise InputError(

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from landslide import figures
+from landslide.checkpoint import WholeCheckpoints
 from landslide.checks import CALIBRATED, TRAIN, check
 from landslide.cpu import tune_cpu
 from landslide.datamodule import LandslideDataModule
@@ -57,6 +58,7 @@ def train(config: DictConfig) -> float:
         config,
         callbacks=list(instantiate(config.callbacks).values()),
         logger=instantiate(config.logger),
+        plugins=[WholeCheckpoints()],
         default_root_dir=output,
     )
     datamodule.write_splits(output / "splits.geojson")

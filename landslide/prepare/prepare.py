@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from landslide.folders import check_free, new_scene
 from landslide.polygons import outlines
 from landslide.prepare import files
 from landslide.prepare.area import choose_grid, middle, read_area, require_overlap
@@ -23,7 +24,7 @@ from landslide.prepare.scene import Written, with_options, write_orbit, write_tr
 from landslide.prepare.sources import Event, Sources
 from landslide.prepare.terrain import Geometry, derive, radar_orbit, require_cover
 from landslide.prepare.truth import open_inventory
-from landslide.rasters import Grid, check_free, new_folder, to_cog, write_json
+from landslide.rasters import Grid, to_cog, write_json
 
 STAGES = 6
 
@@ -129,7 +130,7 @@ def _prepare(
     truth = open_inventory(config.inventory, grid, mask) if sources.inventory else None
     orbits = {n: o for n, d in sources.orbits.items() if (o := radar_orbit(n, d, grid))}
     written = Written()
-    with new_folder(root) as folder:
+    with new_scene(root) as folder:
         advance("terrain")
         terrain = derive(sources.dem, grid, orbits, config.terrain.void_distance, folder)
         geometry = Geometry(terrain, slope, mask)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from landslide import __version__
+from landslide.folders import check_free, new_scene
 from landslide.polygons import write_polygons
 from landslide.radar import Orbit
-from landslide.rasters import check_free, new_folder, write_raster
+from landslide.rasters import write_raster
 from landslide.relief import Float
 from landslide.simulate.options import Options
 from landslide.simulate.overview import draw_overview
@@ -69,7 +70,7 @@ def simulate_scene(
     if "vh" in polarisations:
         made["polarisations"] = list(polarisations)
     progress("writing")
-    with new_folder(root) as folder:
+    with new_scene(root) as folder:
         write_scene(folder, scene, made)
     return scene
 
