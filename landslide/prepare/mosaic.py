@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import rasterio.windows
@@ -13,6 +13,7 @@ from rasterio.transform import array_bounds
 from rasterio.warp import reproject, transform_bounds
 
 from landslide.errors import InputError
+from landslide.pixels import read_pixels
 from landslide.polygons import raster_window
 from landslide.prepare.sources import Tile
 from landslide.rasters import Grid, Window, open_raster
@@ -20,10 +21,10 @@ from landslide.relief import Float
 
 
 class Convert(Protocol):
-    """From pixels as stored and where they are declared valid, to float32 with NaN."""
+    """From values as declared and where they are valid, to measurements with NaN."""
 
-    def __call__(self, pixels: NDArray[Any], valid: NDArray[np.bool_], /) -> Float:
-        """Convert (H, W) pixels."""
+    def __call__(self, values: Float, valid: NDArray[np.bool_], /) -> Float:
+        """Convert (H, W) values; see ``read_pixels``."""
 
 
 KERNEL = 4
@@ -94,8 +95,7 @@ class Mosaic:
         if bottom <= top or right <= left:
             return None
         place = raster_window(Window(top, left, bottom - top, right - left))
-        pixels = source.read(band, window=place, masked=True)
-        measured = convert(pixels.data, ~np.ma.getmaskarray(pixels))
+        measured = convert(*read_pixels(source, band, place))
         if np.isnan(measured).all():
             return None
         out = np.full((window.height, window.width), np.nan, np.float32)
@@ -114,9 +114,9 @@ class Mosaic:
         return out
 
 
-def as_is(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
-    """Convert pixels that are measurements already."""
-    return np.where(valid, pixels, np.nan).astype(np.float32)
+def as_is(values: Float, valid: NDArray[np.bool_]) -> Float:
+    """Take values that are measurements already."""
+    return np.where(valid, values, np.float32(np.nan))
 
 
 def open_georeferenced(tile: Tile) -> DatasetReader:

@@ -9,13 +9,12 @@ its cubic kernel there, so that nothing is skipped).
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj import Proj
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
@@ -23,6 +22,7 @@ from rasterio.fill import fillnodata
 from rasterio.warp import calculate_default_transform, transform_bounds
 from scipy import ndimage
 
+from landslide.elevation import Elevation
 from landslide.errors import InputError
 from landslide.polygons import raster_window
 from landslide.prepare.area import footprint, middle
@@ -31,9 +31,6 @@ from landslide.prepare.sources import Acquisition, Dem, Pass, Tile
 from landslide.radar import ALTITUDE, EARTH, Orbit, distortion, local_incidence
 from landslide.rasters import Grid, Window, raster_profile
 from landslide.relief import Float, aspect_degrees, gradient
-
-LOWEST, HIGHEST = -500.0, 9000.0
-"""Elevations on land in metres; others are fill, such as -32768 that no tag declares."""
 
 BANDS = ("slope", "south", "east")
 """Bands of the raster on the DEM's grid; then two of each orbit whose geometry is known."""
@@ -60,12 +57,17 @@ class Terrain(NamedTuple):
     filled: float
 
 
-def elevation(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
-    """Elevations in metres, NaN in voids."""
-    metres = pixels.astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        valid = valid & (metres > LOWEST) & (metres < HIGHEST)
-    return np.where(valid, metres, np.float32(np.nan))
+def elevations(dem: Dem) -> list[tuple[Tile, Elevation]]:
+    """Tiles of a DEM, each with its conversion to metres.
+
+    Raises:
+        InputError: A tile cannot be used or declares an unknown unit.
+    """
+    found = []
+    for tile in dem.tiles:
+        with open_georeferenced(tile) as source:
+            found.append((tile, Elevation.of(source, tile.band)))
+    return found
 
 
 def without_voids(z: Float) -> Float:
@@ -210,7 +212,7 @@ def derive(
     widen = _posting(dem, own.crs) < 0.6 * own.transform.a
     filled = 0
     with (
-        Mosaic([(tile, elevation) for tile in dem.tiles], resampling, widen=widen) as source,
+        Mosaic(elevations(dem), resampling, widen=widen) as source,
         rasterio.open(path, "w", **profile) as sink,
     ):
         halo = _halo(source, own, local, void_distance)

@@ -12,8 +12,10 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling, reproject, transform_bounds
 
+from landslide.elevation import Elevation
 from landslide.errors import InputError
 from landslide.inventory import read_inventory
+from landslide.pixels import read_pixels
 from landslide.rasters import Grid, open_raster, utm_crs
 from landslide.relief import Float
 
@@ -58,7 +60,7 @@ def read_dem(
     """Read a DEM, warped by cubic resampling to 10 m UTM.
 
     Args:
-        path: Raster with elevations in metres in its first band.
+        path: Raster with elevations in its first band, in the unit that it declares or metres.
         size: (rows, cols) of the scene, or None for the DEM's extent.
 
     Returns:
@@ -72,7 +74,7 @@ def read_dem(
         grid = utm_grid(source, size)
         elevation = np.full((grid.height, grid.width), np.nan, np.float32)
         reproject(
-            source.read(1, masked=True).astype(np.float32).filled(np.nan),
+            Elevation.of(source, 1)(*read_pixels(source, 1)),
             elevation,
             src_transform=source.transform,
             src_crs=source.crs,
