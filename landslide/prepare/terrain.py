@@ -208,11 +208,10 @@ def derive(
     path = folder / "terrain.tif"
     count = len(BANDS) + 2 * len(orbits)
     profile = raster_profile(own, "float32", count, np.nan) | {"compress": None, "predictor": 1}
-    resampling = Resampling.nearest if _same_pixels(dem, own) else Resampling.cubic
     widen = _posting(dem, own.crs) < 0.6 * own.transform.a
     filled = 0
     with (
-        Mosaic(elevations(dem), resampling, widen=widen) as source,
+        Mosaic(elevations(dem), Resampling.cubic, widen=widen) as source,
         rasterio.open(path, "w", **profile) as sink,
     ):
         halo = _halo(source, own, local, void_distance)
@@ -276,18 +275,6 @@ def _halo(source: Mosaic, own: Grid, orbits: Mapping[Pass, Orbit], void_distance
     flattest = max(orbit.incidence for orbit in orbits.values()) + 6
     tangents = np.tan(np.radians([max(steepest, 15.0), min(flattest, 60.0)]))
     return least + int(np.ceil(relief * max(1 / tangents[0], tangents[1]) / own.transform.a))
-
-
-def _same_pixels(dem: Dem, own: Grid) -> bool:
-    """Whether all tiles lie on the pixels of the grid, so that nothing is interpolated."""
-    for tile in dem.tiles:
-        with open_georeferenced(tile) as source:
-            shift = ~own.transform @ source.transform
-            corner = np.array([shift.c, shift.f])
-            scaled = abs(shift.a - 1) > 1e-6 or abs(shift.e - 1) > 1e-6
-            if source.crs != own.crs or scaled or np.abs(corner - corner.round()).max() > 1e-3:
-                return False
-    return True
 
 
 class Geometry:
