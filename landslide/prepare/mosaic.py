@@ -88,8 +88,7 @@ class Mosaic:
     def read(self, grid: Grid, window: Window) -> Float:
         """Return (H, W) float32 of a window, which may hang over the grid; NaN where unknown."""
         out = np.full((window.height, window.width), np.nan, np.float32)
-        steps = [sheet.step(grid) for sheet in self.sheets]
-        finest = max((abs(np.linalg.det(step)) for step in steps), default=1.0)
+        finest = max((float(sheet.step(grid).prod()) for sheet in self.sheets), default=1.0)
         for part in _parts(window, finest):
             values = out[part.within(window)]
             warped = [w for s in self.sheets if (w := self._fill_and_warp(s, grid, part))]
@@ -101,7 +100,7 @@ class Mosaic:
 
     def _fill_and_warp(self, sheet: Sheet, grid: Grid, window: Window) -> Warped | None:
         """Warp a sheet whose gaps are filled from the others; None where it does not reach."""
-        step = np.linalg.norm(sheet.step(grid), axis=1)
+        step = sheet.step(grid)
         near = sheet.near(grid, window, tuple(KERNEL * step.clip(1)))
         if near is None:
             return None
@@ -123,7 +122,7 @@ class Mosaic:
     def _fill(self, image: Float, place: Grid, other: Sheet) -> None:
         """Fill an image's gaps from a sheet of another grid."""
         window = Window(0, 0, place.height, place.width)
-        step = np.linalg.norm(other.step(place), axis=1)
+        step = other.step(place)
         near = other.near(place, window, tuple(KERNEL * step.clip(1)))
         if near is not None:
             values = self._warp(

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
-from rasterio.warp import transform, transform_bounds
+from rasterio.warp import transform_bounds
 
+from landslide.extent import pixel_step
 from landslide.pixels import read_pixels
 from landslide.polygons import raster_window
 from landslide.rasters import Grid, Window
@@ -74,16 +75,11 @@ class Sheet:
         return Grid(self.crs, place, window.height, window.width)
 
     def step(self, grid: Grid) -> NDArray[np.float64]:
-        """Columns and rows of the sheet per column and row of a grid, (2, 2), in its middle."""
-        col, row = grid.width / 2, grid.height / 2
-        corners = [(col - 8, row), (col + 8, row), (col, row - 8), (col, row + 8)]
-        points = [grid.transform @ corner for corner in corners]
-        x, y = np.array(transform(grid.crs, self.crs, *zip(*points, strict=True)))[:2]
-        along = np.array([x[1] - x[0], x[3] - x[2]])
-        if self.crs.is_geographic:
-            along = (along + 180) % 360 - 180
-        down = np.array([y[1] - y[0], y[3] - y[2]])
-        return np.stack([along / self.transform.a, down / self.transform.e]) / 16
+        """Columns and rows of the sheet that a pixel of a grid spans."""
+        step: NDArray[np.float64] = np.linalg.norm(
+            pixel_step(self.grid(Window(0, 0, 1, 1)), grid), axis=1
+        )
+        return step
 
     def near(self, grid: Grid, window: Window, margin: tuple[float, float]) -> Window | None:
         """Pixels of the sheet under a window of a grid, and a margin of (columns, rows).

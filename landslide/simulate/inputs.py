@@ -14,14 +14,13 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.elevation import Elevation
 from landslide.errors import InputError
-from landslide.inventory import read_inventory
+from landslide.inventory import is_raster, read_inventory
 from landslide.pixels import read_pixels
 from landslide.rasters import Grid, open_raster, utm_crs
 from landslide.relief import Float
 
 SPACING = 10.0
 """Pixel size of a scene in metres, that of Sentinel-1 GRD."""
-VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
 
 
 def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
@@ -103,8 +102,9 @@ def read_landslides(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDA
     Raises:
         InputError: Neither raster nor polygons, without CRS, or no landslide in the scene.
     """
-    if Path(path).suffix.lower() in VECTORS:
-        parts = read_inventory(Path(path), grid).polygons.clip(shapely.box(*grid.bounds)).explode()
+    if not is_raster(Path(path), "landslides"):
+        inventory = read_inventory(Path(path), grid, key="landslides")
+        parts = inventory.polygons.clip(shapely.box(*grid.bounds)).explode()
         polygons = gpd.GeoDataFrame(geometry=parts[parts.geom_type == "Polygon"], crs=grid.crs)
         polygons, known = polygons.reset_index(drop=True), np.ones((grid.height, grid.width), bool)
     else:
