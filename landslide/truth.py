@@ -48,8 +48,6 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     Raises:
         InputError: The file is missing, unreadable, elsewhere, or a raster on another grid.
     """
-    if not path.exists():
-        raise InputError(f"there is no inventory {path}")
     if not is_raster(path):
         inventory = read_inventory(path, grid)
         polygons = inventory.polygons

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
 from landslide.errors import InputError
+from landslide.pixels import read_pixels
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.sources import Tile, Units
 from landslide.relief import Float
@@ -27,12 +28,11 @@ DECIBELS = (-60.0, 40.0)
 
 
 class Calibration(NamedTuple):
-    """How stored pixels become linear power.
+    """How values become linear power.
 
     Attributes:
-        units: Units after scaling.
-        scale: Factor on stored values.
-        offset: Added after it.
+        units: Units of the values, scale and offset applied.
+        zero: Value of a stored 0, which is the band's offset.
         zero_is_fill: Whether a stored 0 means that nothing was measured.
         reason: Why these units: ``option``, ``metadata`` or ``values``.
         median: Median in dB of a sample; NaN where nothing is measured.
@@ -40,21 +40,17 @@ class Calibration(NamedTuple):
     """
 
     units: Units
-    scale: float
-    offset: float
+    zero: float
     zero_is_fill: bool
     reason: str
     median: float
     zeros: float
 
-    def __call__(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
+    def __call__(self, values: Float, valid: NDArray[np.bool_]) -> Float:
         """Return linear power, NaN where there is no measurement."""
-        valid = valid & np.isfinite(pixels)
         if self.zero_is_fill:
-            valid &= pixels != 0
-        values = pixels.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
-        values = np.where(valid, values, np.float32(np.nan))
-        return to_power(values, self.units)
+            valid = valid & (values != np.float32(self.zero))
+        return to_power(np.where(valid, values, np.float32(np.nan)), self.units)
 
 
 def to_power(values: Float, units: Units) -> Float:
@@ -85,12 +81,14 @@ def calibrate(tile: Tile, units: Units | None, reason: str = "option") -> Calibr
         scale, offset = source.scales[index], source.offsets[index]
         step = max(1, max(source.shape) // 1024)
         shape = (max(1, source.height // step), max(1, source.width // step))
-        sample = source.read(tile.band, out_shape=shape, masked=True).compressed()
+        pixels = read_pixels(source, tile.band, shape=shape)
         integer = np.issubdtype(np.dtype(source.dtypes[index]), np.integer)
         declared = source.nodata is not None
         hints = units or hinted_units(source, tile.band)
-    zeros = float((sample == 0).mean()) if len(sample) else 0.0
-    values = sample[np.isfinite(sample) & (sample != 0)] * scale + offset
+    sample = pixels.values[pixels.valid]
+    zero = sample == np.float32(offset)
+    zeros = float(zero.mean()) if len(sample) else 0.0
+    values = sample[~zero]
     if units is None:
         units, reason = hints, "metadata"
     if units is None:
@@ -100,12 +98,12 @@ def calibrate(tile: Tile, units: Units | None, reason: str = "option") -> Calibr
             f"{tile.path} holds whole numbers up to {values.max():.0f} and no scale, which is no "
             "calibrated backscatter: calibrate it, or set the band's scale and offset"
         )
-    power = to_power(values.astype(np.float32), units)
+    power = to_power(values, units)
     power = power[np.isfinite(power)]
     median = float(10 * np.log10(np.median(power))) if len(power) else float("nan")
     # Real decibels are hardly ever exactly 0; without declared nodata, 0 is fill.
     fill = units != "db" or not declared
-    return Calibration(units, scale, offset, fill, reason, median, zeros)
+    return Calibration(units, offset, fill, reason, median, zeros)
 
 
 def hinted_units(source: DatasetReader, band: int) -> Units | None:

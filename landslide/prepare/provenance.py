@@ -20,6 +20,7 @@ from landslide.prepare.sources import Acquisition, Event, Pass, Sources, Tile
 from landslide.prepare.terrain import Terrain
 from landslide.prepare.truth import Truth, mapped_area_m2
 from landslide.rasters import Grid, checksum
+from landslide.vectors import locate
 
 
 def notes_of(
@@ -155,12 +156,18 @@ def _inputs_of(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
     files["dem"] = _paths(sources.dem.tiles)
     for key in ("file", "mapped_area"):
         if options.inventory[key] is not None:
-            files["inventory" if key == "file" else key] = [Path(options.inventory[key])]
+            files["inventory" if key == "file" else key] = _vector(options.inventory[key])
     if isinstance(options.aoi, str):
-        files["aoi"] = [Path(options.aoi)]
+        files["aoi"] = _vector(options.aoi)
     if options.grid.like is not None:
         files["grid.like"] = [Path(options.grid.like)]
     return files
+
+
+def _vector(path: str) -> list[Path]:
+    """The file of a vector layer, or the files of a geodatabase."""
+    found = locate(Path(path), "the scene").path
+    return sorted(file for file in (found, *found.rglob("*")) if file.is_file())
 
 
 def _paths(tiles: list[Tile] | tuple[Tile, ...]) -> list[Path]:

@@ -119,6 +119,11 @@ class Acquisition:
     provider: str = "files"
 
     @property
+    def files(self) -> tuple[Tile, ...]:
+        """One band of each file."""
+        return tuple({t.path: t for tiles in self.tiles.values() for t in tiles}.values())
+
+    @property
     def day(self) -> date | None:
         """Day of acquisition, in UTC."""
         return self.time.date() if self.time else None

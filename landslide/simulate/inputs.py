@@ -12,14 +12,15 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling, reproject, transform_bounds
 
+from landslide.elevation import Elevation
 from landslide.errors import InputError
-from landslide.inventory import read_inventory
+from landslide.inventory import is_raster, read_inventory
+from landslide.pixels import read_pixels
 from landslide.rasters import Grid, open_raster, require_true_scale, utm_crs
 from landslide.relief import Float
 
 SPACING = 10.0
 """Pixel size of a scene in metres, that of Sentinel-1 GRD."""
-VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
 
 
 def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
@@ -61,7 +62,7 @@ def read_dem(
     """Read a DEM, warped by cubic resampling to 10 m UTM.
 
     Args:
-        path: Raster with elevations in metres in its first band.
+        path: Raster with elevations in its first band, in the unit that it declares or metres.
         size: (rows, cols) of the scene, or None for the DEM's extent.
 
     Returns:
@@ -75,7 +76,7 @@ def read_dem(
         grid = utm_grid(source, size)
         elevation = np.full((grid.height, grid.width), np.nan, np.float32)
         reproject(
-            source.read(1, masked=True).astype(np.float32).filled(np.nan),
+            Elevation.of(source, 1)(*read_pixels(source, 1)),
             elevation,
             src_transform=source.transform,
             src_crs=source.crs,
@@ -104,8 +105,9 @@ def read_landslides(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDA
     Raises:
         InputError: Neither raster nor polygons, without CRS, or no landslide in the scene.
     """
-    if Path(path).suffix.lower() in VECTORS:
-        parts = read_inventory(Path(path), grid).polygons.clip(shapely.box(*grid.bounds)).explode()
+    if not is_raster(Path(path), "landslides"):
+        inventory = read_inventory(Path(path), grid, key="landslides")
+        parts = inventory.polygons.clip(shapely.box(*grid.bounds)).explode()
         polygons = gpd.GeoDataFrame(geometry=parts[parts.geom_type == "Polygon"], crs=grid.crs)
         polygons, known = polygons.reset_index(drop=True), np.ones((grid.height, grid.width), bool)
     else:

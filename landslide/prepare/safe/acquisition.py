@@ -34,7 +34,7 @@ from landslide.prepare.safe.geocode import geocode
 from landslide.prepare.safe.geoid import undulation
 from landslide.prepare.safe.product import Product
 from landslide.prepare.sources import Acquisition, Dem, Event, Pass, Sources, Tile
-from landslide.prepare.terrain import elevation, require_cover
+from landslide.prepare.terrain import elevations, require_cover
 from landslide.rasters import Grid, Window, checksum
 from landslide.relief import Float
 
@@ -136,10 +136,9 @@ class Maker(NamedTuple):
             advance(len(self.grid.blocks()))
             return path
         self.folder.mkdir(parents=True, exist_ok=True)
-        tiles = [(tile, elevation) for tile in self.dem.tiles]
         with (
             TemporaryDirectory(prefix=".part-", dir=self.folder) as temporary,
-            Mosaic(tiles, Resampling.cubic) as source,
+            Mosaic(elevations(self.dem), Resampling.cubic) as source,
         ):
             folder = frame.unpack(Path(temporary))
 

@@ -125,7 +125,7 @@ def _checked(aoi: BaseGeometry | None) -> BaseGeometry:
             "or a polygon file"
         )
     west, _, east, _ = aoi.bounds
-    if east - west > 180:
+    if west < -180 or east > 180:
         raise InputError(
             f"aoi from {west:g} to {east:g} degrees east crosses the antimeridian: "
             "prepare one scene on each side of it"
