@@ -300,7 +300,7 @@ def metadata(path: Path, band: int = 1) -> dict[str, Any]:
                 raise InputError(f"{path}: the tag for {key} is {value!r}, no number") from error
     if platform := _first(tags, ("platform",)):
         facts.setdefault("platform", platform_of(platform))
-    kind_of = Radiometry.of(description, *tags.values(), path.stem, path.parent.name)
+    kind_of = Radiometry.of(description, *tags.values(), path.stem)
     return facts | ({"product": str(kind_of)} if any(kind_of) else {})
 
 

@@ -10,7 +10,7 @@ from landslide.bands import is_backscatter
 from landslide.errors import InputError
 from landslide.prepare.names import Radiometry
 from landslide.prepare.orbit import tracks_of, view
-from landslide.prepare.sources import Acquisition, Event, Pass, Sources
+from landslide.prepare.sources import PASSES, Acquisition, Event, Pass, Sources
 from landslide.relief import Float
 
 PLAUSIBLE = (-22.0, -1.0)
@@ -193,9 +193,11 @@ def check_tracks(sources: Sources, longitude: float, latitude: float) -> list[st
             told = {a.incidence for a in dates.values() if a.incidence is not None}
             wrong = [angle for angle in told if abs(angle - seen.incidence) > INCIDENCE_ERROR]
             if not seen.seen:
+                other = PASSES[name == PASSES[0]]
+                hint = f"; {other} it does" if view(track, other, longitude, latitude).seen else ""
                 warnings.append(
                     f"{name}: from track {track} Sentinel-1 does not see the area while it is "
-                    f"{name}: check pass, place and sar.relative_orbit.{name}"
+                    f"{name}{hint}: check pass, place and sar.relative_orbit.{name}"
                 )
             elif wrong:
                 warnings.append(
