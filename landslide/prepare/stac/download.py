@@ -11,7 +11,6 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.warp import transform_bounds
@@ -205,8 +204,6 @@ def _read(
         pixels[stored == source.nodata] = np.nan
     elif units == "db":
         pixels[stored == 0] = np.nan
-    if MaskFlags.per_dataset in source.mask_flag_enums[0]:
-        pixels[source.read_masks(1, window=shifted) == 0] = np.nan
     if units in ("power", "amplitude"):
         # Borders of older products are filled with zeros that no nodata value declares.
         pixels = np.where(pixels > 0, pixels, np.float32(np.nan))
