@@ -44,6 +44,28 @@ def test_the_incidence_angle_is_that_of_a_real_products_annotation_over_the_whol
     assert np.sqrt((error**2).mean()) < 0.03
 
 
+@pytest.mark.parametrize(
+    ("longitude", "latitude", "incidence"),
+    [
+        (43.03330, -12.17883, 29.0317),
+        (43.40984, -12.09430, 32.0005),
+        (43.75771, -12.01571, 34.6131),
+        (43.49322, -10.85987, 34.6542),
+    ],
+)
+def test_a_pass_that_ascends_in_the_south_is_at_the_end_of_its_track(
+    longitude: float, latitude: float, incidence: float
+) -> None:
+    """Annotated tie points at sea level: S1A S3, 2021-04-01, absolute orbit 37258."""
+    track = track_of("S1A", 37258, date(2021, 4, 1))
+    assert track == 86
+    seen = view(track, "ascending", longitude, latitude)
+    assert seen.incidence == pytest.approx(incidence, abs=0.03)
+    # East-north-east, as the next point of the line lies.
+    azimuth = Geod(ellps="WGS84").inv(43.03330, -12.17883, 43.40984, -12.09430)[0]
+    assert seen.look == pytest.approx(azimuth, abs=0.5)
+
+
 def test_the_look_is_that_along_the_lines_of_a_real_product() -> None:
     track, direction, points = annotated()
     for number in np.unique(points[:, 0]):

@@ -33,6 +33,16 @@ INCLINATION, ECCENTRICITY = np.radians(98.1885), 0.001172
 RADIUS, BULGE = 7_075_390.0, 1_520.0
 """Mean distance from the Earth's centre, and how it follows the flattened Earth, in metres."""
 
+ARCS: Mapping[Pass, tuple[tuple[float, float], ...]] = {
+    "ascending": ((-0.05, np.pi / 2), (1.5 * np.pi, 2 * np.pi + 0.05)),
+    "descending": ((np.pi / 2, 1.5 * np.pi),),
+}
+"""Angles in radians past the node that a pass takes.
+
+Tracks are counted from the node, so that one ascends twice: first in the north, at last in the
+south. A slice that crosses the node keeps its number.
+"""
+
 SWATH = (15.0, 50.0)
 """Incidence angles in degrees between which Sentinel-1 images in any of its modes."""
 
@@ -87,13 +97,17 @@ def view(track: int, direction: Pass, longitude: float, latitude: float) -> View
         latitude: Of the place, in degrees.
     """
     place = _earth_fixed(longitude, latitude)
-    middle = 0.0 if direction == "ascending" else np.pi
 
     def distance(angle: float) -> float:
         return float(np.linalg.norm(satellite(track, angle) - place))
 
-    bounds = (middle - np.pi / 2, middle + np.pi / 2)
-    nearest = minimize_scalar(distance, bounds=bounds, method="bounded", options={"xatol": 1e-7})
+    nearest = min(
+        (
+            minimize_scalar(distance, bounds=arc, method="bounded", options={"xatol": 1e-7})
+            for arc in ARCS[direction]
+        ),
+        key=lambda found: float(found.fun),
+    )
     sight = satellite(track, nearest.x) - place
     motion = satellite(track, nearest.x + 1e-4) - satellite(track, nearest.x - 1e-4)
     side = np.sign(np.cross(place, motion) @ sight)
