@@ -14,7 +14,7 @@ from landslide.prepare.backscatter import calibrate_orbit
 from landslide.prepare.files import acquire, acquisition, metadata
 from landslide.prepare.names import Radiometry, facts_in, units_of
 from landslide.prepare.orbit import track_of
-from landslide.prepare.quality import check_kinds
+from landslide.prepare.quality import check_dates, check_kinds
 from landslide.prepare.sources import Acquisition, Dem, Event, Sources
 
 SHAPE = (GRID.height, GRID.width)
@@ -199,6 +199,14 @@ def test_images_of_different_makers_are_warned_of(tmp_path: Path) -> None:
     post = write(tmp_path / OPERA.format(DAYS[1], "VV"), speckle(0.1))
     sources = Sources({"ascending": taken([pre], [post])}, Dem(()))
     assert "are of HyP3 and OPERA" in check_kinds(sources)[0]
+
+
+def test_one_image_given_for_two_dates_is_warned_of(tmp_path: Path) -> None:
+    path = write(tmp_path / "a_VV.tif", speckle(0.1))
+    sources = Sources({"ascending": taken([path], [path])}, Dem(()))
+    assert (
+        "pre and post1 are the same pixels" in check_dates(sources, Event.of("", "2018-09-06"))[0]
+    )
 
 
 # Which band is which -------------------------------------------------------------------------

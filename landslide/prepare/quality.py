@@ -95,6 +95,12 @@ def check_dates(sources: Sources, event: Event) -> list[str]:
                     f"as {name}: give it as sar.{acquisition.direction}"
                 )
             warnings += _side(name, date, acquisition, event)
+        for (first, a), (second, b) in pairwise(dates.items()):
+            if any(tiles == b.tiles.get(polarisation) for polarisation, tiles in a.tiles.items()):
+                warnings.append(
+                    f"{name}: {first} and {second} are the same pixels ({_file(a)}), between which "
+                    "nothing changes: give each date its own image"
+                )
         known = [(date, a) for date, a in dates.items() if a.time is not None]
         for (first, a), (second, b) in pairwise(known):
             if a.time is not None and b.time is not None and b.time <= a.time:
