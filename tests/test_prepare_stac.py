@@ -664,7 +664,7 @@ def test_an_area_is_needed_on_one_side_of_the_antimeridian(config: DictConfig) -
     with pytest.raises(InputError, match="needs an area"):
         acquire(config, EVENT, None)
     with pytest.raises(InputError, match="antimeridian"):
-        acquire(config, EVENT, shapely.box(-179, 50, 179, 51))
+        acquire(config, EVENT, shapely.box(179, 50, 181, 51))
 
 
 # Choosing -------------------------------------------------------------------------------------

@@ -189,7 +189,6 @@ def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
         units="power",
         product=f"gamma0, terrain-flattened with sarsen {version('sarsen')}, with thermal noise",
         incidence=None if np.isnan(incidence) else float(incidence),
-        heading=first.heading,
         items=tuple(frame.name for frame in frames),
     )
 
