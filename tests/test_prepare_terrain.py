@@ -13,15 +13,14 @@ from rasterio.enums import Resampling
 from scipy import ndimage
 
 from landslide.errors import InputError
+from landslide.prepare.orbit import radar_orbit, sentinel_heading
 from landslide.prepare.sources import Acquisition, Dem, Tile
 from landslide.prepare.terrain import (
     Geometry,
     dem_grid,
     derive,
     north_convergence,
-    radar_orbit,
     require_cover,
-    sentinel_heading,
 )
 from landslide.radar import Orbit, distortion, local_incidence
 from landslide.rasters import Grid, Window

@@ -16,11 +16,15 @@ HEADING = Rule((int, float), lambda value: -360 <= value <= 360, "a heading in d
 
 GEOID = Rule((int, float), lambda value: -120 <= value <= 100, "metres from -120 to 100")
 
+TRACK = Rule(int, lambda value: 1 <= value <= 175, "a track of Sentinel-1, 1 to 175")
+
 RULES: Mapping[str, Rule] = {
     "grid.resolution": POSITIVE,
     "inventory.radius": POSITIVE,
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
+    "sar.relative_orbit.ascending": TRACK,
+    "sar.relative_orbit.descending": TRACK,
     "sar.incidence.ascending": ANGLE,
     "sar.incidence.descending": ANGLE,
     "sar.heading.ascending": HEADING,

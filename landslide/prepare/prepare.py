@@ -15,14 +15,22 @@ from landslide.folders import check_free, new_scene
 from landslide.polygons import outlines
 from landslide.prepare import files
 from landslide.prepare.area import choose_grid, middle, read_area, require_overlap
+from landslide.prepare.backscatter import calibrate_orbit, guessed
 from landslide.prepare.mosaic import choose_resampling
 from landslide.prepare.options import check_options
+from landslide.prepare.orbit import radar_orbit
 from landslide.prepare.overview import draw
 from landslide.prepare.provenance import describe, notes_of, tags_of
-from landslide.prepare.quality import check_bands, check_dates, check_sun
+from landslide.prepare.quality import (
+    check_bands,
+    check_dates,
+    check_kinds,
+    check_sun,
+    check_tracks,
+)
 from landslide.prepare.scene import Written, with_options, write_orbit, write_truth
 from landslide.prepare.sources import Event, Sources
-from landslide.prepare.terrain import Geometry, derive, radar_orbit, require_cover
+from landslide.prepare.terrain import Geometry, derive, require_cover
 from landslide.prepare.truth import open_inventory
 from landslide.rasters import Grid, to_cog, write_json
 
@@ -113,9 +121,12 @@ def _prepare(
     root: Path,
     advance: Callable[[str], None],
 ) -> Prepared:
-    warnings = check_dates(sources, event)
+    warnings = check_dates(sources, event) + check_kinds(sources)
+    calibrated = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
+    for name, images in calibrated.items():
+        warnings += guessed(name, images)
     grid = choose_grid(config.grid, read_area(config.aoi), sources)
-    warnings += check_sun(sources, *middle(grid))
+    warnings += check_sun(sources, *middle(grid)) + check_tracks(sources, *middle(grid))
     for name, dates in sources.orbits.items():
         tiles = {
             f"the {name} image {date}": [t for ts in a.tiles.values() for t in ts]
@@ -134,9 +145,9 @@ def _prepare(
         advance("terrain")
         terrain = derive(sources.dem, grid, orbits, config.terrain.void_distance, folder)
         geometry = Geometry(terrain, slope, mask)
-        for name, dates in sources.orbits.items():
+        for name, images in calibrated.items():
             advance(name)
-            write_orbit(name, dates, geometry, grid, backscatter, folder, written)
+            write_orbit(name, images, geometry, grid, backscatter, folder, written)
         terrain.path.unlink()
         if truth:
             advance("landslides")

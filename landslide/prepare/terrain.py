@@ -27,16 +27,13 @@ from landslide.extent import pixel_step
 from landslide.polygons import raster_window
 from landslide.prepare.area import coverage, middle
 from landslide.prepare.mosaic import Mosaic, as_is, open_georeferenced
-from landslide.prepare.sources import Acquisition, Dem, Pass, Tile
-from landslide.radar import ALTITUDE, EARTH, Orbit, distortion, local_incidence
+from landslide.prepare.sources import Dem, Pass, Tile
+from landslide.radar import Orbit, distortion, local_incidence
 from landslide.rasters import TRUE_SCALE, Grid, Window, length_error, raster_profile
 from landslide.relief import Float, aspect_degrees, gradient
 
 BANDS = ("slope", "south", "east")
 """Bands of the raster on the DEM's grid; then two of each orbit whose geometry is known."""
-
-INCLINATION, PERIOD, DAY = 98.18, 98.74 * 60, 86164.1
-"""Sentinel-1's orbit: inclination in degrees, revolution in seconds; a sidereal day."""
 
 
 class Terrain(NamedTuple):
@@ -156,42 +153,6 @@ def _true_to_scale(own: Grid, grid: Grid) -> bool:
 def north_convergence(grid: Grid) -> float:
     """Degrees, clockwise positive, from true north to grid north in a grid's middle."""
     return float(Proj(grid.crs).get_factors(*middle(grid)).meridian_convergence)
-
-
-def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> Orbit | None:
-    """Geometry of an orbit at the middle of a scene, relative to grid north.
-
-    The look is that at the target: meridians converge between it and the satellite's track.
-
-    Returns:
-        None where no acquisition tells the incidence angle.
-    """
-    angles = [a.incidence for a in dates.values() if a.incidence is not None]
-    if not angles:
-        return None
-    incidence = float(np.mean(angles))
-    headings = [a.heading for a in dates.values() if a.heading is not None]
-    latitude = middle(grid)[1]
-    heading = headings[0] if headings else sentinel_heading(name, latitude)
-    theta = np.radians(incidence)
-    angle = incidence - np.degrees(np.arcsin(EARTH / (EARTH + ALTITUDE) * np.sin(theta)))
-    look = np.radians(heading + 90)
-    turn = angle * np.sin(look) * np.tan(np.radians(latitude))
-    return Orbit((heading + float(turn) - north_convergence(grid)) % 360, incidence)
-
-
-def sentinel_heading(name: Pass, latitude: float) -> float:
-    """Heading of Sentinel-1 in degrees clockwise from north, from its orbit.
-
-    On a sphere that turns below a circular orbit; 0.2 degrees from annotated headings.
-    """
-    phi = np.radians(min(max(latitude, -80.0), 80.0))
-    azimuth = np.arcsin(np.cos(np.radians(INCLINATION)) / np.cos(phi))
-    speed, spin = 2 * np.pi / PERIOD, 2 * np.pi / DAY
-    north, east = speed * np.cos(azimuth), speed * np.sin(azimuth) - spin * np.cos(phi)
-    if name == "descending":
-        north = -north
-    return float(np.degrees(np.arctan2(east, north)) % 360)
 
 
 def derive(

@@ -212,7 +212,7 @@ def _parts_of(
             asset,
             item.address(asset, remedy),
             where,
-            archive.units != "db",
+            archive.units,
             folder / f"{_file_name(item)}_{asset}{end}",
         )
         for item in overpass.slices
@@ -240,7 +240,7 @@ def _dem_parts(archive: Archive, where: Box, folder: Path) -> list[Part]:
             asset,
             item.address(asset, remedy),
             where,
-            False,
+            None,
             folder / f"{_file_name(item)}_{asset}.tif",
         )
         for item in items
