@@ -17,6 +17,7 @@ from rasterio.enums import Resampling
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
+from landslide.balance import Balance
 from landslide.bands import Stack, described_bands, is_backscatter, require_linear_power
 from landslide.errors import InputError
 from landslide.rasters import BLOCK, Grid, Window, open_raster
@@ -126,7 +127,12 @@ class Scene(torch.utils.data.Dataset[Sample]):
     Raises:
         InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
             differ.
+
+    Attributes:
+        balance: Brings dates to one level in every window that is read from the files, if set.
     """
+
+    balance: Balance | None = None
 
     def __init__(
         self, composite: Path | str, bands: Sequence[str], truth: Path | None = None
@@ -269,6 +275,8 @@ class Scene(torch.utils.data.Dataset[Sample]):
     def _read_strip(self, window: Window) -> Sample:
         sample = self._source[self.grid.slices(window)]
         image = self._stack(sample["image"])
+        if self.balance is not None:
+            image = self.balance(image, window)
         size = (window.height, window.width)
         if tuple(image.shape[1:]) != size:
             raise RuntimeError(f"{self.path}: read {tuple(image.shape[1:])} px, wanted {size}")
