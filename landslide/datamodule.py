@@ -83,6 +83,7 @@ class LandslideDataModule(LightningDataModule):
         seed: Seed of the sampler.
         num_workers: Processes that read patches when the scenes are not kept in memory.
         memory_mib: Scenes are read once a process and kept while they take at most this many MiB.
+        balance: Whether the scenes' dates are balanced (see ``landslide.balance``).
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class LandslideDataModule(LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         memory_mib: int = 4096,
+        balance: bool = False,
     ) -> None:
         super().__init__()
         self.roots = [Path(r) for r in ([root] if isinstance(root, str | Path) else root)]
@@ -107,7 +109,7 @@ class LandslideDataModule(LightningDataModule):
         self.patch_size, self.batch_size = patch_size, batch_size
         self.window_size = patch_size if window_size is None else window_size
         self.split, self.sampler, self.seed = split, sampler, seed
-        self.num_workers, self.memory_mib = num_workers, memory_mib
+        self.num_workers, self.memory_mib, self.balance = num_workers, memory_mib, balance
         self.augment = [
             Paired(module) if isinstance(module, KORNIA) else module
             for module in (augmentation or {}).values()
@@ -124,7 +126,8 @@ class LandslideDataModule(LightningDataModule):
         if self.scenes:
             return
         self._check_sizes()
-        scenes = open_scenes(self.roots, self.orbit, self.bands, limit=self.memory_mib * MIB)
+        limit = self.memory_mib * MIB
+        scenes = open_scenes(self.roots, self.orbit, self.bands, limit=limit, balanced=self.balance)
         for scene in scenes:
             require_distinct(self.bands, scene.path)
         for note in naming_notes(self.bands):

@@ -17,6 +17,7 @@ from rasterio.enums import Resampling
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
+from landslide.balance import Balance
 from landslide.bands import (
     AT,
     Stack,
@@ -148,7 +149,12 @@ class Scene(torch.utils.data.Dataset[Sample]):
     Raises:
         InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
             differ.
+
+    Attributes:
+        balance: Brings dates to one level in every window that is read from the files, if set.
     """
+
+    balance: Balance | None = None
 
     def __init__(
         self, composite: Path | str, bands: Sequence[str], truth: Path | None = None
@@ -279,6 +285,8 @@ class Scene(torch.utils.data.Dataset[Sample]):
         if tuple(bands.shape[1:]) != size:
             raise RuntimeError(f"{self.path}: read {tuple(bands.shape[1:])} px, wanted {size}")
         image = bands[: len(self.bands)]
+        if self.balance is not None:
+            image = self.balance(image, window)
         unknown = image.isnan().any(dim=0) | self.visibility.unseen(bands[self._relief])
         mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
         return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import landslide
+from landslide.balance import Balance, Levels, mean_levels, whole_changes
 from landslide.bands import (
     ORBITS,
     description,
@@ -28,6 +29,7 @@ from landslide.datasets import Scene, is_simulated, scene_info
 from landslide.errors import InputError, told_in_a_sentence
 from landslide.folders import partial, workplace
 from landslide.geopackage import write_geopackage
+from landslide.levels import measure_levels
 from landslide.maps import Lines, landslide_map, outcome_map
 from landslide.metrics import SCORES
 from landslide.network import Network
@@ -85,6 +87,7 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
 def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch = Stopwatch()
     tasks, scene, truth_path, info = _inputs(config)
+    levels = _balance(tasks, scene)
     grid, output = scene.grid, Path(config.output)
     threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
     truth = open_truth(truth_path, grid) if truth_path else None
@@ -114,13 +117,14 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         tags = _tags(tasks, scene, threshold, simulated=simulated)
         for raster in sorted(folder.glob("*.tif")):
             to_cog(raster, tags)
-        notes = _notes(tasks, scene, simulated=simulated)
+        notes = _notes(tasks, scene, levels, simulated=simulated)
         summary = _summary(tasks, scene, polygons, observed, threshold, simulated, notes)
         lines = _lines(tasks, scene, info, dates, threshold, notes)
         for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
             landslide_map(folder, scene, polygons, lines, folder / picture)
         if truth:
             outcome_map(folder / "outcome.tif", scene, lines, folder / "outcome.png")
+        summary["levels_db"] = mean_levels(levels)
         write_report(folder, summary, metrics, polygons, lines)
         summary |= {"files": fingerprints(folder), "seconds": watch.rounded()}
         write_json(folder / "summary.json", summary)
@@ -158,6 +162,29 @@ def _inputs(
     require_distinct(scene.bands, scene.path)
     truth = Path(inventory) if inventory else own if own and own.exists() else None
     return tasks, scene, truth, info
+
+
+def _balance(tasks: list[LandslideTask], scene: Scene) -> Levels:
+    """Balance the scene's dates where the model wants it.
+
+    Returns:
+        What was measured; nothing for a model that scales every window by itself.
+
+    Raises:
+        InputError: Members of an ensemble do not agree.
+    """
+    wanted = {task.normalization.balance for task in tasks}
+    if len(wanted) > 1:
+        raise InputError(
+            "checkpoint: some members of the ensemble were trained on balanced dates "
+            "(normalization.balance=true) and some were not: map with each kind by itself"
+        )
+    if all(task.normalization.per_window for task in tasks):
+        return {}
+    levels = measure_levels(scene)
+    if wanted == {True}:
+        scene.balance = Balance(scene.bands, scene.grid, levels)
+    return levels
 
 
 def _dates(info: dict[str, Any], orbit: str, bands: list[str]) -> dict[str, str]:
@@ -276,7 +303,9 @@ def _summary(
     }
 
 
-def _notes(tasks: list[LandslideTask], scene: Scene, *, simulated: bool) -> list[str]:
+def _notes(
+    tasks: list[LandslideTask], scene: Scene, levels: Levels, *, simulated: bool
+) -> list[str]:
     """What a reader of the map should know of how model and images fit."""
     trained, mapped = tasks[0].orbit, Path(scene.path).stem
     notes = []
@@ -284,6 +313,13 @@ def _notes(tasks: list[LandslideTask], scene: Scene, *, simulated: bool) -> list
         notes.append("the model was trained on SIMULATED images and is unproven on real ones")
     if mapped in ORBITS and mapped != trained:
         notes.append(f"the model was trained on {trained} images, these are {mapped}")
+    if changes := whole_changes(levels):
+        answer = (
+            "taken out before mapping"
+            if scene.balance
+            else "the model does not balance dates and may take that for landslides"
+        )
+        notes.append(f"whole images differ from the one before the event, {changes}: {answer}")
     if scene.visibility.known_by == UNKNOWN_RELIEF.known_by:
         notes.append("layover and shadow are not known, and are mapped like the rest")
     return notes + naming_notes(scene.bands)

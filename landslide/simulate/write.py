@@ -118,6 +118,14 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, days in DAYS.items()
     }
+    moved = {
+        name: {
+            f"{polarisation}_{date}": round(float(scene.moved[name][i, j]), 3)
+            for j, polarisation in enumerate(polarisations)
+            for i, date in enumerate(DATES)
+        }
+        for name in DAYS
+    }
     gamma = "gamma nought on the ellipsoid, not flattened for terrain, linear power"
     return {
         "simulated": True,
@@ -127,6 +135,7 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
             "epicentre": {"latitude": EPICENTRE[0], "longitude": EPICENTRE[1]},
         },
         "dates": dates,
+        "whole_dates_moved_db": moved,
         "geometry": {
             name: {
                 "incidence": made["radar"]["incidence"],
