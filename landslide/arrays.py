@@ -102,9 +102,15 @@ class ArrayDataModule(LandslideDataModule):
         table = self.split(patch_table(train, self.patch_size))
         if "test" in set(table.split):
             raise InputError("arrays come with a test split of their own: use split=arrays")
-        self.tables = [table, patch_table(test, self.patch_size).assign(split="test")]
+        tested = patch_table(test, self.patch_size).assign(split="test")
+        self.tables = [table, tested[tested.valid_pixels > 0]]
         self.patches = combine(self.tables)
         self.scenes = [train, test]
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that images and masks are read from."""
+        return [self.roots[0] / f"{part}{kind}.npy" for part in ("train", "test") for kind in "XY"]
 
     def write_splits(self, path: Path) -> None:
         """Write the split of every patch as CSV: arrays do not say where a patch lies."""
@@ -131,8 +137,9 @@ def array_split(
             as Keras' ``validation_split`` takes it.
 
     Returns:
-        The patches with their ``split``.
+        The patches that have a valid pixel, with their ``split``.
     """
+    patches = patches[patches.valid_pixels > 0]
     n_train = math.floor(len(patches) * (1 - val_share))
     order = np.arange(len(patches))
     if shuffle:

@@ -45,6 +45,8 @@ TRAIN: Mapping[str, Rule] = {
     "split.seed": NATURAL,
     "split.test_share": FRACTION,
     "split.val_share": FRACTION,
+    "split.folds": Rule(int, lambda value: value >= 3, "a whole number from 3"),
+    "split.fold": NATURAL,
     "split.period": COUNT,
     "sampler.landslide_share": SHARE,
     "threshold": Rule(

@@ -22,11 +22,11 @@ from torch.utils.data import DataLoader, Dataset
 from landslide.bands import is_direction, naming_notes, require_distinct
 from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
-from landslide.memory import open_scenes
+from landslide.memory import Key, open_scenes
 from landslide.models.layers import DOWNSAMPLING
 from landslide.rasters import Window
 from landslide.samplers import PatchSampler, Query
-from landslide.splits import combine, patch_table, write_splits
+from landslide.splits import combine, patch_table, require_apart, split_digest, write_splits
 
 Split = Literal["train", "val", "test"]
 
@@ -121,7 +121,8 @@ class LandslideDataModule(LightningDataModule):
         """Open the scenes and split their patches, once.
 
         Raises:
-            InputError: A scene cannot be used, or a split has no landslide.
+            InputError: A scene cannot be used, a split has no landslide, or context reaches
+                into another split.
         """
         if self.scenes:
             return
@@ -134,6 +135,8 @@ class LandslideDataModule(LightningDataModule):
             logging.getLogger(__name__).warning(note)
         _require_apart(self.roots, scenes)
         self.tables = [self.split(patch_table(scene, self.patch_size)) for scene in scenes]
+        for table in self.tables:
+            require_apart(table, self.patch_size, self.window_size)
         self.patches = combine(self.tables)
         self.scenes = scenes
 
@@ -151,6 +154,19 @@ class LandslideDataModule(LightningDataModule):
                 f"datamodule.window_size={self.window_size} is smaller than the patch of "
                 f"{self.patch_size} px that it shows: choose {self.patch_size} or more"
             )
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that images, masks and what is known of them are read from."""
+        bands = tuple(self.bands)
+        scenes = [Key(r / f"{self.orbit}.tif", r / "landslides.tif", bands) for r in self.roots]
+        read = [file for scene in scenes for file in scene.files]
+        return read + [root / "scene.json" for root in self.roots]
+
+    @property
+    def split_digest(self) -> str:
+        """Identity of the division into training, validation and test."""
+        return split_digest(self.patches, self.patch_size)
 
     def write_splits(self, path: Path) -> None:
         """Write every patch with its split as GeoJSON, for a look in a GIS."""

@@ -2,10 +2,15 @@
 
 A patch table is a GeoDataFrame, one row per patch, in the scene's CRS: ``scene``
 (index of the scene), ``row`` and ``col`` (of the patch grid, from the north-west
-corner), ``landslide_pixels``, ``valid_pixels``, ``split`` and ``geometry``.
+corner), ``landslide_pixels``, ``valid_pixels``, ``split`` and ``geometry``. Before
+the division it holds the whole grid, after it only patches with a valid pixel.
 """
 
+import hashlib
+import json
+import math
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +18,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
 from landslide.datasets import UNKNOWN, Scene
 from landslide.errors import InputError
@@ -22,7 +29,7 @@ SPLITS = ("train", "val", "test")
 
 
 def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
-    """Whole patches on the scene's pixel grid that have at least one valid pixel.
+    """Whole patches on the scene's pixel grid, valid or not.
 
     Args:
         scene: Scene with ground truth.
@@ -43,17 +50,17 @@ def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
         mask = scene.read(window)["mask"].view(patch_size, cols, patch_size)
         landslide[row] = (mask == 1).sum(dim=(0, 2))
         valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
-    kept_rows, kept_cols = np.nonzero(valid)
-    if not len(kept_rows):
+    if not valid.any():
         raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
+    row, col = (index.ravel() for index in np.indices((rows, cols)))
     a, _, west, _, e, north = scene.grid.transform[:6]
-    left, top = west + kept_cols * patch_size * a, north + kept_rows * patch_size * e
+    left, top = west + col * patch_size * a, north + row * patch_size * e
     return gpd.GeoDataFrame(
         {
-            "row": kept_rows,
-            "col": kept_cols,
-            "landslide_pixels": landslide[kept_rows, kept_cols],
-            "valid_pixels": valid[kept_rows, kept_cols],
+            "row": row,
+            "col": col,
+            "landslide_pixels": landslide.ravel(),
+            "valid_pixels": valid.ravel(),
         },
         geometry=shapely.box(left, top + patch_size * e, left + patch_size * a, top),
         crs=scene.grid.crs,
@@ -88,57 +95,126 @@ def block_split(
     patches: gpd.GeoDataFrame,
     *,
     seed: int,
-    test_share: float,
-    val_share: float,
+    folds: int,
+    fold: int,
     period: int,
+    patch_size: int,
+    window_size: int,
 ) -> gpd.GeoDataFrame:
-    """Contiguous blocks across the scene, apart by one patch, with all patches.
+    """Contiguous blocks across the scene, apart by a guard band, with all patches.
 
-    The longer side of the scene is cut into stretches of about ``period`` patches. In
-    each, training lies in the middle with validation at one end and test at the other
-    (the seed says which); the guard band is taken from training, or from validation
-    where that meets the next stretch's test.
+    The lines of patches along the scene's longer side are cut into blocks, ``folds`` of them
+    in each round of about ``period`` lines. Fold k tests every k-th block of the rounds, so
+    that over the folds every patch is tested exactly once; it validates on the block beside
+    and trains on the rest. The seed moves all blocks along the scene: what leaves it at one
+    end comes in at the other. The guard band is taken from training and validation, never
+    from test; it is as wide as patches need that do not see each other's pixels, and at
+    least one patch.
 
     Args:
         patches: Patch table of one scene.
-        seed: Seed of the order within the stretches.
-        test_share: Share of each stretch that is tested on.
-        val_share: Share of the rest that is validated on.
-        period: Length of a stretch in patches.
+        seed: Seed of the blocks' place: as many different ones as a round has lines, and as
+            many again with validation on the other side.
+        folds: Number of folds.
+        fold: The fold, from 0.
+        period: Length of a round in patches.
+        patch_size: Side of a patch in pixels.
+        window_size: Side in pixels of what the network sees around a patch.
 
     Returns:
         The patches kept, with their ``split``.
+
+    Raises:
+        InputError: There is no such fold, or the scene is too short for so many.
     """
-    rng = np.random.default_rng(seed)
+    if fold >= folds:
+        raise InputError(f"split.fold={fold}: the folds of split.folds={folds} are 0 to {folds - 1}")
     axis = "col" if patches.col.max() >= patches.row.max() else "row"
-    length = int(patches[axis].max()) + 1
-    stretches = np.array_split(np.arange(length), max(1, round(length / period)))
-    by_line = np.concatenate(
-        [_stretch(len(lines), rng, test_share, val_share) for lines in stretches]
-    )
-    by_line = _with_guard(by_line)
+    lines = int(patches[axis].max()) + 1
+    rounds = max(1, round(lines / period))
+    guard = max(1, math.ceil(window_size / patch_size) - 1)
+    _require_room(lines, folds=folds, rounds=rounds, guard=guard)
+    shift, side = _place(seed, lines // rounds, folds)
+    block = (np.arange(lines) - shift) % lines * (rounds * folds) // lines % folds
+    test, val = block == fold, block == (fold + side) % folds
+    by_line = _with_guard(test, val, guard)
     split = by_line[patches[axis].to_numpy()]
-    return patches.assign(split=split)[split != "guard"]
+    return patches.assign(split=split)[(split != "guard") & (patches.valid_pixels > 0)]
 
 
-def _stretch(
-    length: int, rng: np.random.Generator, test_share: float, val_share: float
-) -> np.ndarray:
-    n_test = max(1, round(test_share * length))
-    n_val = max(1, round(val_share * (length - n_test)))
-    lines = ["test"] * n_test + ["train"] * (length - n_test - n_val) + ["val"] * n_val
-    return np.array(lines[:: rng.choice([1, -1])], dtype=object)
+def _require_room(lines: int, *, folds: int, rounds: int, guard: int) -> None:
+    """Raise where the guard bands would leave a round without training or validation."""
+    shortest = lines // (rounds * folds)
+    needed = max(guard, 2 * guard // (folds - 2)) + 1
+    if shortest < needed:
+        raise InputError(
+            f"split.folds={folds} cuts the scene, {lines} patches long, into {rounds * folds} blocks "
+            f"of {shortest} or more, and {needed} are needed beside a guard band of {guard}: "
+            "choose fewer folds, a longer split.period, a smaller patch_size or window_size, or a "
+            "larger scene"
+        )
 
 
-def _with_guard(by_line: np.ndarray) -> np.ndarray:
-    """Mark the line that gives way wherever two splits meet: training first, then validation."""
-    guarded = by_line.copy()
-    for i in range(len(by_line) - 1):
-        pair = by_line[i : i + 2]
-        if pair[0] != pair[1]:
-            first_gives_way = SPLITS.index(pair[0]) < SPLITS.index(pair[1])
-            guarded[i if first_gives_way else i + 1] = "guard"
-    return guarded
+def _place(seed: int, places: int, folds: int) -> tuple[int, int]:
+    """By how many lines blocks are shifted, and on which side of test validation lies.
+
+    Each seed goes on by a block and a line. Neighbouring seeds thus test other ground in the
+    same fold, and their folds have other borders; all shifts are met before one comes again,
+    then with validation on the other side.
+    """
+    width = -(-places // folds)
+    step = next(step for step in count(width + 1) if math.gcd(step, places) == 1)
+    turn, place = divmod(seed, places)
+    return place * step % places, -1 if (place // width + turn) % 2 else 1
+
+
+def _with_guard(test: NDArray[np.bool_], val: NDArray[np.bool_], guard: int) -> NDArray[np.object_]:
+    """Part of every line; validation gives way to test, and training to both."""
+    kept = val & ~binary_dilation(test, iterations=guard)
+    near = binary_dilation(test | kept, iterations=guard)
+    return np.select([test, kept, ~(near | val)], ["test", "val", "train"], "guard").astype(object)
+
+
+def require_apart(table: gpd.GeoDataFrame, patch_size: int, window_size: int) -> None:
+    """Raise where patches of different parts see the same pixels.
+
+    Args:
+        table: Patch table of one scene with its ``split``.
+        patch_size: Side of a patch in pixels.
+        window_size: Side in pixels of what the network sees around a patch.
+
+    Raises:
+        InputError: Context reaches from one part into what another sees.
+    """
+    reach = math.ceil(window_size / patch_size) - 1
+    part = table.split.map(SPLITS.index).to_numpy()
+    place = (table.row.to_numpy(), table.col.to_numpy())
+    nearby = []
+    for extreme, none in ((minimum_filter, len(SPLITS)), (maximum_filter, -1)):
+        parts = np.full((table.row.max() + 1, table.col.max() + 1), none)
+        parts[place] = part
+        nearby.append(extreme(parts, 2 * reach + 1, mode="constant", cval=none)[place])
+    if (nearby[0] != nearby[1]).any():
+        raise InputError(
+            f"datamodule.window_size={window_size} shows pixels to patches of one split that those "
+            "of another see too: use split=blocks, whose guard band is as wide as that needs, or "
+            f"datamodule.window_size={patch_size}"
+        )
+
+
+def split_digest(patches: pd.DataFrame, patch_size: int) -> str:
+    """Identity of a division: which patch of which scene lies in which part.
+
+    Args:
+        patches: Joined patch tables (see ``combine``).
+        patch_size: Side of a patch in pixels.
+
+    Returns:
+        Twelve hexadecimal digits of a SHA-256, the same in any order of the patches.
+    """
+    columns = ("scene", "row", "col", "split")
+    rows = sorted(zip(*(patches[name].tolist() for name in columns), strict=True))
+    return hashlib.sha256(json.dumps([patch_size, rows]).encode()).hexdigest()[:12]
 
 
 def combine(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:

@@ -21,7 +21,8 @@ def scene(scene_root: Path) -> Scene:
 @pytest.fixture(scope="module")
 def patches(scene: Scene):  # noqa: ANN201
     table = patch_table(scene, SIZE)
-    return combine([block_split(table, seed=0, test_share=0.2, val_share=0.2, period=10)])
+    blocks = {"folds": 5, "fold": 0, "period": 10, "patch_size": SIZE, "window_size": SIZE}
+    return combine([block_split(table, seed=0, **blocks)])
 
 
 def key(query: Query) -> tuple[float, float]:

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import geopandas as gpd
@@ -8,10 +9,155 @@ from scipy.ndimage import binary_dilation
 
 from landslide.datasets import Scene
 from landslide.errors import InputError
-from landslide.splits import block_split, combine, patch_table, random_split, write_splits
+from landslide.splits import (
+    SPLITS,
+    block_split,
+    combine,
+    patch_table,
+    random_split,
+    require_apart,
+    split_digest,
+    write_splits,
+)
 
 SHARES = {"test_share": 0.2, "val_share": 0.2}
 SIZE = 16
+BLOCKS = {"folds": 5, "period": 30, "patch_size": 64, "window_size": 64}
+SMALLEST = {**BLOCKS, "patch_size": SIZE, "window_size": SIZE, "period": 10}
+
+
+def grid_of(rows: int, cols: int) -> gpd.GeoDataFrame:
+    """Patches all alike."""
+    row, col = (index.ravel() for index in np.indices((rows, cols)))
+    return gpd.GeoDataFrame(
+        {"row": row, "col": col, "landslide_pixels": 9, "valid_pixels": 4096},
+        geometry=gpd.points_from_xy(col, -row),
+    )
+
+
+def area_tested(rows: int, cols: int, **settings: int) -> frozenset[tuple[int, int]]:
+    """Patches that a fold tests."""
+    table = block_split(grid_of(rows, cols), **{**BLOCKS, **settings})
+    return frozenset(zip(*(table[table.split == "test"][n] for n in ("row", "col")), strict=True))
+
+
+def digest(rows: int, cols: int, **settings: int) -> str:
+    settings = {**BLOCKS, **settings}
+    table = block_split(grid_of(rows, cols), **settings)
+    return split_digest(table.assign(scene=0), settings["patch_size"])
+
+
+# The smallest scene, the demo's, the paper's, some that no period divides, one that stands.
+SIZES = [(7, 10), (3, 11), (16, 24), (36, 60), (20, 47), (5, 100), (61, 13)]
+
+
+@pytest.mark.parametrize(("rows", "cols"), SIZES)
+@pytest.mark.parametrize("seed", range(6))
+def test_over_the_folds_every_patch_is_tested_once(rows: int, cols: int, seed: int) -> None:
+    folds = [area_tested(rows, cols, seed=seed, fold=fold) for fold in range(5)]
+    assert sum(map(len, folds)) == rows * cols
+    assert len(frozenset.union(*folds)) == rows * cols
+    assert max(map(len, folds)) < 2 * min(map(len, folds))
+
+
+@pytest.mark.parametrize(("rows", "cols"), SIZES)
+@pytest.mark.parametrize("window", [4, 6, 8, 10, 12])
+def test_no_patch_of_one_split_sees_what_another_sees(rows: int, cols: int, window: int) -> None:
+    if window > 8 and max(rows, cols) < 20:
+        pytest.skip("no room for the guard band")
+    reach = (window - 4) // 2
+    for seed, fold in [(0, 0), (1, 4), (2, 1), (7, 3)]:
+        table = block_split(
+            grid_of(rows, cols),
+            **{**BLOCKS, "patch_size": 4, "window_size": window},
+            seed=seed,
+            fold=fold,
+        )
+        seen = {}
+        for split in SPLITS:
+            pixels = np.zeros((4 * rows + 2 * reach, 4 * cols + 2 * reach), dtype=bool)
+            for row, col in table.loc[table.split == split, ["row", "col"]].to_numpy():
+                pixels[4 * row : 4 * row + window, 4 * col : 4 * col + window] = True
+            seen[split] = pixels
+            assert pixels.any()
+        assert np.sum(list(seen.values()), axis=0).max() == 1
+        # And without context no patch touches one of another split.
+        beside = np.ones((3, 3), dtype=bool)
+        small = {s: np.zeros((rows, cols), dtype=bool) for s in SPLITS}
+        for split, row, col in table[["split", "row", "col"]].to_numpy():
+            small[split][row, col] = True
+        for split in SPLITS:
+            others = sum(small[other] for other in SPLITS if other != split)
+            assert not (binary_dilation(small[split], beside) & (others > 0)).any()
+
+
+@pytest.mark.parametrize(("rows", "cols"), SIZES)
+def test_every_seed_has_a_place_of_its_own(rows: int, cols: int) -> None:
+    length = max(rows, cols)
+    places = length // max(1, round(length / 30))
+    # Test areas differ until all shifts are through, divisions until both ways round are.
+    assert len({area_tested(rows, cols, seed=seed, fold=0) for seed in range(places)}) == places
+    assert len({digest(rows, cols, seed=seed, fold=0) for seed in range(2 * places)}) == 2 * places
+    # Seeds by folds: the borders differ too, but where blocks of unequal width meet.
+    divisions = {digest(rows, cols, seed=s, fold=f) for s in range(4) for f in range(5)}
+    assert len(divisions) >= (20 if length % 5 == 0 else 18)
+
+
+def test_neighbouring_seeds_test_other_ground() -> None:
+    areas = [area_tested(36, 60, seed=seed, fold=0) for seed in range(4)]
+    for first, second in zip(areas, areas[1:], strict=False):
+        assert not first & second
+
+
+def test_gaps_in_one_orbit_move_no_block() -> None:
+    table = grid_of(7, 12)
+    gap = table.assign(valid_pixels=np.where(table.col == 11, 0, 4096))
+    whole, less = (block_split(t, **BLOCKS, seed=0, fold=0) for t in (table, gap))
+    assert set(less.col) == set(whole.col) - {11}
+    assert whole[whole.col < 11].split.equals(less.split)
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "expected"),
+    [
+        ((7, 9), {}, r"9 patches long, into 5 blocks of 1 or more, and 2 are needed"),
+        ((7, 40), {"period": 8}, r"into 25 blocks of 1 or more.*longer split\.period"),
+        ((7, 10), {"window_size": 160}, r"and 3 are needed beside a guard band of 2"),
+        ((7, 6), {"folds": 3}, r"and 3 are needed beside a guard band of 1"),
+        ((7, 10), {"fold": 5}, r"split\.fold=5: the folds of split\.folds=5 are 0 to 4"),
+    ],
+)
+def test_folds_that_do_not_fit_are_refused(
+    size: tuple[int, int], settings: dict[str, int], expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected):
+        block_split(grid_of(*size), **{**BLOCKS, "seed": 0, "fold": 0, **settings})
+
+
+def test_a_division_has_one_digest() -> None:
+    table = block_split(grid_of(7, 10), **BLOCKS, seed=0, fold=0).assign(scene=0)
+    known = split_digest(table, 64)
+    assert known == split_digest(table.sample(frac=1, random_state=0), 64)
+    assert len(known) == 12
+    others = [table.assign(scene=1), table.iloc[1:], table.assign(row=table.row + 1)]
+    swapped = table.split.replace({"test": "val", "val": "test"})
+    digests = {split_digest(other, 64) for other in [*others, table.assign(split=swapped)]}
+    assert len(digests | {known, split_digest(table, 32)}) == 6
+    # The facts of it, by hand: numbers as written, rows in order.
+    one = table.iloc[:1].assign(row=2, col=5, split="val")
+    text = '[64, [[0, 2, 5, "val"]]]'
+    assert split_digest(one, 64) == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_context_that_reaches_another_split_is_refused() -> None:
+    table = block_split(grid_of(7, 20), **BLOCKS, seed=0, fold=0)
+    require_apart(table, 64, 128)
+    with pytest.raises(InputError, match=r"window_size=144 .*use split=blocks"):
+        require_apart(table, 64, 144)
+    mixed = random_split(grid_of(7, 20), seed=0, **SHARES)
+    require_apart(mixed, 64, 64)
+    with pytest.raises(InputError, match=r"or datamodule\.window_size=64"):
+        require_apart(mixed, 64, 80)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +190,7 @@ def test_the_grid_starts_at_the_north_west_corner_and_counts_right(
 def test_no_pixel_is_in_two_splits(patches: gpd.GeoDataFrame, seed: int) -> None:
     for table in (
         random_split(patches, seed=seed, **SHARES),
-        block_split(patches, seed=seed, **SHARES, period=10),
+        block_split(patches, seed=seed, fold=0, **SMALLEST),
     ):
         total = sum(split_pixels(table, split) for split in ("train", "val", "test"))
         assert total.max() == 1
@@ -52,7 +198,7 @@ def test_no_pixel_is_in_two_splits(patches: gpd.GeoDataFrame, seed: int) -> None
 
 @pytest.mark.parametrize("seed", range(5))
 def test_blocks_keep_a_guard_band_of_one_patch(patches: gpd.GeoDataFrame, seed: int) -> None:
-    table = block_split(patches, seed=seed, **SHARES, period=10)
+    table = block_split(patches, seed=seed, fold=0, **SMALLEST)
     reach = np.ones((2 * SIZE + 1, 2 * SIZE + 1), dtype=bool)  # a patch in every direction
     for split in ("train", "val", "test"):
         near = binary_dilation(split_pixels(table, split) > 0, reach)
@@ -73,7 +219,7 @@ def test_random_keeps_patches_with_landslides_in_the_papers_shares(
 
 
 def test_blocks_keep_quiet_patches(patches: gpd.GeoDataFrame) -> None:
-    table = block_split(patches, seed=0, **SHARES, period=10)
+    table = block_split(patches, seed=0, fold=0, **SMALLEST)
     assert (table.landslide_pixels == 0).any()
 
 
@@ -96,7 +242,7 @@ def test_splits_open_in_a_gis_in_degrees(patches: gpd.GeoDataFrame, tmp_path: Pa
 
 
 def test_a_split_without_landslides_is_refused(patches: gpd.GeoDataFrame) -> None:
-    table = block_split(patches, seed=0, **SHARES, period=10)
+    table = block_split(patches, seed=0, fold=0, **SMALLEST)
     table.loc[table.split == "val", "landslide_pixels"] = 0
     with pytest.raises(InputError, match=r"val split has .* no landslide pixel"):
         combine([table])
