@@ -159,9 +159,11 @@ class LandslideDataModule(LightningDataModule):
     def files(self) -> list[Path]:
         """Every file that images, masks and what is known of them are read from."""
         bands = tuple(self.bands)
-        scenes = [Key(r / f"{self.orbit}.tif", r / "landslides.tif", bands) for r in self.roots]
-        read = [file for scene in scenes for file in scene.files]
-        return read + [root / "scene.json" for root in self.roots]
+        scenes = [
+            Key(root / f"{self.orbit}.tif", root / "landslides.tif", bands, self.balance)
+            for root in self.roots
+        ]
+        return [file for scene in scenes for file in scene.files]
 
     @property
     def split_digest(self) -> str:

@@ -52,13 +52,13 @@ def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
         valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
     if not valid.any():
         raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
-    row, col = (index.ravel() for index in np.indices((rows, cols)))
+    down, right = (index.ravel() for index in np.indices((rows, cols)))
     a, _, west, _, e, north = scene.grid.transform[:6]
-    left, top = west + col * patch_size * a, north + row * patch_size * e
+    left, top = west + right * patch_size * a, north + down * patch_size * e
     return gpd.GeoDataFrame(
         {
-            "row": row,
-            "col": col,
+            "row": down,
+            "col": right,
             "landslide_pixels": landslide.ravel(),
             "valid_pixels": valid.ravel(),
         },
@@ -128,7 +128,9 @@ def block_split(
         InputError: There is no such fold, or the scene is too short for so many.
     """
     if fold >= folds:
-        raise InputError(f"split.fold={fold}: the folds of split.folds={folds} are 0 to {folds - 1}")
+        raise InputError(
+            f"split.fold={fold}: the folds of split.folds={folds} are 0 to {folds - 1}"
+        )
     axis = "col" if patches.col.max() >= patches.row.max() else "row"
     lines = int(patches[axis].max()) + 1
     rounds = max(1, round(lines / period))
@@ -148,9 +150,9 @@ def _require_room(lines: int, *, folds: int, rounds: int, guard: int) -> None:
     needed = max(guard, 2 * guard // (folds - 2)) + 1
     if shortest < needed:
         raise InputError(
-            f"split.folds={folds} cuts the scene, {lines} patches long, into {rounds * folds} blocks "
-            f"of {shortest} or more, and {needed} are needed beside a guard band of {guard}: "
-            "choose fewer folds, a longer split.period, a smaller patch_size or window_size, or a "
+            f"split.folds={folds} cuts the scene, {lines} patches long, into {rounds * folds} "
+            f"blocks of {shortest} or more, and {needed} are needed beside a guard band of "
+            f"{guard}: choose fewer folds, a longer split.period, a smaller patch_size or window_size, or a "
             "larger scene"
         )
 
