@@ -15,6 +15,7 @@ from landslide.prepare.files import acquire, acquisition, metadata
 from landslide.prepare.names import Radiometry, facts_in, units_of
 from landslide.prepare.orbit import track_of
 from landslide.prepare.quality import check_dates, check_kinds
+from landslide.prepare.scene import with_options
 from landslide.prepare.sources import Acquisition, Dem, Event, Sources
 
 SHAPE = (GRID.height, GRID.width)
@@ -207,6 +208,16 @@ def test_one_image_given_for_two_dates_is_warned_of(tmp_path: Path) -> None:
     assert (
         "pre and post1 are the same pixels" in check_dates(sources, Event.of("", "2018-09-06"))[0]
     )
+
+
+def test_a_day_of_an_option_that_is_not_the_files_own_is_noted(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{day}_VV.tif", speckle(0.1)) for day in DAYS[:2]]
+    given = ("root=x", "event.date=2018-09-06", "sar.dates.ascending=[2018-09-05,2018-09-29]")
+    sources = Sources({"ascending": taken(*([path] for path in files))}, Dem(()))
+    dates = with_options(sources, composed(*given).sar).orbits["ascending"]
+    assert dates["pre"].notes == ()
+    assert "own day is 2018-09-17; 2018-09-29 of sar.dates" in dates["post1"].notes[0]
+    assert str(dates["post1"].day) == "2018-09-29"
 
 
 # Which band is which -------------------------------------------------------------------------

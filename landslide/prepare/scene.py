@@ -87,7 +87,11 @@ def _moment(moment: object, name: str, acquisition: Acquisition) -> dict[str, An
     time, exact = parse_time(text, f"sar.dates.{name}"), len(text) > len("2018-09-06")
     if not exact and acquisition.exact and acquisition.day == time.date():
         return {}
-    return {"time": time, "exact": exact}
+    facts = {"time": time, "exact": exact}
+    if acquisition.day in (None, time.date()):
+        return facts
+    note = f"its own day is {acquisition.day}; {time:%Y-%m-%d} of sar.dates.{name} counts"
+    return facts | {"notes": (*acquisition.notes, note)}
 
 
 def write_orbit(
