@@ -11,10 +11,11 @@ from landslide.sweeps import run
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
-@told_in_a_sentence()
 def main(config: DictConfig) -> float:
     """Train, test the best checkpoint and return the validation F1 for the sweeper."""
-    return run(config)
+    # Not a decorator: launchers pickle this function for other processes.
+    with told_in_a_sentence():
+        return run(config)
 
 
 if __name__ == "__main__":
