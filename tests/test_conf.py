@@ -116,6 +116,24 @@ def test_a_variant_is_one_change_of_the_baseline(variant: str) -> None:
     assert values - followed == CHANGED.get(variant, set())
 
 
+@pytest.mark.parametrize(
+    ("overrides", "loss"),
+    [
+        ([], "DiceLoss"),  # the paper's
+        (["split=blocks"], "DiceBCELoss"),
+        (["experiment=demo"], "DiceBCELoss"),
+        (["experiment=operational"], "DiceBCELoss"),
+        (["split=blocks", "loss=dice"], "DiceLoss"),
+        (["split=blocks", "variant=baseline"], "DiceLoss"),
+        (["split=blocks", "variant=tversky"], "TverskyLoss"),
+    ],
+)
+def test_where_quiet_ground_is_trained_on_it_counts_in_the_loss(
+    overrides: list[str], loss: str
+) -> None:
+    assert composed(*overrides, "output_dir=x").loss._target_ == f"landslide.losses.{loss}"
+
+
 def test_beyond_is_every_variant_on_one_split() -> None:
     config = composed("experiment=beyond", "seed=3", "output_dir=x", with_hydra=True)
     params = config.hydra.sweeper.params
