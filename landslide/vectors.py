@@ -137,6 +137,8 @@ def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
     """
     source = locate(path, key)
     names = _layers(source.address)
+    if not names:
+        raise InputError(f"{key}={path} cannot be read as polygons: it is no vector file")
     if source.layer not in (None, "*", *names):
         raise InputError(
             f"{key}={source.path} has no layer {source.layer!r}: choose from {', '.join(names)}"

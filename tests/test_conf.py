@@ -175,8 +175,9 @@ def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
     assert tables[("seed=0", "order")] != tables[("seed=1", "split.seed=0", "order")]
 
 
-def test_context_is_seen_but_neither_trained_on_nor_scored(scene_root: Path) -> None:
-    options = (f"dataset.root={scene_root}", "output_dir=x", "augmentation=none", "split=blocks")
+def test_context_is_seen_but_neither_trained_on_nor_scored(tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene", (192, 640))
+    options = (f"dataset.root={root}", "output_dir=x", "augmentation=none", "split=blocks")
     plain, wide = (
         instantiate(composed(*options, *more).datamodule)
         for more in ((), ("datamodule.window_size=128",))
