@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from landslide.bands import description, orbit_of, parts
+from landslide.bands import AT, acquisition_of, orbit_of, parts, polarisation_of
 from landslide.rasters import Grid, Window
 
 Levels = Mapping[str, NDArray[np.float64]]
@@ -74,10 +74,10 @@ def reference_images(images: Sequence[str]) -> dict[str, str]:
     """For every image, the one before the event in its orbit and polarisation."""
     groups: dict[tuple[str | None, str], list[str]] = {}
     for image in images:
-        groups.setdefault((orbit_of(image), _polarisation(image)), []).append(image)
+        groups.setdefault((orbit_of(image), polarisation_of(image)), []).append(image)
     found: dict[str, str] = {}
-    for (_, polarisation), group in groups.items():
-        before = [image for image in group if description(image) == f"{polarisation}_{REFERENCE}"]
+    for group in groups.values():
+        before = [image for image in group if acquisition_of(image).split(AT)[0] == REFERENCE]
         found |= dict.fromkeys(group, (before or group)[0])
     return found
 
@@ -95,9 +95,5 @@ def whole_changes(levels: Levels) -> str:
     return ", ".join(found)
 
 
-def _polarisation(image: str) -> str:
-    return description(image).split("_")[0]
-
-
 def _common(image: str) -> float:
-    return CROSS_DB if _polarisation(image) in ("vh", "hv") else COMMON_DB
+    return CROSS_DB if polarisation_of(image) in ("vh", "hv") else COMMON_DB

@@ -19,6 +19,7 @@ from test_mapping import map_it
 from test_task import make_task
 from test_windows import rough
 
+from landslide.balance import reference_images
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import Scene
 from landslide.errors import InputError
@@ -260,3 +261,14 @@ def test_real_rain_is_divided_out(
     offset = np.nanmedian(10 * np.log10(images[1] / images[0]))
     change = change[change.isfinite()].median()
     assert float(change) == pytest.approx(0, abs=0.3), offset
+
+
+def test_bands_that_name_their_quantity_have_a_date_before_the_event_too() -> None:
+    images = ["gamma0_vh_post1", "gamma0_vv_post1", "gamma0_vv_pre", "VV_20180917", "VV_20180905"]
+    assert reference_images(images) == {
+        "gamma0_vh_post1": "gamma0_vh_post1",
+        "gamma0_vv_post1": "gamma0_vv_pre",
+        "gamma0_vv_pre": "gamma0_vv_pre",
+        "VV_20180917": "gamma0_vv_pre",
+        "VV_20180905": "gamma0_vv_pre",
+    }
