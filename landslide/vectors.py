@@ -90,9 +90,13 @@ def _locate_in_archive(file: Path, inner: str, key: str) -> Source:
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{key}={file} cannot be read as a zip archive: {error}") from error
     names += [folder for name in names for folder in name.parents if folder.suffix == ".gdb"]
-    hidden = (".", "__MACOSX")
+    hidden, sidecars = (".", "__MACOSX"), (".dbf", ".shx")
     seen = sorted({n for n in names if not any(part.startswith(hidden) for part in n.parts)})
-    members = [name for name in seen if _layers(f"/vsizip/{file.absolute()}/{name}")]
+    members = [
+        name
+        for name in seen
+        if name.suffix.lower() not in sidecars and _layers(f"/vsizip/{file.absolute()}/{name}")
+    ]
     chosen = [name for name in members if not inner or f"{inner}/".startswith(f"{name}/")]
     if len(chosen) != 1:
         choices = ", ".join(f"{file}/{name}" for name in members)

@@ -82,9 +82,9 @@ def zero_hint(dem: Dem, valid_share: float) -> list[str]:
         with open_georeferenced(tile) as source:
             if valid_share < 0.99 and source.nodatavals[tile.band - 1] == 0:
                 return [
-                    f"slope is valid in {100 * valid_share:.1f} % of the area: {tile.path} declares "
-                    "0 as nodata, which is also the height of the sea and of land beside it; where "
-                    "it is not a void, undeclare it (gdal_edit.py -unsetnodata) and prepare anew"
+                    f"slope is valid in {100 * valid_share:.1f} % of the area: {tile.path} "
+                    "declares 0 as nodata, which is also the height of the sea and the coast; "
+                    "where it is no void, undeclare it (gdal_edit.py -unsetnodata) and prepare anew"
                 ]
     return []
 
