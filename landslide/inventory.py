@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import shapely
 
@@ -85,6 +86,8 @@ def read_inventory(
 
 def _near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
     """Shapes around a grid in its CRS; what lies on the Earth's other side has no place in it."""
+    if shapes.crs.is_geographic:
+        shapes = _continuous(shapes)
     west, south, east, north = grid.bounds
     size = max(east - west, north - south)
     extent = extent_in(grid, shapes.crs, margin=size)
@@ -95,3 +98,16 @@ def _near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
     step = extent.length / 1000
     near = pd.concat([near[~large], cut.segmentize(step)]).sort_index()
     return near.to_crs(grid.crs)
+
+
+def _continuous(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Shapes in degrees, those that jump from 180 to -180 going on beyond 180."""
+    west, _, east, _ = shapely.bounds(shapes.values).T
+    wide = shapes[east - west > 180]
+    moved = shapely.transform(wide.values, lambda p: np.stack([p[:, 0] % 360, p[:, 1]], axis=1))
+    # What goes around the Earth stays as it is.
+    left, _, right, _ = shapely.bounds(moved).T
+    jumping = (right > left) & (right - left < 180)
+    shapes = shapes.copy()
+    shapes.loc[wide.index[jumping]] = moved[jumping]
+    return shapes

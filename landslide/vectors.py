@@ -4,6 +4,7 @@ A layer is named as if the file were its folder: ``slides.gpkg/landslides``, ``s
 all, ``slides.zip/south/slides.shp`` within an archive.
 """
 
+import warnings
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -89,9 +90,13 @@ def _locate_in_archive(file: Path, inner: str, key: str) -> Source:
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{key}={file} cannot be read as a zip archive: {error}") from error
     names += [folder for name in names for folder in name.parents if folder.suffix == ".gdb"]
-    hidden = (".", "__MACOSX")
+    hidden, sidecars = (".", "__MACOSX"), (".dbf", ".shx")
     seen = sorted({n for n in names if not any(part.startswith(hidden) for part in n.parts)})
-    members = [name for name in seen if _layers(f"/vsizip/{file.absolute()}/{name}")]
+    members = [
+        name
+        for name in seen
+        if name.suffix.lower() not in sidecars and _layers(f"/vsizip/{file.absolute()}/{name}")
+    ]
     chosen = [name for name in members if not inner or f"{inner}/".startswith(f"{name}/")]
     if len(chosen) != 1:
         choices = ", ".join(f"{file}/{name}" for name in members)
@@ -154,12 +159,12 @@ def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
         raise InputError(f"{key}={path} has no coordinate reference system: assign one")
     shapes = pd.concat([each.to_crs(series[0].crs) for each in series], ignore_index=True)
     kinds = ", ".join(sorted(set(shapes.geom_type.dropna()))) or "empty geometries"
-    areas = shapes[shapes.geom_type.isin(AREAL)]
-    valid = shapely.make_valid(areas.values, method="structure", keep_collapsed=False)
-    repaired = int((~areas.is_valid).sum())
-    areas = gpd.GeoSeries(valid, areas.index, areas.crs)
-    areas = areas[~areas.is_empty]
-    return Shapes(areas, shapes[shapes.geom_type.isin(POINTS)], len(shapes), repaired, kinds)
+    drawn = shapes[shapes.geom_type.isin(AREAL)]
+    valid = shapely.make_valid(drawn.values, method="structure", keep_collapsed=False)
+    areas = gpd.GeoSeries(valid, drawn.index, drawn.crs)
+    repaired = int((~drawn.is_valid & ~areas.is_empty).sum())
+    points = shapes[shapes.geom_type.isin(POINTS)]
+    return Shapes(areas[~areas.is_empty], points, len(shapes), repaired, kinds)
 
 
 def _unambiguous(
@@ -189,14 +194,16 @@ def _read(source: Source, layer: str, key: str) -> gpd.GeoSeries:
     """Geometry of a layer; None where there is none, or a broken ring that cannot be closed."""
     table = source.address.lower().endswith(TABLES)
     try:
-        frame = pyogrio.read_dataframe(
-            source.address,
-            layer=layer,
-            columns=[],
-            force_2d=True,
-            on_invalid="fix",
-            **(COORDINATES if table else {}),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL on rings that are closed here
+            frame = pyogrio.read_dataframe(
+                source.address,
+                layer=layer,
+                columns=[],
+                force_2d=True,
+                on_invalid="fix",
+                **(COORDINATES if table else {}),
+            )
     except UNREADABLE as error:
         raise InputError(f"{key}={source.path} cannot be read as polygons: {error}") from error
     if not isinstance(frame, gpd.GeoDataFrame):

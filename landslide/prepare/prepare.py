@@ -30,7 +30,7 @@ from landslide.prepare.quality import (
 )
 from landslide.prepare.scene import Written, with_options, write_orbit, write_truth
 from landslide.prepare.sources import Event, Sources
-from landslide.prepare.terrain import Geometry, derive, require_cover
+from landslide.prepare.terrain import Geometry, derive, require_cover, zero_hint
 from landslide.prepare.truth import open_inventory
 from landslide.rasters import Grid, to_cog, write_json
 
@@ -153,6 +153,8 @@ def _prepare(
             advance("landslides")
             write_truth(truth, grid, folder, written)
         warnings += check_bands(written.bands)
+        slopes = next(iter(written.bands.values()))["slope"]
+        warnings += zero_hint(sources.dem, slopes.valid_share)
         notes = notes_of(sources, terrain, truth, cover, written)
         info = describe(config, event, sources, terrain, truth, written, grid)
         info |= {"warnings": warnings, "notes": notes}

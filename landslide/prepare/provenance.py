@@ -18,7 +18,7 @@ from landslide.prepare.orbit import tracks_of
 from landslide.prepare.quality import Histogram
 from landslide.prepare.scene import Written
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources, Tile
-from landslide.prepare.terrain import Terrain
+from landslide.prepare.terrain import Terrain, dem_notes
 from landslide.prepare.truth import Truth, mapped_area_m2
 from landslide.rasters import Grid, checksum
 from landslide.vectors import locate
@@ -28,7 +28,7 @@ def notes_of(
     sources: Sources, terrain: Terrain, truth: Truth | None, cover: float, written: Written
 ) -> list[str]:
     """What was decided for the user."""
-    notes = [*sources.notes, *(truth.notes if truth else ())]
+    notes = [*sources.notes, *(truth.notes if truth else ()), *dem_notes(sources.dem)]
     for name, dates in sources.orbits.items():
         notes += [f"{name}: {date}: {note}" for date, a in dates.items() for note in a.notes]
         notes += _geometry_notes(name, dates, terrain)

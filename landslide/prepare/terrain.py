@@ -67,6 +67,28 @@ def elevations(dem: Dem) -> list[tuple[Tile, Elevation]]:
     return found
 
 
+def dem_notes(dem: Dem) -> list[str]:
+    """What a DEM's files declare that a user should know."""
+    units = {e.unit: e.metres for _, e in elevations(dem) if e.metres != 1}
+    return [
+        f"the DEM declares its elevations in {unit!r}: they were converted, {metres:.10g} m each"
+        for unit, metres in units.items()
+    ]
+
+
+def zero_hint(dem: Dem, valid_share: float) -> list[str]:
+    """Warn where slope is missing and a DEM calls 0, which is the sea's height, no elevation."""
+    for tile in dem.tiles:
+        with open_georeferenced(tile) as source:
+            if valid_share < 0.99 and source.nodatavals[tile.band - 1] == 0:
+                return [
+                    f"slope is valid in {100 * valid_share:.1f} % of the area: {tile.path} "
+                    "declares 0 as nodata, which is also the height of the sea and the coast; "
+                    "where it is no void, undeclare it (gdal_edit.py -unsetnodata) and prepare anew"
+                ]
+    return []
+
+
 def without_voids(z: Float) -> Float:
     """Elevations with each void as high as the nearest cell; as they are without any cell."""
     void = np.isnan(z)
