@@ -128,7 +128,9 @@ def block_split(
         InputError: There is no such fold, or the scene is too short for so many.
     """
     if fold >= folds:
-        raise InputError(f"split.fold={fold}: the folds of split.folds={folds} are 0 to {folds - 1}")
+        raise InputError(
+            f"split.fold={fold}: the folds of split.folds={folds} are 0 to {folds - 1}"
+        )
     axis = "col" if patches.col.max() >= patches.row.max() else "row"
     lines = int(patches[axis].max()) + 1
     rounds = max(1, round(lines / period))

@@ -26,7 +26,20 @@ BY = ["dataset", "augmentation"]
 BANDS = {"ba": ["vv_pre", "vv_post1", "slope"], "baa": ["vv_pre", "vv_post1", "vv_post2", "slope"]}
 
 
-def write_run(sweep: Path, name: str, val: float, test: float, **settings: object) -> Path:
+def counts(f1: float) -> dict[str, int]:
+    """Counts whose precision, recall and F1 are all the same."""
+    tp = round(1e6 * f1)
+    return {"tp": tp, "fp": 10**6 - tp, "fn": 10**6 - tp, "tn": 10**6, "patches": 9}
+
+
+def write_run(
+    sweep: Path,
+    name: str,
+    val: float,
+    test: float,
+    facts: dict[str, object] | None = None,
+    **settings: object,
+) -> Path:
     """A finished run as a sweep leaves it."""
     folder = sweep / name
     folder.mkdir(parents=True)
@@ -34,10 +47,19 @@ def write_run(sweep: Path, name: str, val: float, test: float, **settings: objec
     (folder / "settings.json").write_text(json.dumps(common | settings))
     scores = {
         split: dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), f1)
-        | {"patches": 9}
+        | counts(f1)
         for split, f1 in (("val", val), ("test", test))
     }
-    (folder / "metrics.json").write_text(json.dumps({**scores, "simulated": True}))
+    replicate = [settings.get(name, 0) for name in ("seed", "split.fold")]
+    replicate[0] = settings.get("split.seed", replicate[0])
+    found = {
+        "simulated": True,
+        "train_patches": 36,
+        "split": f"{replicate}",
+        "code": "1",
+        "data": {},
+    }
+    (folder / "metrics.json").write_text(json.dumps({**scores, **found, **(facts or {})}))
     (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n1,0.3,0.2\n")
     return folder
 

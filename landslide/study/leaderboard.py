@@ -50,7 +50,7 @@ def print_leaderboard(sweep: Path) -> None:
     said = _said(_board(sweep)[0])
     shown = pd.concat([said.iloc[:SHOWN], said.iloc[SHOWN:].query("status == 'failed'")])
     shown = shown.drop(columns=["run", "precision", "recall"])
-    table = Table(title=f"Sweep: {len(said)} runs")
+    table = Table(title=f"Sweep: {len(said)} {'settings' if 'folds' in said else 'runs'}")
     for heading in shown.columns:
         table.add_column(heading, overflow="fold")
     for row in shown.itertuples(index=False):

@@ -186,7 +186,9 @@ def _scores(row: pd.DataFrame) -> dict[str, Any]:
     line: dict[str, Any] = {"seeds": row[SEED].nunique()}
     if FOLD in row and row[FOLD].nunique() > 1:
         f1 = 100 * row.test_f1.astype(float)
-        line |= {"folds": row[FOLD].nunique()} | dict(zip(FOLD_RANGE, (f1.min(), f1.max()), strict=True))
+        line |= {"folds": row[FOLD].nunique()} | dict(
+            zip(FOLD_RANGE, (f1.min(), f1.max()), strict=True)
+        )
     line["val_f1"] = found.val_f1.mean()
     for name in SCORES:
         line[name], line[f"{name}_std"] = found[f"test_{name}"].mean(), found[f"test_{name}"].std()
