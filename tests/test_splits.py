@@ -1,4 +1,5 @@
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import geopandas as gpd
@@ -105,7 +106,7 @@ def test_every_seed_has_a_place_of_its_own(rows: int, cols: int) -> None:
 
 def test_neighbouring_seeds_test_other_ground() -> None:
     areas = [area_tested(36, 60, seed=seed, fold=0) for seed in range(4)]
-    for first, second in zip(areas, areas[1:], strict=False):
+    for first, second in pairwise(areas):
         assert not first & second
 
 

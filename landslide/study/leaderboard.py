@@ -85,10 +85,10 @@ def _fold_line(folds: pd.DataFrame) -> dict[str, Any]:
     """One line for the folds of a setting: pooled scores of those that are finished."""
     finished = folds[folds.status == "finished"]
     states = [state for state in ("failed", "unfinished") if (folds.status == state).any()]
-    line = (finished if len(finished) else folds).iloc[0].to_dict()
+    line: dict[str, Any] = dict((finished if len(finished) else folds).iloc[0])
     line |= {"run": " ".join(folds.run), "status": "finished", "folds": len(finished)}
     if len(finished):
-        line |= replications(finished).iloc[0].to_dict() | {"folds": len(finished)}
+        line |= dict(replications(finished).iloc[0]) | {"folds": len(finished)}
     if states:
         errors = folds.error.dropna()
         line |= {"status": states[0], "error": errors.iloc[0] if len(errors) else None}
