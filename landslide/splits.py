@@ -52,13 +52,13 @@ def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
         valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
     if not valid.any():
         raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
-    down, right = (index.ravel() for index in np.indices((rows, cols)))
+    of_row, of_col = (index.ravel() for index in np.indices((rows, cols)))
     a, _, west, _, e, north = scene.grid.transform[:6]
-    left, top = west + right * patch_size * a, north + down * patch_size * e
+    left, top = west + of_col * patch_size * a, north + of_row * patch_size * e
     return gpd.GeoDataFrame(
         {
-            "row": down,
-            "col": right,
+            "row": of_row,
+            "col": of_col,
             "landslide_pixels": landslide.ravel(),
             "valid_pixels": valid.ravel(),
         },

@@ -2,12 +2,14 @@
 
 A run's folder is named by its settings, so that the same sweep started again finds the
 runs it has: finished ones are left alone, an interrupted one goes on from its last
-checkpoint. Runs may be added to a sweep, and its order may change.
+checkpoint. One that another version of the program trained, or on a scene that has changed
+since, is trained anew. Runs may be added to a sweep, and its order may change.
 """
 
 import hashlib
 import json
 import math
+import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -15,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from landslide.checks import TRAIN, check
 from landslide.errors import InputError
+from landslide.identity import IDENTITY, Identity
 from landslide.rasters import replacing, write_json
 from landslide.study.leaderboard import print_leaderboard, write_leaderboard
 from landslide.study.runs import ERROR, METRICS, SETTINGS, read_metrics
@@ -114,8 +121,12 @@ def run(config: DictConfig) -> float:
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
         return train(config)
+    check(config, TRAIN)
     folder = Path(config.output_dir)
     console = Console(soft_wrap=True)
+    if reason := _why_stale(folder, Identity.of(instantiate(config.datamodule).files)):
+        console.print(f"Trained anew: {folder} {reason}", markup=False, highlight=False)
+        _clear(folder, keep=hydra.output_subdir)
     if (folder / METRICS).exists():
         console.print(f"Finished before: {folder}")
         return float(read_metrics(folder)["val"]["f1"])
@@ -126,6 +137,25 @@ def run(config: DictConfig) -> float:
         console.print(f"Goes on from {last}")
         config.ckpt_path = str(last)
     return train(config)
+
+
+def _why_stale(folder: Path, now: Identity) -> str | None:
+    """Why what an earlier run left would not come out again; None where it would, or is none."""
+    if not (folder / METRICS).exists() and not (folder / "checkpoints").exists():
+        return None
+    before = Identity.read(folder)
+    if before is None:
+        return f"has no {IDENTITY} that tells by which code and from which data it was trained"
+    changes = before.changes(now)
+    return f"was trained {' and '.join(changes)}" if changes else None
+
+
+def _clear(folder: Path, *, keep: str | None) -> None:
+    """Remove a run's files but Hydra's of today: its metrics first, what tells its age last."""
+    order = {METRICS: 0, IDENTITY: 2}
+    for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
+        if path.name != keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _readable(checkpoint: Path) -> bool:
@@ -147,11 +177,45 @@ def _age(path: Path) -> float:
     return time.time() - path.stat().st_mtime if path.exists() else math.inf
 
 
+def _announcement(config: DictConfig) -> str:
+    """What a configured sweep would run, and how it is started."""
+    params, typed = config.hydra.sweeper.params, list(config.hydra.overrides.task)
+    # As Hydra's sweepers read them: what is typed comes later and wins.
+    lines = [*(f"{key}={value}" for key, value in params.items()), *typed]
+    values = {o.get_key_element(): o for o in OverridesParser.create().parse_overrides(lines)}
+    planned = {key: _values(override) for key, override in values.items()}
+    runs = config.hydra.sweeper.get("n_trials") or math.prod(map(len, planned.values()))
+    return "\n".join(
+        [
+            f"This is a sweep of {runs} runs into {config.hydra.sweep.dir}:",
+            *(f"  {key}: {', '.join(planned[key])}" for key in planned if key in params),
+            f"Nothing was run. Start it with -m: python train.py -m {' '.join(typed)}",
+        ]
+    )
+
+
+def _values(override: Override) -> list[str]:
+    """The values that an override sets one after the other, or the range that it searches."""
+    if override.is_discrete_sweep():
+        return list(override.sweep_string_iterator())
+    return [str(override.input_line).partition("=")[2]]
+
+
 class SweepReport(Callback):
     """Rank the runs of a sweep as they finish, and name those that fail."""
 
     def __init__(self) -> None:
         self.sweeping = False
+
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Tell of a sweep that was not asked for with -m, before anything is written.
+
+        Raises:
+            SystemExit: The configuration describes a sweep. Hydra turns any other exception of a
+                callback into a warning.
+        """
+        if config.hydra.sweeper.get("params"):
+            raise SystemExit(_announcement(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Report jobs from here on; a single run reports itself."""

@@ -22,6 +22,7 @@ from landslide.datamodule import LandslideDataModule
 from landslide.datasets import scene_info
 from landslide.errors import InputError
 from landslide.evaluation import best_threshold, evaluate, print_results
+from landslide.identity import Identity
 from landslide.rasters import write_json
 from landslide.task import LandslideTask, load_task, set_threshold
 
@@ -47,6 +48,7 @@ def train(config: DictConfig) -> float:
     output = Path(config.output_dir)
     resumed = _resumable(config)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
+    identity = Identity.of(datamodule.files)  # before they are read
     datamodule.setup()
     calibrated = config.threshold == CALIBRATED
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
@@ -61,6 +63,7 @@ def train(config: DictConfig) -> float:
         plugins=[WholeCheckpoints()],
         default_root_dir=output,
     )
+    identity.write(output)
     datamodule.write_splits(output / "splits.geojson")
     trainer.fit(task, datamodule, ckpt_path=resumed)
 
@@ -92,9 +95,13 @@ def train(config: DictConfig) -> float:
         title=f"{what}: test split",
     )
     # Last: a run with metrics is finished.
-    write_json(
-        output / "metrics.json", {**results, "seed": config.seed, "simulated": bool(simulated)}
-    )
+    facts = {
+        "seed": config.seed,
+        "simulated": bool(simulated),
+        "split": datamodule.split_digest,
+        "train_patches": len(datamodule.patches_of("train")),
+    }
+    write_json(output / "metrics.json", {**results, **facts, **identity._asdict()})
     print_results(results, f"{what}, seed {config.seed}: best checkpoint, percent")
     Console(soft_wrap=True).print(f"Run folder: {output}")
     return results["val"]["f1"]

@@ -19,6 +19,7 @@ from test_windows import rough
 
 from landslide.errors import InputError
 from landslide.evaluation import score
+from landslide.identity import Identity
 from landslide.network import Network
 from landslide.study.ensembles import ensemble_table, in_words, shared_data
 from landslide.study.report import write_study
@@ -55,8 +56,11 @@ def write_run(sweep: Path, root: Path, variant: str, seed: int, *overrides: str)
     (folder / "checkpoints").mkdir()
     save_task(task, folder / "checkpoints" / "best.ckpt")
     scores = dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), 0.1 + seed)
-    found = {split: scores | {"patches": 9} for split in ("val", "test")}
-    (folder / "metrics.json").write_text(json.dumps({**found, "simulated": True}))
+    counts = {"patches": 9, "tp": 1, "fp": 2, "fn": 3, "tn": 4}
+    found = {"val": scores | counts, "test": scores | counts}
+    facts = {"simulated": True, "split": datamodule.split_digest, "train_patches": 36}
+    facts |= Identity.of(datamodule.files)._asdict()
+    (folder / "metrics.json").write_text(json.dumps({**found, **facts}))
     (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n")
     return folder
 

@@ -15,7 +15,7 @@ from test_cli import run
 from test_conf import composed
 
 from landslide.errors import InputError
-from landslide.study.effects import effects, holm
+from landslide.study.effects import _estimate, effects, holm
 from landslide.study.leaderboard import write_leaderboard
 from landslide.study.report import write_study
 from landslide.study.runs import read_runs, varying
@@ -26,7 +26,20 @@ BY = ["dataset", "augmentation"]
 BANDS = {"ba": ["vv_pre", "vv_post1", "slope"], "baa": ["vv_pre", "vv_post1", "vv_post2", "slope"]}
 
 
-def write_run(sweep: Path, name: str, val: float, test: float, **settings: object) -> Path:
+def counts(f1: float) -> dict[str, int]:
+    """Counts whose precision, recall and F1 are all the same."""
+    tp, wrong = round(1e12 * f1), 10**12 - round(1e12 * f1)
+    return {"tp": tp, "fp": wrong, "fn": wrong, "tn": 10**12, "patches": 9}
+
+
+def write_run(
+    sweep: Path,
+    name: str,
+    val: float,
+    test: float,
+    facts: dict[str, object] | None = None,
+    **settings: object,
+) -> Path:
     """A finished run as a sweep leaves it."""
     folder = sweep / name
     folder.mkdir(parents=True)
@@ -34,10 +47,19 @@ def write_run(sweep: Path, name: str, val: float, test: float, **settings: objec
     (folder / "settings.json").write_text(json.dumps(common | settings))
     scores = {
         split: dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), f1)
-        | {"patches": 9}
+        | counts(f1)
         for split, f1 in (("val", val), ("test", test))
     }
-    (folder / "metrics.json").write_text(json.dumps({**scores, "simulated": True}))
+    replicate = [settings.get(name, 0) for name in ("seed", "split.fold")]
+    replicate[0] = settings.get("split.seed", replicate[0])
+    found = {
+        "simulated": True,
+        "train_patches": 36,
+        "split": f"{replicate}",
+        "code": "1",
+        "data": {},
+    }
+    (folder / "metrics.json").write_text(json.dumps({**scores, **found, **(facts or {})}))
     (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n1,0.3,0.2\n")
     return folder
 
@@ -122,13 +144,14 @@ def test_differences_are_paired_by_seed(best: Path) -> None:
     # Two datasets of the orbit, averaged within each seed, against scipy's paired test.
     f1 = runs[runs["dataset.orbit"] == "ascending"].assign(f1=100 * runs.test_f1.astype(float))
     with_, without = (f1[f1.augmentation == a].groupby("seed").f1.mean() for a in ("flips", "none"))
-    expected = stats.ttest_rel(with_, without)
-    low, high = expected.confidence_interval(0.95)
-    assert row["mean"] == pytest.approx((with_ - without).mean())
-    assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
-    assert row.p == pytest.approx(expected.pvalue)
-    assert row.pairs == 3
-    assert row.p <= row.p_holm
+    difference = with_ - without
+    # Three splits, 9 patches tested and 36 trained on: the variance is 1/3 + 1/4 of s².
+    reach = stats.t.ppf(0.975, 2) * np.sqrt((1 / 3 + 9 / 36) * difference.var(ddof=1))
+    assert row["mean"] == pytest.approx(difference.mean())
+    assert row.low == pytest.approx(difference.mean() - reach)
+    assert row.high == pytest.approx(difference.mean() + reach)
+    assert (row.over, row.units, row.pairs) == ("splits", 3, 6)
+    assert table.p.isna().all()  # of three splits there is no test
     assert table.loc[("flips - none", "orbit descending"), "mean"] == pytest.approx(-3, abs=0.5)
     assert table.loc[("with vv_post2 - without vv_post2", "all"), "mean"] == pytest.approx(2, abs=1)
     assert table.loc[("ascending - descending", "augmentation flips"), "mean"] > 6
@@ -137,6 +160,7 @@ def test_differences_are_paired_by_seed(best: Path) -> None:
 def test_with_one_seed_settings_are_paired(grid: Path) -> None:
     (row,) = effects(runs_of(grid), BY).itertuples()
     assert (row.difference, row.where, row.pairs) == ("flips - none", "all", 6)
+    assert (row.over, row.units) == ("settings", 6)
     assert row.mean == pytest.approx(1)
     assert np.isnan(row.p)  # settings of one split are no sample of splits
     assert np.isnan(row.p_holm)
@@ -162,7 +186,8 @@ def test_variants_are_compared_with_the_baseline_alone(variants: Path) -> None:
     assert list(table.index) == ["a - baseline", "b - baseline"]
     assert list(table.validation) == pytest.approx([5, -2])
     assert table["mean"]["a - baseline"] == pytest.approx(4 - 0.7)
-    assert (table.p_holm >= table.p).all()
+    assert table.p.isna().all()  # one split
+    assert (table.over == "seeds").all()
     scores = score_table(runs, ["variant"])
     assert list(scores.variant) == ["baseline", "a", "b"]
     assert "loss" not in scores  # follows from the variant
@@ -173,7 +198,7 @@ def test_a_variant_may_not_change_the_protocol(variants: Path) -> None:
     for seed in range(3):
         settings = {"variant": "c", "split": "blocks", "split.seed": 1, "seed": seed}
         write_run(variants, f"c{seed}", 0.5, 0.5, **settings)
-    with pytest.raises(InputError, match=r"mixes runs of split\.seed 0 and 1"):
+    with pytest.raises(InputError, match=r"a is scored on 1 splits and c on 1, .* share 0"):
         runs_of(variants, ["variant"])
 
 
@@ -182,6 +207,92 @@ def test_one_split_is_said(variants: Path, tmp_path: Path) -> None:
     said = (tmp_path / "study" / "study.md").read_text()
     assert "Seeds redraw weights and order of one split" in said
     assert "| a - baseline | all | +3.30 |" in said
+
+
+HAND = [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def write_folds(sweep: Path, seeds: int, differences: list[float], *, splits: int = 5) -> None:
+    """Flips better than none by so many points in each fold, alike in all seeds."""
+    for seed, fold, flips in product(range(seeds), range(splits), ("flips", "none")):
+        f1 = 0.5 + (differences[fold] / 100 if flips == "flips" else 0)
+        place = {"seed": seed, "split.seed": 0, "split.fold": fold, "split": "blocks"}
+        settings = {**dataset("ascending", "ba"), **place, "augmentation": flips}
+        write_run(sweep, f"{seed}-{fold}-{flips}", f1, f1, **settings)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_corrected_test_against_hand_worked_numbers(tmp_path: Path, seeds: int) -> None:
+    write_folds(tmp_path / "s", seeds, HAND)
+    (row,) = effects(runs_of(tmp_path / "s"), BY).itertuples()
+    # Mean 3, s² = 2.5; (1/5 + 9/36) s² = 1.125; t = 3 / sqrt(1.125) = 2 sqrt(2) with 4 degrees of
+    # freedom, whose distribution is sin θ (1 + cos² θ / 2) with tan θ = t / 2 (Abramowitz and
+    # Stegun 26.7.4): sqrt(2/3) (1 + 1/6).
+    assert row.mean == pytest.approx(3)
+    assert row.p == pytest.approx(1 - np.sqrt(2 / 3) * 7 / 6, abs=1e-6)
+    assert row.p_holm == row.p
+    assert row.high - row.mean == pytest.approx(2.7764451 * np.sqrt(1.125), abs=1e-5)
+    assert (row.over, row.units, row.pairs) == ("splits", 5, 5 * seeds)
+
+
+def test_two_splits_met_five_times_give_no_p_value(tmp_path: Path) -> None:
+    for seed, flips in product(range(5), ("flips", "none")):
+        f1 = 0.5 + (0.02 + 0.001 * (seed % 2)) * (flips == "flips")
+        settings = {**dataset("ascending", "ba"), "augmentation": flips, "seed": seed}
+        same = {"split": f"of {seed % 2}"}
+        write_run(tmp_path / "s", f"{seed}{flips}", f1, f1, same, **settings)
+    (row,) = effects(runs_of(tmp_path / "s"), BY).itertuples()
+    assert (row.over, row.units, row.pairs) == ("splits", 2, 5)
+    assert np.isnan(row.p)
+    assert np.isnan(row.p_holm)
+
+
+def test_the_corrected_test_keeps_its_level_where_splits_share_training() -> None:
+    # Differences of five splits that vary together as a quarter tested per trained makes them:
+    # correlation (1/4) / (1 + 1/4), no effect. Student's test rejects far too often.
+    rng = np.random.default_rng(0)
+    draws = np.sqrt(0.8) * rng.normal(size=(4000, 5)) + np.sqrt(0.2) * rng.normal(size=(4000, 1))
+    rejected = {
+        ratio: np.mean([_estimate(pd.Series(draw), ratio)["p"] < 0.05 for draw in draws])
+        for ratio in (0.25, 0.0)
+    }
+    assert rejected[0.25] == pytest.approx(0.05, abs=0.012)
+    assert rejected[0.0] > 0.12
+
+
+def test_folds_are_pooled_to_one_score(tmp_path: Path) -> None:
+    found = [(1, 0, 9, 0.2), (80, 20, 0, 0.9)]  # tp, fp, fn, average precision
+    for fold, (tp, fp, fn, ap) in enumerate(found):
+        run = write_run(tmp_path / "s", str(fold), 0.5, 0.5, **{"split.fold": fold}, dataset="d")
+        metrics = json.loads((run / "metrics.json").read_text())
+        metrics["test"] |= {"tp": tp, "fp": fp, "fn": fn, "average_precision": ap}
+        metrics["test"]["f1"] = 2 * tp / (2 * tp + fp + fn)
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    (row,) = score_table(runs_of(tmp_path / "s", ["dataset"]), ["dataset"]).itertuples()
+    assert row.precision == pytest.approx(100 * 81 / 101)
+    assert row.recall == pytest.approx(90)
+    assert row.f1 == pytest.approx(100 * 162 / 191)
+    assert row.iou == pytest.approx(100 * 81 / 110)
+    assert row.average_precision == pytest.approx(55)
+    assert (row.seeds, row.folds) == (1, 2)
+    assert row.f1_lowest == pytest.approx(100 * 2 / 11)
+    write_leaderboard(tmp_path / "s")
+    board = pd.read_csv(tmp_path / "s" / "leaderboard.csv")
+    assert list(board.folds) == [2]
+
+
+def test_runs_of_another_scene_are_refused_and_of_another_code_named(tmp_path: Path) -> None:
+    for seed, code in enumerate(("0.1.0+a", "0.1.0+b")):
+        facts = {"code": code, "data": {"x.tif": "aa"}}
+        write_run(
+            tmp_path / "s", f"{seed}", 0.5, 0.5, facts, **dataset("ascending", "ba"), seed=seed
+        )
+    write_study(runs_of(tmp_path / "s", ["dataset"]), ["dataset"], tmp_path / "s", tmp_path / "o")
+    assert "1 of 0.1.0+b (such as 1)" in (tmp_path / "o" / "study.md").read_text()
+    facts["data"] = {"x.tif": "bb"}
+    write_run(tmp_path / "s", "2", 0.5, 0.5, facts, **dataset("ascending", "ba"), seed=2)
+    with pytest.raises(InputError, match=r"2 and 0 were trained on different versions of x\.tif"):
+        runs_of(tmp_path / "s", ["dataset"])
 
 
 def test_holm_against_a_hand_worked_example() -> None:
@@ -333,7 +444,6 @@ def test_an_experiment_is_its_sweep(experiment: str, runs: int) -> None:
     config = composed(f"experiment={experiment}", "dataset.root=here", with_hydra=True)
     params = config.hydra.sweeper.params
     assert np.prod([len(values.split(",")) for values in params.values()]) == runs
-    assert config.hydra.mode.name == "MULTIRUN"
     assert config.dataset.root == "here"
     split = "block_split" if experiment == "honest" else "random_split"
     assert config.split._target_ == f"landslide.splits.{split}"

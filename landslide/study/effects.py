@@ -1,12 +1,14 @@
 """What a choice is worth: paired differences of test F1, with intervals and tests.
 
 Two runs are a pair when they share everything but the choice. Choices are compared in all
-pairs, or, where one of them is named ``baseline``, each with it. Over several seeds, the runs
-of each row's chosen setting are paired by seed, which redraws weights and order, and the split
-unless it has a seed of its own; with one seed, all settings that were tried are paired, and
-the interval tells how the difference varies over settings, not over splits. Seeds are tested by
-Student's paired t-test, its p-values corrected for the number of effects after Holm (1979);
-settings of one split are no independent sample, and have no p-value.
+pairs, or, where one of them is named ``baseline``, each with it. Runs of each row's chosen
+setting are paired by seed and fold, and the differences of one split are averaged: the sample
+is of distinct splits. Splits of one scene share training data, so that their differences vary
+together; the variance is corrected for it after Nadeau and Bengio (2003), and p-values for the
+number of effects after Holm (1979). Fewer than five splits have an interval and no p-value.
+
+Where all runs are of one split, the interval is over its seeds, and with one seed over all
+settings that were tried: neither says what another split would show, and neither has a p-value.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +19,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from landslide.study.tables import BASELINE, SEED, free_settings, selected
+from landslide.study.replications import SEED, distinct_splits, repeated
+from landslide.study.tables import BASELINE, free_settings, selected
 
 CONFIDENCE = 0.95
 
+FEWEST_SPLITS = 5
+"""Distinct splits that a p-value needs."""
+
+SPLIT = "distinct split"
+
 COLUMNS = [
     *("factor", "difference", "where", "mean", "low", "high"),
-    *("pairs", "p", "validation", "p_holm"),
+    *("over", "units", "pairs", "p", "validation", "p_holm"),
 ]
 
 
@@ -36,36 +44,48 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         ``factor``; ``difference`` (``flips - none``); ``where`` (the level of another factor,
-        or ``all``); mean difference and its 95 % interval in percentage points; number of
-        ``pairs`` (seeds, or settings with one seed); ``p`` and ``p_holm``, NaN with one seed;
-        mean difference on ``validation``, for choosing.
+        or ``all``); mean difference and its 95 % interval in percentage points, ``over`` so
+        many ``units`` (``splits``, else ``seeds`` of one split, else ``settings`` of one run
+        each) made of so many ``pairs`` of runs; ``p`` and ``p_holm``, NaN where there are fewer
+        than five splits; mean difference on ``validation``, for choosing.
     """
     factors = _factors(runs, by)
-    tested = runs[SEED].nunique() > 1
-    if tested:
-        runs, match = selected(runs, by), [SEED]
-    else:
-        match = free_settings(runs, by)
+    over, unit, runs = _sample(runs, by)
     names = {factor: _names(_levels(runs, factor)) for factor in factors}
     rows = [
         {
             "factor": factor,
             "difference": f"{names[factor][first]} - {names[factor][second]}",
             "where": where,
-            **_estimate(units),
-            "validation": _differences(
-                part, factor, (first, second), factors, match, "val_f1"
-            ).mean(),
+            "over": over,
+            "pairs": len(pairs),
+            **_estimate(per_unit.f1, _tested_to_trained(part) if over == "splits" else 0.0),
+            "validation": per_unit.validation.mean(),
         }
         for factor in factors
         for first, second in _compared(_levels(runs, factor))
         for where, part in _parts(runs, {f: names[f] for f in factors if f != factor})
-        if len(units := _differences(part, factor, (first, second), factors, match, "test_f1")) > 1
+        if len(pairs := _pairs(part, factor, (first, second), factors, unit))
+        and len(per_unit := _by_unit(pairs, unit)) > 1
     ]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
-    if not tested:
-        return table.assign(p=np.nan, p_holm=np.nan)
+    tested = (table.over == "splits") & (table.units >= FEWEST_SPLITS)
+    table["p"] = table.p.where(tested).astype(float)
     return table.assign(p_holm=holm(table.p.to_numpy(dtype=float)))
+
+
+def _sample(runs: pd.DataFrame, by: Sequence[str]) -> tuple[str, list[str], pd.DataFrame]:
+    """What differences are a sample of, the columns that tell its members apart, and its runs."""
+    if len(runs[repeated(runs)].drop_duplicates()) == 1:
+        return "settings", free_settings(runs, by), runs
+    runs = selected(runs, by)
+    runs = runs.assign(**{SPLIT: distinct_splits(runs)})
+    return ("splits", [SPLIT], runs) if runs[SPLIT].nunique() > 1 else ("seeds", [SEED], runs)
+
+
+def _tested_to_trained(runs: pd.DataFrame) -> float:
+    """Mean quotient of tested and trained patches."""
+    return float((runs.test_patches.astype(float) / runs.train_patches.astype(float)).mean())
 
 
 def _factors(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
@@ -115,45 +135,55 @@ def _parts(
             yield f"{factor.split('.')[-1]} {name}", runs[runs[factor] == level]
 
 
-def _differences(
+def _pairs(
     runs: pd.DataFrame,
     factor: str,
     levels: tuple[object, object],
     factors: Sequence[str],
-    match: Sequence[str],
-    score: str,
-) -> NDArray[np.float64]:
-    """Differences of a score between paired runs, in points: one a seed or a setting."""
-    keys = [*match, *(name for name in factors if name != factor)]
-    pairs = runs.assign(f1=100 * runs[score].astype(float)).pivot_table(
-        index=keys or [SEED], columns=factor, values="f1", aggfunc="mean", observed=True
+    unit: Sequence[str],
+) -> pd.DataFrame:
+    """Differences between paired runs in points: ``f1`` on test and ``validation``."""
+    others = [name for name in factors if name != factor]
+    keys = list(dict.fromkeys([*unit, *repeated(runs), *others]))
+    f1 = {"f1": 100 * runs.test_f1.astype(float), "validation": 100 * runs.val_f1.astype(float)}
+    means = runs.assign(**f1).groupby([*keys, factor], dropna=False)[list(f1)].mean()
+    first, second = (
+        means[means.index.get_level_values(factor) == level].droplevel(factor) for level in levels
     )
-    if any(level not in pairs.columns for level in levels):
-        return np.array([])
-    difference = (pairs[levels[0]] - pairs[levels[1]]).dropna()
-    if match:
-        difference = difference.groupby(level=list(match)).mean()
-    return difference.to_numpy(dtype=float)
+    return (first - second).dropna()
 
 
-def _estimate(differences: NDArray[np.float64]) -> dict[str, float]:
+def _by_unit(pairs: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame:
+    """Mean differences of each member of the sample: one where no column tells them apart."""
+    if not unit:
+        return pairs.mean().to_frame().T
+    return pairs.groupby(level=list(unit), dropna=False).mean()
+
+
+def _estimate(differences: pd.Series, ratio: float) -> dict[str, float]:
+    """Mean difference, its interval and p-value by the corrected resampled t-test.
+
+    Variance of the mean: (1/J + n_test/n_train) s², s² that of the J differences (Nadeau and
+    Bengio 2003, Inference for the generalization error, Machine Learning 52, 239-281, section
+    3.1); Student's t with J - 1 degrees of freedom.
+
+    Args:
+        differences: One for each member of the sample, at least two.
+        ratio: n_test/n_train; 0 for independent differences, which is Student's test.
+    """
+    units, mean = len(differences), float(differences.mean())
+    error = float(np.sqrt((1 / units + ratio) * differences.var(ddof=1)))
+    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, units - 1)) * error
     with np.errstate(invalid="ignore", divide="ignore"):
-        test = stats.ttest_1samp(differences, 0.0)
-        interval = test.confidence_interval(CONFIDENCE)
-    return {
-        "mean": float(differences.mean()),
-        "low": float(interval.low),
-        "high": float(interval.high),
-        "pairs": len(differences),
-        "p": float(test.pvalue),
-    }
+        p = float(2 * stats.t.sf(abs(np.float64(mean) / error), units - 1))
+    return {"mean": mean, "low": mean - reach, "high": mean + reach, "units": units, "p": p}
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P-values corrected for their number after Holm (1979)."""
-    order = np.argsort(p)
-    stepped = p[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty_like(p)
+    """P-values corrected for their number after Holm (1979); NaN is none, and stays."""
+    order = np.argsort(p)[: np.isfinite(p).sum()]
+    stepped = p[order] * np.arange(len(order), 0, -1)
+    corrected = np.full_like(p, np.nan)
     corrected[order] = np.maximum.accumulate(stepped).clip(max=1.0)
     return corrected
 
@@ -170,7 +200,7 @@ def said(table: pd.DataFrame) -> pd.DataFrame:
                 for low, high in zip(table.low, table.high, strict=True)
             ],
             "on validation": [f"{mean:+.2f}" for mean in table.validation],
-            "pairs": table.pairs,
+            "over": [f"{n} {over}" for n, over in zip(table.units, table.over, strict=True)],
         }
     )
     if table.p.isna().all():
@@ -179,4 +209,6 @@ def said(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _p_value(p: float) -> str:
+    if np.isnan(p):
+        return ""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -6,7 +6,6 @@ of their own validation and test splits.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,12 @@ from rich.progress import track
 from landslide.datamodule import LandslideDataModule
 from landslide.errors import InputError
 from landslide.evaluation import Results, score
+from landslide.identity import Identity
 from landslide.metrics import SCORES
 from landslide.network import FLIPS, Network
+from landslide.study.replications import SEED
 from landslide.study.runs import read_metrics
-from landslide.study.tables import BASELINE, SEED, said, selected
+from landslide.study.tables import BASELINE, said, selected
 from landslide.task import LandslideTask, load_task
 
 BATCH = 32
@@ -103,11 +104,12 @@ def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     Raises:
         InputError: They are not the same, or cannot be had again.
     """
-    splits = {_split(folder) for folder in folders}
-    if len(splits) > 1:
+    found = [read_metrics(folder) for folder in folders]
+    if len({metrics["split"] for metrics in found}) > 1:
         raise InputError(
             f"{folders[0]} and {folders[-1]} do not share their split, so that an ensemble would "
-            "be tested on what members were trained on: sweep the seeds with split.seed=0"
+            "be tested on what members were trained on: sweep the seeds with split.seed=0 and one "
+            "split.fold"
         )
     settings = folders[0] / ".hydra" / "config.yaml"
     if not settings.is_file():
@@ -115,23 +117,19 @@ def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     config = OmegaConf.load(settings)
     config.batch_size = BATCH
     data: LandslideDataModule = instantiate(config.datamodule)
+    others = Identity.of(data.files).data.items() ^ found[0]["data"].items()
+    if others:
+        raise InputError(
+            f"{min(file for file, _ in others)} is not what {folders[0]} was trained on: bring it "
+            "back or start the sweep again"
+        )
     data.setup()
-    with TemporaryDirectory() as folder:
-        data.write_splits(Path(folder) / "splits.geojson")
-        if _split(Path(folder)) not in splits:
-            raise InputError(
-                f"the scene {', '.join(map(str, data.roots))} is not what {folders[0]} was trained "
-                "on: its patches are others; bring it back or start the sweep again"
-            )
+    if data.split_digest != found[0]["split"]:
+        raise InputError(
+            f"{folders[0]} was scored on other patches than this version of the program makes: "
+            "start the sweep again"
+        )
     return data
-
-
-def _split(folder: Path) -> str:
-    """The patches of a run with their split, as they were written."""
-    files = sorted(folder.glob("splits.*"))
-    if not files:
-        raise InputError(f"{folder} has no splits.geojson: remove it and start the sweep again")
-    return files[0].read_text()
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,22 +9,16 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from landslide.figures import BLUE, GREY, ORANGE, save
-from landslide.study.tables import free_settings, selected
+from landslide.study.tables import FOLD_RANGE, free_settings, selected, validation_f1
 
 
 def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) -> None:
-    """Test F1 of each row with its standard deviation, the paper's beside it."""
+    """Test F1 of each row with its spread, the paper's beside it."""
     figure, axis = plt.subplots(figsize=(6.5, 0.42 * len(table) + 1.6), layout="constrained")
     places = np.arange(len(table))[::-1]
-    spread = table.f1_std.fillna(0) if "f1_std" in table else 0
+    spread, what = _spread(table)
     axis.errorbar(
-        table.f1,
-        places,
-        xerr=spread,
-        fmt="o",
-        color=BLUE,
-        capsize=3,
-        label="this study (mean, std)",
+        table.f1, places, xerr=spread, fmt="o", color=BLUE, capsize=3, label=f"this study{what}"
     )
     if "paper_f1" in table:
         axis.plot(table.paper_f1, places, "D", color=ORANGE, label="Nava et al. (2022)")
@@ -34,6 +28,18 @@ def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) ->
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     axis.set_title(title, fontsize=9)
     save(figure, path)
+
+
+def _spread(table: pd.DataFrame) -> tuple[np.ndarray | None, str]:
+    """Whiskers of F1 and what they show: the folds, else the standard deviation."""
+    if FOLD_RANGE[0] in table:
+        low, high = (table[name].to_numpy(dtype=float) for name in FOLD_RANGE)
+        f1 = table.f1.to_numpy(dtype=float)
+        ends = np.stack([f1 - low, high - f1]).clip(min=0)
+        return ends, " (folds pooled; line: lowest to highest fold)"
+    if "f1_std" in table:
+        return table.f1_std.fillna(0).to_numpy(dtype=float), " (mean, std)"
+    return None, ""
 
 
 def heat_maps(
@@ -52,11 +58,9 @@ def heat_maps(
     )
     values = 100 * runs.val_f1.astype(float)
     for axis, (names, group) in zip(axes.flat, groups, strict=False):
-        grid = (
-            group.assign(f1=100 * group.val_f1.astype(float))
-            .pivot_table(index=settings[0], columns=settings[1], values="f1", aggfunc="mean")
-            .sort_index()
-        )
+        tried = group.groupby(list(settings), dropna=False)
+        found = pd.Series({place: 100 * validation_f1(part) for place, part in tried})
+        grid: pd.DataFrame = found.unstack().sort_index()  # type: ignore[assignment]
         image = axis.imshow(grid, cmap="viridis", vmin=values.min(), vmax=values.max())
         for (y, x), value in np.ndenumerate(grid.to_numpy()):
             light = value > values.min() + 0.6 * (values.max() - values.min())
@@ -104,7 +108,7 @@ def forest(effects: pd.DataFrame, path: Path, *, title: str) -> None:
 def learning_curves(
     runs: pd.DataFrame, by: Sequence[str], sweep: Path, path: Path, *, title: str
 ) -> None:
-    """F1 over the epochs of each row's chosen runs, a line a seed."""
+    """F1 over the epochs of each row's chosen runs, a line a run."""
     groups = list(selected(runs, by).groupby(list(by), dropna=False))
     columns = min(4, len(groups))
     rows = -(-len(groups) // columns)

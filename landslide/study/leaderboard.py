@@ -1,10 +1,13 @@
 """The runs of a sweep in order of validation F1, written anew whenever a run ends.
 
-Test scores are left to the study: what is chosen here is chosen on validation.
+The folds of one setting and seed are one line, their pixels pooled: single folds are
+validated on different ground. Test scores are left to the study: what is chosen here is
+chosen on validation.
 """
 
 import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -14,6 +17,7 @@ from rich.table import Table
 
 from landslide.figures import BLUE, ORANGE, save
 from landslide.rasters import replacing
+from landslide.study.replications import FOLD, replications
 from landslide.study.runs import read_runs, varying
 
 SHOWN = 20
@@ -46,7 +50,7 @@ def print_leaderboard(sweep: Path) -> None:
     said = _said(_board(sweep)[0])
     shown = pd.concat([said.iloc[:SHOWN], said.iloc[SHOWN:].query("status == 'failed'")])
     shown = shown.drop(columns=["run", "precision", "recall"])
-    table = Table(title=f"Sweep: {len(said)} runs")
+    table = Table(title=f"Sweep: {len(said)} {'settings' if 'folds' in said else 'runs'}")
     for heading in shown.columns:
         table.add_column(heading, overflow="fold")
     for row in shown.itertuples(index=False):
@@ -57,15 +61,38 @@ def print_leaderboard(sweep: Path) -> None:
 
 
 def _board(sweep: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Runs from best to worst, then those without a score; and what differs between them."""
+    """Runs from best to worst, then those without a score; and what differs between them.
+
+    Folds are ranked once as many of them are finished as of any other line.
+    """
     runs = read_runs(sweep)
     settings = varying(runs)
     scores = [f"val_{name}" for name in ("f1", "iou", "precision", "recall", "average_precision")]
-    board = runs.reindex(columns=["run", "status", *settings, *scores, "error"])
+    order, first = ["val_f1"], ["run", "status"]
+    if FOLD in settings:
+        settings.remove(FOLD)
+        order, first = ["folds", "val_f1"], ["run", "status", "folds"]
+        lines = runs.groupby(settings, dropna=False) if settings else [((), runs)]
+        runs = pd.DataFrame([_fold_line(folds) for _, folds in lines], dtype=object)
+    board = runs.reindex(columns=[*first, *settings, *scores, "error"])
     board[scores] = board[scores].astype(float)
     # Not a column: the leaderboard is of one scene.
     board.attrs["simulated"] = "simulated" in runs and bool(runs.simulated.eq(True).any())
-    return board.sort_values("val_f1", ascending=False, na_position="last"), settings
+    return board.sort_values(order, ascending=False, na_position="last"), settings
+
+
+def _fold_line(folds: pd.DataFrame) -> dict[str, Any]:
+    """One line for the folds of a setting: pooled scores of those that are finished."""
+    finished = folds[folds.status == "finished"]
+    states = [state for state in ("failed", "unfinished") if (folds.status == state).any()]
+    line: dict[str, Any] = dict((finished if len(finished) else folds).iloc[0])
+    line |= {"run": " ".join(folds.run), "status": "finished", "folds": len(finished)}
+    if len(finished):
+        line |= dict(replications(finished).iloc[0]) | {"folds": len(finished)}
+    if states:
+        errors = folds.error.dropna()
+        line |= {"status": states[0], "error": errors.iloc[0] if len(errors) else None}
+    return line
 
 
 def _said(board: pd.DataFrame) -> pd.DataFrame:

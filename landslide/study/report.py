@@ -14,7 +14,9 @@ from landslide.study import effects as paired
 from landslide.study import figures
 from landslide.study.ensembles import in_words
 from landslide.study.leaderboard import markdown
-from landslide.study.tables import SEED, free_settings, said, score_table
+from landslide.study.replications import FOLD, SEED, distinct_splits
+from landslide.study.runs import CODE
+from landslide.study.tables import free_settings, said, score_table
 
 ABOUT = (
     "The same checkpoints, no training: one member is the mean over seeds, several are their mean "
@@ -92,7 +94,7 @@ def _figures(
         figures.forest(differences, folder / "effects.png", title=title)
         captions["effects.png"] = "Paired differences of test F1 with 95 % intervals."
     figures.learning_curves(runs, by, sweep, folder / "curves.png", title=title)
-    captions["curves.png"] = "F1 over the epochs, a line a seed."
+    captions["curves.png"] = "F1 over the epochs, a line a run."
     return captions
 
 
@@ -106,18 +108,16 @@ def _text(
     pictures: dict[str, str],
 ) -> str:
     free = free_settings(runs, by)
-    seeds = runs[SEED].nunique()
-    chosen = f"the best of {', '.join(free)} by mean validation F1" if free else "as set"
+    chosen = f"the best of {', '.join(free)} by validation F1" if free else "as set"
     parts = [
         f"# {title}",
-        f"{len(runs)} runs, {seeds} {'seed' if seeds == 1 else 'seeds'}; scene "
+        f"{len(runs)} runs: {_repetitions(runs)}; scene "
         f"{runs['dataset.root'].iloc[0]}; split `{runs['split'].iloc[0]}`; at most "
         f"{runs['trainer.max_epochs'].iloc[0]} epochs.",
         "## Scores on the test split",
-        f"Percent, pixels pooled over the split; mean ± standard deviation over seeds. Settings of "
-        f"a row: {chosen}. Test scores chose nothing.",
+        f"Percent, {_pooling(runs)} Settings of a row: {chosen}. Test scores chose nothing.",
         markdown(said(table)),
-        *(_effects_section(differences, seeds) if len(differences) else []),
+        *(_effects_section(differences) if len(differences) else []),
         *(
             []
             if together is None
@@ -131,20 +131,51 @@ def _text(
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _effects_section(differences: pd.DataFrame, seeds: int) -> list[str]:
-    about = (
-        f"Differences of test F1 of each row's chosen setting, paired by seed ({seeds}). Student's "
-        "paired t-test; p (Holm) is corrected for the number of differences in this table."
-        if seeds > 1
-        else "Differences of test F1 paired over all settings that were tried, on one split. The "
-        "interval is of the mean over such settings; what another split would show it cannot say, "
-        "so there are no p-values: train with several seeds for them."
-    ) + " What is chosen is chosen by the mean difference on validation."
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _repetitions(runs: pd.DataFrame) -> str:
+    """How many seeds, folds and distinct splits stand behind the numbers."""
+    folds = runs[FOLD].nunique() if FOLD in runs else 1
+    parts = [_count(runs[SEED].nunique(), "seed")]
+    parts += [_count(folds, "fold")] if folds > 1 else []
+    return ", ".join([*parts, _count(distinct_splits(runs).nunique(), "distinct split")])
+
+
+def _pooling(runs: pd.DataFrame) -> str:
+    """What a score is pooled over, and what its spread is over."""
+    pooled = "pixels pooled over the split"
+    if FOLD in runs and runs[FOLD].nunique() > 1:
+        pooled = (
+            "pixels pooled over the folds of a seed, which test every patch once; average "
+            "precision is the mean over folds"
+        )
+    if runs[SEED].nunique() == 1:
+        return f"{pooled}; one seed, so that there is no standard deviation."
+    drawn = "each on a split of its own" if "split.seed" not in runs else "on the same split"
+    return f"{pooled}; mean ± standard deviation over seeds, {drawn}."
+
+
+def _effects_section(differences: pd.DataFrame) -> list[str]:
+    about = {
+        "splits": "Differences of test F1 of each row's chosen setting between runs of one seed "
+        "and fold, averaged within each distinct split; the mean over splits, whose interval is that "
+        "of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one scene share "
+        "training data. There is no p-value below "
+        f"{paired.FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
+        "seeds": "Differences of test F1 of each row's chosen setting, paired by seed, on one "
+        "split. The interval is over seeds and tells of weights and order; what another split "
+        "would show it cannot say, so there are no p-values.",
+        "settings": "Differences of test F1 paired over all settings that were tried, on one "
+        "split. The interval is of the mean over such settings; what another split would show it cannot "
+        "say, so there are no p-values: train with several folds for them.",
+    }[differences.over.iloc[0]] + " What is chosen is chosen by the mean difference on validation."
     return ["## Effects", about, markdown(paired.said(differences))]
 
 
 def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    caveats = [_of_seeds(runs)]
+    caveats = [_of_splits(runs), *_of_code(runs)]
     if runs.simulated.any():
         caveats.append("The backscatter is simulated: no number was measured on a real image.")
     if runs["split"].iloc[0] == "random":
@@ -161,21 +192,36 @@ def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     return caveats
 
 
-def _of_seeds(runs: pd.DataFrame) -> str:
-    if runs[SEED].nunique() == 1:
+def _of_splits(runs: pd.DataFrame) -> str:
+    if distinct_splits(runs).nunique() > 1:
         return (
-            "One seed: there is no telling how much is chance, nor what another split would show, "
-            "let alone another event."
+            "Splits of one scene share most of their ground: intervals and p-values allow for it, "
+            "and say nothing of another scene, let alone of another event."
         )
-    if "split.seed" in runs:
+    if runs[SEED].nunique() > 1:
         return (
-            "Seeds redraw weights and order of one split: intervals and p-values say nothing of "
-            "other ground, not even of the same scene, let alone of another event."
+            "Seeds redraw weights and order of one split: intervals say nothing of other ground, "
+            "not even of the same scene, let alone of another event."
         )
     return (
-        "Seeds redraw split, weights and order, not the ground: test splits of one scene "
-        "overlap, so that the p-values flatter, and nothing is said of another event."
+        "One run for each setting: there is no telling how much is chance, nor what another split "
+        "would show, let alone another event."
     )
+
+
+def _of_code(runs: pd.DataFrame) -> list[str]:
+    """Name the versions of the program where there are several."""
+    versions = runs.groupby(CODE).run.agg(["size", "first"])
+    if len(versions) == 1:
+        return []
+    named = [
+        f"{row.size_} of {row.Index} (such as {row.first})"
+        for row in versions.rename(columns={"size": "size_"}).itertuples()
+    ]
+    return [
+        f"The runs are of {len(versions)} versions of the program: {', '.join(named)}. Start the "
+        "sweep again: it trains anew what is of another version."
+    ]
 
 
 def _latex(table: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from landslide.errors import InputError
-from landslide.metrics import SCORES
+from landslide.metrics import COUNTS, SCORES
 
 SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
 
@@ -19,6 +19,13 @@ SPLITS = ("val", "test")
 
 VARIANT = "variant"
 """Config group that sets other groups."""
+
+DIGEST, CODE, DATA = "split digest", "code", "data"
+"""What a run found out about itself: its division of patches, its code, its files."""
+
+FOUND = {"run", "status", "error", "simulated", "test_patches", "train_patches", DIGEST, CODE, DATA}
+FOUND |= {f"{split}_{name}" for split in SPLITS for name in (*SCORES, *COUNTS)}
+"""Columns that are no settings."""
 
 
 def read_runs(sweep: Path) -> pd.DataFrame:
@@ -29,8 +36,9 @@ def read_runs(sweep: Path) -> pd.DataFrame:
 
     Returns:
         A row per run: ``run`` (its folder's name), ``status`` (finished, failed or unfinished),
-        ``error``, its settings, and for finished runs ``val_f1`` and so on for all scores of
-        both splits (fractions), ``test_patches``, ``simulated``.
+        ``error``, its settings, and for finished runs ``val_f1`` and so on for all scores
+        (fractions) and counts of both splits, ``test_patches``, ``train_patches``,
+        ``simulated``, ``split digest``, ``code`` and ``data``.
 
     Raises:
         InputError: There is no such folder, no run in it, or a file that cannot be read.
@@ -53,7 +61,7 @@ def _row(folder: Path) -> dict[str, Any]:
     if row["status"] == "failed":
         row["error"] = (folder / ERROR).read_text().rstrip().splitlines()[-1]
     if row["status"] == "finished":
-        row |= _scores(read_metrics(folder))
+        row |= _found(read_metrics(folder))
     return row
 
 
@@ -63,11 +71,19 @@ def _status(folder: Path) -> str:
     return "failed" if (folder / ERROR).exists() else "unfinished"
 
 
-def _scores(metrics: dict[str, Any]) -> dict[str, Any]:
-    scores = {f"{split}_{name}": metrics[split][name] for split in SPLITS for name in SCORES}
-    return scores | {
+def flat(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Scores and counts of both splits as ``test_f1``, ``val_tp``, …."""
+    return {f"{s}_{name}": metrics[s][name] for s in SPLITS for name in (*SCORES, *COUNTS)}
+
+
+def _found(metrics: dict[str, Any]) -> dict[str, Any]:
+    return flat(metrics) | {
         "test_patches": metrics["test"]["patches"],
+        "train_patches": metrics["train_patches"],
         "simulated": bool(metrics.get("simulated")),
+        DIGEST: metrics["split"],
+        CODE: metrics["code"],
+        DATA: metrics["data"],
     }
 
 
@@ -85,11 +101,18 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     metrics = _read_json(folder / METRICS)
     for split in SPLITS:
         part = metrics.get(split)
-        missing = [name for name in SCORES if not isinstance(part, dict) or name not in part]
+        wanted = (*SCORES, *COUNTS, "patches")
+        missing = [name for name in wanted if not isinstance(part, dict) or name not in part]
         if missing:
             raise InputError(
                 f"{folder / METRICS} has no {missing[0]} of the {split} split: remove the run's "
                 "folder and start the sweep again"
+            )
+    for name in ("split", "train_patches", CODE, DATA):
+        if name not in metrics:
+            raise InputError(
+                f"{folder / METRICS} has no {name}, so that an older version wrote it: start the "
+                "sweep again, which trains its runs anew"
             )
     return metrics
 
@@ -113,10 +136,8 @@ def varying(runs: pd.DataFrame) -> list[str]:
     A value that follows from the chosen option of its group (``dataset.orbit`` from
     ``dataset``) is left out, and so is all that follows from the ``variant``.
     """
-    known = {"run", "status", "error", "simulated", "test_patches"}
-    known |= {f"{split}_{name}" for split in SPLITS for name in SCORES}
     differing = [
-        name for name in runs.columns if name not in known and runs[name].nunique(dropna=False) > 1
+        name for name in runs.columns if name not in FOUND and runs[name].nunique(dropna=False) > 1
     ]
     return [name for name in differing if not _follows(runs, name, differing)]
 

@@ -1,4 +1,4 @@
-"""The best setting of each row, chosen on validation, and its test scores over seeds."""
+"""The best setting of each row, chosen on validation, and its test scores."""
 
 import math
 from collections.abc import Sequence
@@ -10,19 +10,29 @@ import pandas as pd
 from landslide.errors import InputError
 from landslide.metrics import SCORES
 from landslide.study.paper import TABLES
-from landslide.study.runs import varying
-
-SEED = "seed"
+from landslide.study.replications import (
+    FOLD,
+    REPEATED,
+    SEED,
+    distinct_splits,
+    repeated,
+    replications,
+)
+from landslide.study.runs import DATA, varying
 
 BASELINE = "baseline"
 """Level that the other levels of a setting are compared with; comes first."""
 
 PROTOCOL = ("dataset.root", "trainer.max_epochs", "patch_size")
-"""Settings, beside those of the split, that all runs of one comparison share."""
+"""Settings, beside those of the split but its seed and fold, that compared runs share."""
+
+FOLD_RANGE = ("f1_lowest", "f1_highest")
+"""Columns of the lowest and the highest test F1 of a fold."""
 
 HEADINGS = {
     "val_f1": "validation F1",
     **SCORES,
+    FOLD_RANGE[0]: "F1 by fold",
     "model.filters": "filters",
     "batch_size": "batch",
 }
@@ -40,8 +50,8 @@ def comparable(
         partial: Whether runs that are not finished are left out rather than refused.
 
     Raises:
-        InputError: Runs are not finished, do not have a setting, or differ in their split,
-            scene or budget.
+        InputError: Runs are not finished, do not have a setting, or differ in their splits,
+            scene, its content or budget.
     """
     finished = runs[runs.status == "finished"]
     rest = runs[runs.status != "finished"]
@@ -61,33 +71,68 @@ def comparable(
             f"{', '.join(name for name in groups if name in ('dataset', 'model', 'loss'))}, "
             "model.filters"
         )
-    protocol = [n for n in runs.columns if n.split(".")[0] == "split" or n in PROTOCOL]
-    for name in protocol:
-        if finished[name].nunique(dropna=False) > 1 and name not in by:
-            values = " and ".join(sorted(map(str, finished[name].unique())))
+    _require_one_protocol(finished, sweep, by)
+    _require_one_scene(finished, sweep)
+    if not partial:
+        _require_same_splits(finished, sweep, by)
+    return finished.reset_index(drop=True)
+
+
+def _require_one_protocol(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) -> None:
+    split = [n for n in runs.columns if n.split(".")[0] == "split" and n not in REPEATED]
+    for name in [*split, *(name for name in PROTOCOL if name in runs)]:
+        if runs[name].nunique(dropna=False) > 1 and name not in by:
+            values = " and ".join(sorted(map(str, runs[name].unique())))
             raise InputError(
                 f"{sweep} mixes runs of {name} {values}: their scores cannot be compared; give "
                 "each experiment a folder of its own (hydra.sweep.dir)"
             )
-    return finished.reset_index(drop=True)
+
+
+def _require_one_scene(runs: pd.DataFrame, sweep: Path) -> None:
+    """Raise where a file had other content when other runs read it."""
+    first: dict[str, tuple[str, str]] = {}
+    for run, data in zip(runs.run, runs[DATA], strict=True):
+        for file, digest in data.items():
+            earlier, known = first.setdefault(file, (run, digest))
+            if digest != known:
+                raise InputError(
+                    f"{sweep}: {run} and {earlier} were trained on different versions of {file}: "
+                    "start the sweep again, which trains anew what is of another version"
+                )
+
+
+def _require_same_splits(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) -> None:
+    """Raise where rows would be compared that were tested on different splits."""
+    split = distinct_splits(runs)
+    rows = {name: set(split[row.index]) for name, row in runs.groupby(list(by), dropna=False)}
+    (first, known), *others = rows.items()
+    for name, splits in others:
+        if splits != known:
+            a, b = (", ".join(map(str, row)) for row in (first, name))
+            raise InputError(
+                f"{sweep}: {a} is scored on {len(known)} splits and {b} on {len(splits)}, of which "
+                f"they share {len(known & splits)}: train both on the same seeds and folds, or say "
+                "partial=true to compare them all the same"
+            )
 
 
 def free_settings(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
     """Settings among which one is chosen for each row: those that vary within rows."""
-    others = [name for name in varying(runs) if name not in by and name != SEED]
+    others = [name for name in varying(runs) if name not in by and name not in REPEATED]
     rows = runs.groupby(list(by), dropna=False)
     return [name for name in others if (rows[name].nunique(dropna=False) > 1).any()]
 
 
 def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The runs of each row's best setting: highest mean F1 over seeds on validation.
+    """The runs of each row's best setting: highest F1 on validation (see ``validation_f1``).
 
-    Among settings that were tried with as many seeds as any, lest one lucky seed decide.
+    Among settings that were tried with as many seeds and folds as any, lest a lucky one decide.
     Test scores play no part.
     """
 
     def merit(runs: pd.DataFrame) -> tuple[int, float]:
-        return runs[SEED].nunique(), float(runs.val_f1.astype(float).mean())
+        return len(runs[repeated(runs)].drop_duplicates()), validation_f1(runs)
 
     free = free_settings(runs, by)
     if not free:
@@ -99,6 +144,11 @@ def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.concat(chosen, ignore_index=True)
 
 
+def validation_f1(runs: pd.DataFrame) -> float:
+    """F1 of one setting on validation: pooled over folds, the mean over seeds."""
+    return float(replications(runs).val_f1.mean())
+
+
 def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Mean and standard deviation of the test scores of each row, the paper's beside them.
 
@@ -107,21 +157,17 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: Settings whose combinations are the rows.
 
     Returns:
-        ``by``, the chosen settings, ``seeds``, ``val_f1``, and for each score ``<score>`` and
-        ``<score>_std`` in percent (NaN for one seed); ``paper_<score>`` where rows are the
-        paper's, by dataset and augmentation.
+        ``by``, the chosen settings, ``seeds``, ``folds`` where there are several and the test F1
+        of the lowest and highest of them, ``val_f1``, and for each score ``<score>`` and
+        ``<score>_std`` over replications in percent (NaN for one); ``paper_<score>`` where rows
+        are the paper's, by dataset and augmentation.
     """
     best = selected(runs, by)
-    shown = [name for name in varying(runs) if name not in by and name != SEED]
+    shown = [name for name in varying(runs) if name not in by and name not in REPEATED]
     table = []
     for _, row in best.groupby(list(by), dropna=False, sort=False):
         first = row.iloc[0]
-        line: dict[str, Any] = {name: first[name] for name in (*by, *shown)}
-        line["seeds"] = row[SEED].nunique()
-        line["val_f1"] = 100 * row.val_f1.astype(float).mean()
-        for name in SCORES:
-            scores = 100 * row[f"test_{name}"].astype(float)
-            line[name], line[f"{name}_std"] = scores.mean(), scores.std(ddof=1)
+        line = {name: first[name] for name in (*by, *shown)} | _scores(row)
         if {"dataset", "augmentation"} <= set(by):
             published = TABLES.get((first["dataset"], first["augmentation"]))
             line |= {
@@ -134,17 +180,35 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.concat([rows[~others], rows[others]])
 
 
+def _scores(row: pd.DataFrame) -> dict[str, Any]:
+    """Scores of one row in percent, over its replications."""
+    found = 100 * replications(row)
+    line: dict[str, Any] = {"seeds": row[SEED].nunique()}
+    if FOLD in row and row[FOLD].nunique() > 1:
+        f1 = 100 * row.test_f1.astype(float)
+        line |= {"folds": row[FOLD].nunique()} | dict(
+            zip(FOLD_RANGE, (f1.min(), f1.max()), strict=True)
+        )
+    line["val_f1"] = found.val_f1.mean()
+    for name in SCORES:
+        line[name], line[f"{name}_std"] = found[f"test_{name}"].mean(), found[f"test_{name}"].std()
+    return line
+
+
 def said(table: pd.DataFrame) -> pd.DataFrame:
     """The score table in words: mean ± standard deviation, percent."""
     words: dict[str, list[str]] = {}
     for name in table.columns:
-        if name.endswith("_std"):
+        if name.endswith("_std") or name == FOLD_RANGE[1]:
             continue
         if name == "val_f1":  # what rows are chosen by comes before the scores
             cells = [f"{value:.2f}" for value in table.val_f1]
         elif name in SCORES:
             spread = table.get(f"{name}_std", pd.Series(math.nan, index=table.index))
             cells = [mean_and_std(m, s) for m, s in zip(table[name], spread, strict=True)]
+        elif name == FOLD_RANGE[0]:
+            ends = zip(*(table[end] for end in FOLD_RANGE), strict=True)
+            cells = [f"{low:.2f} to {high:.2f}" for low, high in ends]
         elif name.startswith("paper_"):
             cells = ["" if math.isnan(value) else f"{value:.2f}" for value in table[name]]
         else:
@@ -154,7 +218,7 @@ def said(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_and_std(mean: float, std: float) -> str:
-    """Two numbers as ``60.02 ± 1.10``; the mean alone where there is one seed."""
+    """Two numbers as ``60.02 ± 1.10``; the mean alone where there is one replication."""
     return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
 
 

@@ -1,0 +1,77 @@
+"""Repetitions of one setting: which splits they are of, and folds pooled to one score.
+
+Runs that differ only in seed, place of the blocks or fold repeat each other; nothing is chosen
+among them. Over the folds of one division every patch is tested once, so that they are one
+replication, whose pixels are pooled.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from landslide.metrics import SCORES
+from landslide.study.runs import DIGEST, SPLITS
+
+SEED, SPLIT_SEED, FOLD = "seed", "split.seed", "split.fold"
+
+REPEATED = (SEED, SPLIT_SEED, FOLD)
+"""Settings by which repetitions differ."""
+
+
+def repeated(runs: pd.DataFrame) -> list[str]:
+    """The settings of ``REPEATED`` that the runs have."""
+    return [name for name in REPEATED if name in runs]
+
+
+def distinct_splits(runs: pd.DataFrame) -> pd.Series:
+    """Number of the split that each run is of.
+
+    Two runs of one seed and fold are of one split even where their digests differ, since one
+    dataset may lack a patch that another has. Two seeds or folds are of one split as soon as
+    any of their runs share a digest.
+    """
+    keys = runs.groupby(repeated(runs), dropna=False).ngroup().to_numpy()
+    digests = pd.factorize(runs[DIGEST])[0] + keys.max() + 1
+    size = digests.max() + 1
+    links = coo_array((np.ones(len(runs)), (keys, digests)), shape=(size, size))
+    _, part = connected_components(links, directed=False)
+    return pd.Series(pd.factorize(part[keys])[0], index=runs.index)
+
+
+def replications(runs: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the repetitions of one setting, the folds of each pooled.
+
+    Args:
+        runs: Runs of one setting.
+
+    Returns:
+        A row per seed and place of the blocks: ``folds`` (how many are pooled) and all scores
+        of both splits as fractions; of average precision, which cannot be pooled from counts,
+        the mean over folds.
+    """
+    keys = [name for name in repeated(runs) if name != FOLD]
+    rows = []
+    for _, folds in runs.groupby(keys, dropna=False):
+        row: dict[str, float] = {"folds": len(folds)}
+        for split in SPLITS:
+            row |= {f"{split}_{name}": value for name, value in _pooled(folds, split).items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _pooled(folds: pd.DataFrame, split: str) -> dict[str, float]:
+    tp, fp, fn = (float(folds[f"{split}_{count}"].sum()) for count in ("tp", "fp", "fn"))
+    scores = {
+        "precision": _share(tp, tp + fp),
+        "recall": _share(tp, tp + fn),
+        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "iou": _share(tp, tp + fp + fn),
+        "average_precision": float(folds[f"{split}_average_precision"].astype(float).mean()),
+    }
+    return {name: scores[name] for name in SCORES}
+
+
+def _share(part: float, whole: float) -> float:
+    """A quotient; 0 where there is nothing, as in the runs' own metrics."""
+    return part / whole if whole else 0.0
