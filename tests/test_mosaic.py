@@ -9,6 +9,7 @@ from affine import Affine
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from scipy import ndimage
 
 from landslide.prepare.mosaic import Mosaic, as_is
 from landslide.prepare.sources import Dem, Tile
@@ -144,3 +145,29 @@ def test_a_plane_over_the_180th_meridian(west: bool, tmp_path: Path) -> None:
     found = slopes(tiles, grid, tmp_path)
     # In the neighbouring zone lengths differ by a few thousandths.
     np.testing.assert_allclose(found, 20, atol=0.05 if west else 0.15)
+
+
+def test_slope_across_tile_borders_is_horns_at_the_dems_posting(tmp_path: Path) -> None:
+    z = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(90, 90)), 1.5) * 300
+    transform = Affine(30, 0, 559_400, 0, -30, 4_740_700)
+    terrain = derive(Dem(tuple(cut(tmp_path, z, transform, GRID.crs, 3))), GRID, {}, 0, tmp_path)
+    # Horn (1981) as correlations with his two kernels.
+    kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 240
+    east, south = ndimage.correlate(z, kernel), ndimage.correlate(z, kernel.T)
+    horn = np.degrees(np.arctan(np.hypot(east, south)))
+    col, row = (round(n) for n in ~transform @ (terrain.grid.transform.c, terrain.grid.transform.f))
+    with rasterio.open(terrain.path) as source:
+        found = source.read(1)
+    height, width = found.shape
+    np.testing.assert_allclose(found, horn[row : row + height, col : col + width], atol=1e-3)
+
+
+def test_fine_tiles_are_read_in_parts_that_fit_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(0).normal(size=(1400, 1400))
+    tile = write(tmp_path / "fine.tif", image, Affine(1, 0, 559_900, 0, -1, 4_740_100), GRID.crs)
+    with Mosaic([(tile, as_is)], Resampling.bilinear) as mosaic:
+        whole = mosaic.read(GRID, WHOLE)
+        monkeypatch.setattr("landslide.prepare.mosaic.LARGEST", 10_000)
+        np.testing.assert_allclose(mosaic.read(GRID, WHOLE), whole, atol=1e-6)
