@@ -150,8 +150,8 @@ def _require_room(lines: int, *, folds: int, rounds: int, guard: int) -> None:
     needed = max(guard, 2 * guard // (folds - 2)) + 1
     if shortest < needed:
         raise InputError(
-            f"split.folds={folds} cuts the scene, {lines} patches long, into {rounds * folds} blocks "
-            f"of {shortest} or more, and {needed} are needed beside a guard band of {guard}: "
+            f"split.folds={folds} cuts the scene, {lines} patches long, into {rounds * folds} "
+            f"blocks of {shortest} or more, and {needed} are needed beside a guard band of {guard}: "
             "choose fewer folds, a longer split.period, a smaller patch_size or window_size, or a "
             "larger scene"
         )
