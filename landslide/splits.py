@@ -152,8 +152,8 @@ def _require_room(lines: int, *, folds: int, rounds: int, guard: int) -> None:
         raise InputError(
             f"split.folds={folds} cuts the scene, {lines} patches long, into {rounds * folds} "
             f"blocks of {shortest} or more, and {needed} are needed beside a guard band of "
-            f"{guard}: choose fewer folds, a longer split.period, a smaller patch_size or window_size, "
-            "or a larger scene"
+            f"{guard}: choose fewer folds, a longer split.period, a smaller patch_size or "
+            "window_size, or a larger scene"
         )
 
 

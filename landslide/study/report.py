@@ -161,8 +161,8 @@ def _effects_section(differences: pd.DataFrame) -> list[str]:
     about = {
         "splits": "Differences of test F1 of each row's chosen setting between runs of one "
         "seed and fold, averaged within each distinct split; the mean over splits, whose interval "
-        "is that of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one scene share "
-        "training data. There is no p-value below "
+        "is that of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one "
+        "scene share training data. There is no p-value below "
         f"{paired.FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
         "seeds": "Differences of test F1 of each row's chosen setting, paired by seed, on one "
         "split. The interval is over seeds and tells of weights and order; what another split "
