@@ -1,8 +1,11 @@
 """Map a scene: ``python predict.py checkpoint=best.ckpt scene=data/demo output=maps/demo``."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
+from landslide.checks import check_words
 from landslide.mapping import map_scene
 
 
@@ -13,4 +16,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    check_words(sys.argv[1:])
     main()

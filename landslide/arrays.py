@@ -77,6 +77,10 @@ class ArrayDataModule(LandslideDataModule):
             return
         if self.window_size != self.patch_size:
             raise InputError("patches of arrays have no context: leave out datamodule.window_size")
+        if self.balance:
+            raise InputError(
+                "patches of arrays do not show whole dates: set normalization.balance=false"
+            )
         if len(self.roots) != 1:
             raise InputError("dataset.root: name one folder of arrays, not several")
         if getattr(self.sampler, "func", None) is not PatchSampler:

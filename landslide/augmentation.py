@@ -11,7 +11,8 @@ from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor, nn
 from torch.distributions import Gamma
 
-from landslide.bands import is_backscatter, parts, radar_images
+from landslide.bands import acquisition_of, is_backscatter, is_direction, parts, radar_images
+from landslide.directions import EAST_WEST, NORTH_SOUTH, mirrored
 
 
 class RandomFlips(nn.Module):
@@ -20,20 +21,26 @@ class RandomFlips(nn.Module):
     The same as kornia's two flips in a fifth of the time, which is 2 percent of a training
     step of the paper's network on a CPU.
 
+    Bands that are directions (``aspect``) turn with the ground.
+
     Args:
+        bands: Names of the channels.
         horizontal: Probability of a flip east-west.
         vertical: Probability of a flip north-south.
     """
 
-    def __init__(self, horizontal: float = 0.5, vertical: float = 0.5) -> None:
+    def __init__(
+        self, bands: Sequence[str], horizontal: float = 0.5, vertical: float = 0.5
+    ) -> None:
         super().__init__()
-        self.chances = {-1: horizontal, -2: vertical}
+        self.directions = [i for i, band in enumerate(bands) if is_direction(band)]
+        self.chances = {EAST_WEST: horizontal, NORTH_SOUTH: vertical}
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, C, H, W) and (B, 1, H, W), flipped."""
         for axis, chance in self.chances.items():
             flipped = (torch.rand(len(image), device=image.device) < chance)[:, None, None, None]
-            image = torch.where(flipped, image.flip(axis), image)
+            image = torch.where(flipped, mirrored(image, [axis], self.directions), image)
             mask = torch.where(flipped, mask.flip(axis), mask)
         return image, mask
 
@@ -44,7 +51,7 @@ class RandomGain(IntensityAugmentationBase2D):
     A quotient changes by the gain of its first date over that of its second.
 
     Args:
-        bands: Names of the channels; bands of one date share the part after ``vv_``.
+        bands: Names of the channels; those of one acquisition differ in their polarisation only.
         std_db: Standard deviation of the gain in dB.
         p: Probability per patch.
     """
@@ -52,11 +59,11 @@ class RandomGain(IntensityAugmentationBase2D):
     def __init__(self, bands: Sequence[str], std_db: float, p: float = 0.5) -> None:
         super().__init__(p=p)
         self.std_db = std_db
-        dates = sorted({_date(image) for image in radar_images(bands)})
+        dates = sorted({acquisition_of(image) for image in radar_images(bands)})
         # (C, dates): which date's gain, if any, a channel takes; -1 for what it is divided by
         self.membership = torch.zeros(len(bands), len(dates))
         for i, sign, image in _factors(bands):
-            self.membership[i, dates.index(_date(image))] += sign
+            self.membership[i, dates.index(acquisition_of(image))] += sign
 
     def apply_transform(
         self,
@@ -114,8 +121,3 @@ def _factors(bands: Sequence[str]) -> list[tuple[int, int, str]]:
         if is_backscatter(band)
         for sign, image in zip((1, -1), parts(band), strict=False)
     ]
-
-
-def _date(image: str) -> str:
-    """What the bands of one acquisition share: ``pre`` of ``vv_pre`` and ``vh_pre``."""
-    return image.split("_", 1)[-1]

@@ -1,10 +1,20 @@
-"""What a channel of an image is made of, by the name of its band.
+"""What a channel of an image is, by the name of its band.
+
+A band is **backscatter in linear power** if its name is a polarisation (vv, vh, hv, hh) and
+nothing more, or a polarisation, an underscore and a date: ``pre``, ``post``, either with a
+number (``post1``), ``pre_mean``, ``post_mean``, or the eight digits of a day (``20180905``).
+``gamma0_``, ``sigma0_`` or ``beta0_`` may come before. Capitals make no difference.
+
+A band called ``aspect``, or ending in ``_aspect``, is a **direction** in degrees clockwise from
+north. Every other band (``vv_coherence``, ``vv_pre_std``, ``slope``) is used as it is: it is
+never put into decibels or under a root, and its zeros are measurements.
 
 ``vv_pre`` is the band of that description in the composite of the dataset's own orbit.
 ``vv_pre@descending`` is read from ``descending.tif`` beside it. ``vv_post1/vv_pre`` is the
 quotient of two backscatter bands in linear power; in decibels that is their log ratio.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +26,17 @@ from rasterio.windows import Window
 from torch import Tensor
 
 from landslide.errors import InputError
+from landslide.rasters import reading
 
-BACKSCATTER = ("vv", "vh", "hv", "hh")
+BACKSCATTER = re.compile(
+    r"(?:(?:gamma|sigma|beta)0_)?(?P<polarisation>vv|vh|hv|hh)"
+    r"(?:_(?P<date>(?:pre|post)(?:\d+|_mean)?|\d{8}))?",
+    re.IGNORECASE,
+)
+"""Descriptions of bands that are backscatter in linear power."""
+
+POLARISED = re.compile(r"(?:(?:gamma|sigma|beta)0_)?(?:vv|vh|hv|hh)(?:_|$)", re.IGNORECASE)
+"""How descriptions of bands begin that are backscatter or made of it."""
 
 ORBITS = ("ascending", "descending")
 
@@ -51,7 +70,43 @@ class Source(NamedTuple):
 
 def is_backscatter(band: str) -> bool:
     """Whether a band is radar backscatter in linear power (``vv_pre``), or a quotient of two."""
-    return band.split("_")[0].lower() in BACKSCATTER
+    return all(BACKSCATTER.fullmatch(description(part)) for part in parts(band))
+
+
+def polarisation_of(band: str) -> str:
+    """Polarisation of a backscatter band in lower case; of a quotient, that of its first."""
+    found = BACKSCATTER.fullmatch(description(parts(band)[0]))
+    if found is None:
+        raise ValueError(f"the band {band!r} is no backscatter")
+    return found["polarisation"].lower()
+
+
+def acquisition_of(image: str) -> str:
+    """What the polarisations of one acquisition share: ``pre`` of ``vv_pre`` and ``vh_pre``.
+
+    Args:
+        image: A backscatter band, no quotient.
+    """
+    found = BACKSCATTER.fullmatch(description(image))
+    if found is None:
+        raise ValueError(f"the band {image!r} is no backscatter")
+    return f"{(found['date'] or '').lower()}{AT}{orbit_of(image) or ''}"
+
+
+def is_direction(band: str) -> bool:
+    """Whether a band is a direction in degrees clockwise from north."""
+    return description(band).lower().split("_")[-1] == "aspect"
+
+
+def naming_notes(bands: Sequence[str]) -> list[str]:
+    """What a user should know of bands named after a polarisation that are no backscatter."""
+    plain = [b for b in bands if POLARISED.match(description(b)) and not is_backscatter(b)]
+    if not plain:
+        return []
+    return [
+        f"{', '.join(plain)}: used as measured, not as backscatter in linear power, which would "
+        "be called vv, vv_pre, vv_post1, vv_pre_mean or vv_20180905"
+    ]
 
 
 def is_quotient(band: str) -> bool:
@@ -170,7 +225,7 @@ def _check(band: str) -> None:
     ):
         raise InputError(
             f"the band {band!r} is no quotient of two backscatter bands: write it like "
-            "vv_post1/vv_pre"
+            "vv_post1/vv_pre (backscatter is called vv, vv_pre, vv_post1, vv_pre_mean, vv_20180905)"
         )
 
 
@@ -206,8 +261,9 @@ def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
     ]
     for band in filter(is_backscatter, bands):
         index = source.descriptions.index(band) + 1
-        parts = [source.read(index, window=w, masked=True).compressed() for w in windows]
-        values = np.concatenate(parts)
+        with reading(source.name):
+            samples = [source.read(index, window=w, masked=True).compressed() for w in windows]
+        values = np.concatenate(samples)
         values = values[np.isfinite(values)]
         if len(values) and (values < 0).mean() > 0.5:
             raise InputError(

@@ -67,8 +67,16 @@ class History(Callback):
         row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row["seconds"] = time.perf_counter() - self._start
         self.rows.append(row)
+        self._write()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the rows of a resumed run, which may have no epoch left to train."""
+        if self.rows and trainer.is_global_zero:
+            self._write()
+
+    def _write(self) -> None:
         with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
+            writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]))
             writer.writeheader()
             writer.writerows(self.rows)
 

@@ -1,8 +1,13 @@
 """Options that cannot be right, found before anything is opened or written."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.errors import InputError
@@ -79,3 +84,40 @@ def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
         right = isinstance(value, rule.kind) and isinstance(value, bool) == (rule is SWITCH)
         if value is not None and not (right and rule.holds(value)):
             raise InputError(f"{key}={value} is not {rule.words}")
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Leave the program with one sentence where Hydra cannot read a word of the command line.
+
+    Hydra's own message names neither the word nor the cure, and such words are common: paths
+    with ``=``, ``&``, ``(``, ``~`` or a letter beyond ASCII.
+    """
+    parser = OverridesParser.create()
+    for flag, word in pairwise(["", *words]):
+        if flag.startswith("-") or word.startswith("-") or "=" not in word:
+            continue
+        if _reads(parser, word):
+            continue
+        key, _, value = word.partition("=")
+        quoted = f"{key}={_quoted(value)}"
+        cure = f'write it in two pairs of quotes, "{quoted}"'
+        if not _reads(parser, quoted):
+            cure = "options are written key=value"
+        sys.exit(f"{word} cannot be read: {cure}")
+
+
+def _reads(parser: OverridesParser, word: str) -> bool:
+    try:
+        parser.parse_override(word)
+    except HydraException:
+        return False
+    return True
+
+
+def _quoted(value: str) -> str:
+    """A value, or each value of a list, between single quotes."""
+    if value.startswith("[") and value.endswith("]"):
+        return f"[{','.join(_quoted(item.strip()) for item in value[1:-1].split(','))}]"
+    bare = value.strip("'\"")
+    bare = str(Path(bare).expanduser()) if bare.startswith("~") else bare
+    return "'" + bare.replace("'", r"\'") + "'"

@@ -1,5 +1,6 @@
 """Scenes to splits to geo-samplers to loaders."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +19,7 @@ from shapely import box
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from landslide.bands import require_distinct
+from landslide.bands import is_direction, naming_notes, require_distinct
 from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
 from landslide.memory import Key, open_scenes
@@ -82,6 +83,7 @@ class LandslideDataModule(LightningDataModule):
         seed: Seed of the sampler.
         num_workers: Processes that read patches when the scenes are not kept in memory.
         memory_mib: Scenes are read once a process and kept while they take at most this many MiB.
+        balance: Whether the scenes' dates are balanced (see ``landslide.balance``).
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class LandslideDataModule(LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         memory_mib: int = 4096,
+        balance: bool = False,
     ) -> None:
         super().__init__()
         self.roots = [Path(r) for r in ([root] if isinstance(root, str | Path) else root)]
@@ -106,11 +109,12 @@ class LandslideDataModule(LightningDataModule):
         self.patch_size, self.batch_size = patch_size, batch_size
         self.window_size = patch_size if window_size is None else window_size
         self.split, self.sampler, self.seed = split, sampler, seed
-        self.num_workers, self.memory_mib = num_workers, memory_mib
+        self.num_workers, self.memory_mib, self.balance = num_workers, memory_mib, balance
         self.augment = [
             Paired(module) if isinstance(module, KORNIA) else module
             for module in (augmentation or {}).values()
         ]
+        _require_true_directions(augmentation or {}, self.bands)
         self.scenes: list[Scene] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -123,9 +127,12 @@ class LandslideDataModule(LightningDataModule):
         if self.scenes:
             return
         self._check_sizes()
-        scenes = open_scenes(self.roots, self.orbit, self.bands, limit=self.memory_mib * MIB)
+        limit = self.memory_mib * MIB
+        scenes = open_scenes(self.roots, self.orbit, self.bands, limit=limit, balanced=self.balance)
         for scene in scenes:
             require_distinct(self.bands, scene.path)
+        for note in naming_notes(self.bands):
+            logging.getLogger(__name__).warning(note)
         _require_apart(self.roots, scenes)
         self.tables = [self.split(patch_table(scene, self.patch_size)) for scene in scenes]
         for table in self.tables:
@@ -152,9 +159,11 @@ class LandslideDataModule(LightningDataModule):
     def files(self) -> list[Path]:
         """Every file that images, masks and what is known of them are read from."""
         bands = tuple(self.bands)
-        scenes = [Key(r / f"{self.orbit}.tif", r / "landslides.tif", bands) for r in self.roots]
-        read = [file for scene in scenes for file in scene.files]
-        return read + [root / "scene.json" for root in self.roots]
+        scenes = [
+            Key(root / f"{self.orbit}.tif", root / "landslides.tif", bands, self.balance)
+            for root in self.roots
+        ]
+        return [file for scene in scenes for file in scene.files]
 
     @property
     def split_digest(self) -> str:
@@ -256,6 +265,18 @@ class Paired(AugmentationSequential):
         """Map (B, C, H, W) and a mask (B, 1, H, W) of integers to the same."""
         moved = cast(list[Tensor], super().forward(image, mask.float()))
         return moved[0], moved[1].to(mask.dtype)
+
+
+def _require_true_directions(augmentation: Mapping[str, nn.Module], bands: Sequence[str]) -> None:
+    """Raise where an augmentation moves the ground and leaves directions as they were."""
+    directions = [band for band in bands if is_direction(band)]
+    for name, module in augmentation.items():
+        if directions and isinstance(module, GeometricAugmentationBase2D):
+            raise InputError(
+                f"augmentation.{name}: kornia's {type(module).__name__} moves the ground but does "
+                f"not turn {', '.join(directions)}, which are directions: leave these bands or "
+                "the augmentation out, or flip by landslide.augmentation.RandomFlips"
+            )
 
 
 def _require_apart(roots: Sequence[Path], scenes: Sequence[Scene]) -> None:

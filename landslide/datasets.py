@@ -6,7 +6,7 @@ is (H, W) uint8 with 0 no landslide, 1 landslide, 255 unknown.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,9 +17,18 @@ from rasterio.enums import Resampling
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
-from landslide.bands import Stack, described_bands, is_backscatter, require_linear_power
+from landslide.balance import Balance
+from landslide.bands import (
+    AT,
+    Stack,
+    described_bands,
+    is_backscatter,
+    require_linear_power,
+)
 from landslide.errors import InputError
-from landslide.rasters import BLOCK, Grid, Window, open_raster
+from landslide.folders import is_unfinished
+from landslide.rasters import Grid, Window, open_raster, reading, require_true_scale
+from landslide.visibility import Visibility, together, visibility
 
 UNKNOWN = 255
 """Mask value of pixels that loss, metrics and maps leave out."""
@@ -46,8 +55,9 @@ class Composite(RasterDataset):
         bands: Descriptions of the bands to read, in the order of the image's channels.
 
     Raises:
-        InputError: The file is missing or no raster; it lacks a band, a CRS or a
-            projected CRS; its grid is rotated; its backscatter is in decibels.
+        InputError: The file is missing, damaged or no raster; it lacks a band, a CRS or a
+            projected CRS; its grid is rotated or has no true scale; its backscatter is in
+            decibels.
     """
 
     def __init__(self, path: Path | str, bands: Sequence[str]) -> None:
@@ -64,8 +74,13 @@ class Composite(RasterDataset):
     resampling = Resampling.nearest
 
     def __getitem__(self, query: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Read a window given in map coordinates, ``dataset[x0:x1, y0:y1]``."""
-        sample: dict[str, Any] = super().__getitem__(query)
+        """Read a window given in map coordinates, ``dataset[x0:x1, y0:y1]``.
+
+        Raises:
+            UnreadableError: The file is damaged or incomplete.
+        """
+        with reading(self.path):
+            sample: dict[str, Any] = super().__getitem__(query)
         # In place and band by band: a scene is gone through once, and this is half of its reading.
         for band, backscatter in zip(sample["image"], self._backscatter, strict=True):
             measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
@@ -79,7 +94,8 @@ class GroundTruth(RasterDataset):
     """The landslide mask of a scene.
 
     Raises:
-        InputError: The file is missing, is no raster, has no projected north-up grid.
+        InputError: The file is missing, is no raster, has no projected north-up grid of true
+            scale.
     """
 
     is_image = False
@@ -99,9 +115,10 @@ class GroundTruth(RasterDataset):
         """Read a window given in map coordinates.
 
         Raises:
-            InputError: The mask holds values other than 0, 1 and 255.
+            InputError: The mask holds values other than 0, 1 and 255, or cannot be read.
         """
-        sample: dict[str, Any] = super().__getitem__(query)
+        with reading(self.path):
+            sample: dict[str, Any] = super().__getitem__(query)
         mask = sample["mask"]
         strange = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
         if len(strange):
@@ -115,28 +132,41 @@ class GroundTruth(RasterDataset):
 class Scene(torch.utils.data.Dataset[Sample]):
     """Composite and ground truth of one scene on one grid, window by window.
 
-    A pixel without a measurement in any band is unknown in the mask. Windows may hang
-    over the scene's edges: what lies outside is NaN and unknown.
+    The mask alone decides which pixels count, for losses, metrics and maps alike. Unknown in
+    it (255) is what has no measurement in any of the bands, what lies in layover or shadow in
+    any of their orbits, and what is unknown in the truth. Windows may hang over the scene's
+    edges: what lies outside is NaN and unknown.
 
     Args:
-        composite: GeoTIFF of the composite; other orbits that bands name lie beside it.
+        composite: GeoTIFF of the composite; other orbits that bands name lie beside it, and so
+            does ``scene.json``, if any, which tells the geometry of the radar.
         bands: Bands to read (see ``landslide.bands``).
-        truth: GeoTIFF of the landslide mask; without one the mask is 0 where measured.
+        truth: GeoTIFF of the landslide mask; without one the mask is 0 where it is known.
+
+    Attributes:
+        visibility: What tells of layover and shadow.
 
     Raises:
         InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
             differ.
+
+    Attributes:
+        balance: Brings dates to one level in every window that is read from the files, if set.
     """
+
+    balance: Balance | None = None
 
     def __init__(
         self, composite: Path | str, bands: Sequence[str], truth: Path | None = None
     ) -> None:
         self.bands = list(bands)
         self.path = composite
-        self._stack = Stack(composite, bands)
-        own, *others = (
-            _composite(file, names, composite) for file, names in self._stack.files.items()
-        )
+        self.visibility = _visibility(composite, Stack(composite, bands).files)
+        # The network's bands first: what else tells of visibility is cut off after reading.
+        read = list(dict.fromkeys([*bands, *self.visibility.bands]))
+        self._relief = [read.index(band) for band in self.visibility.bands]
+        self._stack = Stack(composite, read)
+        own, *others = (Composite(file, names) for file, names in self._stack.files.items())
         self.grid: Grid = own.grid
         self._source: GeoDataset = own
         for other in others:
@@ -167,6 +197,11 @@ class Scene(torch.utils.data.Dataset[Sample]):
                 f"there is no scene folder {root}: simulate one with `python -m landslide.simulate "
                 f"root={root}`, prepare one with `python -m landslide.prepare root={root} …`, or "
                 "name another with dataset.root (training) or scene (prediction)"
+            )
+        if is_unfinished(root):
+            raise InputError(
+                f"the scene {root} was not finished: wait where it is being written, else simulate "
+                "or prepare it again with overwrite=true"
             )
         composite = root / f"{orbit}.tif"
         if not composite.exists():
@@ -224,27 +259,6 @@ class Scene(torch.utils.data.Dataset[Sample]):
             sample["mask"][rows, cols] = part["mask"]
         return sample
 
-    def overview(self, longest: int) -> Tensor:
-        """Read every n-th pixel of the whole composite.
-
-        Block by block: GDAL's own reduced reading goes line by line, and decodes every tile
-        of a large scene anew for each.
-
-        Args:
-            longest: Pixels of the longer side, at most.
-
-        Returns:
-            (C, H, W); NaN where there is no measurement.
-        """
-        height, width = self.grid.height, self.grid.width
-        step = max(1, -(-max(height, width) // longest))
-        image = torch.empty(len(self.bands), -(-height // step), -(-width // step))
-        for block in self.grid.blocks(max(BLOCK // step, 1) * step):
-            part = self.read(block)["image"][:, ::step, ::step]
-            row, col = block.row // step, block.col // step
-            image[:, row : row + part.shape[1], col : col + part.shape[2]] = part
-        return image
-
     def _read_inside(self, window: Window) -> Sample:
         if self._memory is not None:
             rows = slice(window.row, window.row + window.height)
@@ -252,8 +266,6 @@ class Scene(torch.utils.data.Dataset[Sample]):
             return Sample(
                 image=self._memory["image"][:, rows, cols], mask=self._memory["mask"][rows, cols]
             )
-        if window.height <= STRIP:
-            return self._read_strip(window)
         size = (window.height, window.width)
         sample = Sample(
             image=torch.empty(len(self.bands), *size), mask=torch.empty(size, dtype=torch.uint8)
@@ -268,12 +280,16 @@ class Scene(torch.utils.data.Dataset[Sample]):
 
     def _read_strip(self, window: Window) -> Sample:
         sample = self._source[self.grid.slices(window)]
-        image = self._stack(sample["image"])
+        bands = self._stack(sample["image"])
         size = (window.height, window.width)
-        if tuple(image.shape[1:]) != size:
-            raise RuntimeError(f"{self.path}: read {tuple(image.shape[1:])} px, wanted {size}")
+        if tuple(bands.shape[1:]) != size:
+            raise RuntimeError(f"{self.path}: read {tuple(bands.shape[1:])} px, wanted {size}")
+        image = bands[: len(self.bands)]
+        if self.balance is not None:
+            image = self.balance(image, window)
+        unknown = image.isnan().any(dim=0) | self.visibility.unseen(bands[self._relief])
         mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
-        return Sample(image=image, mask=mask.masked_fill(image.isnan().any(dim=0), UNKNOWN))
+        return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))
 
 
 def scene_info(root: Path) -> dict[str, Any]:
@@ -301,23 +317,6 @@ def is_simulated(path: Path | str) -> bool:
     return tags.get("simulated") in ("true", "yes")
 
 
-def _composite(file: str, bands: Sequence[str], own: Path | str) -> Composite:
-    """Open a file that bands are read from.
-
-    Raises:
-        InputError: See ``Composite``; says who wants a file that is not there.
-    """
-    try:
-        return Composite(file, bands)
-    except InputError as error:
-        if file == str(own):
-            raise
-        raise InputError(
-            f"{file}, which bands of the other orbit are read from, must lie beside {own} on the "
-            f"same grid: {error}"
-        ) from error
-
-
 def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Path | str) -> None:
     """Raise where two rasters of one scene lie on different grids."""
     if not other.matches(grid):
@@ -325,6 +324,46 @@ def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Pa
             f"{other_path} and {path} lie on different grids ({other}; {grid}): warp one to the "
             "other's grid (a mask by nearest neighbour)"
         )
+
+
+def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
+    """What tells of layover and shadow in every orbit that bands are read from.
+
+    Args:
+        composite: GeoTIFF of the dataset's own orbit.
+        files: The GeoTIFFs that bands are read from; those of other orbits are named after them.
+
+    Raises:
+        InputError: A file is missing, or the geometry in ``scene.json`` is none.
+    """
+    geometry = scene_info(Path(composite).parent).get("geometry") or {}
+    if not isinstance(geometry, Mapping):
+        raise InputError(f"scene.json of {composite}: geometry is not an object of orbits' names")
+    views = []
+    for file in files:
+        orbit = Path(file).stem
+        at = "" if file == str(composite) else AT + orbit
+        with _open_beside(file, composite) as source:
+            view = visibility(source.descriptions, geometry.get(orbit))
+        views.append(view._replace(bands=[band + at for band in view.bands]))
+    return together(views)
+
+
+def _open_beside(file: str, own: Path | str) -> rasterio.DatasetReader:
+    """Open a file that bands are read from.
+
+    Raises:
+        InputError: It cannot be opened; says who wants a file that is not there.
+    """
+    try:
+        return open_raster(file)
+    except InputError as error:
+        if file == str(own):
+            raise
+        raise InputError(
+            f"{file}, which bands of the other orbit are read from, must lie beside {own} on the "
+            f"same grid: {error}"
+        ) from error
 
 
 def _projected_grid(source: rasterio.DatasetReader) -> Grid:
@@ -342,4 +381,5 @@ def _projected_grid(source: rasterio.DatasetReader) -> Grid:
     a, b, _, d, e, _ = grid.transform[:6]
     if b or d or a <= 0 or e >= 0:
         raise InputError(f"{source.name} is rotated or not north-up: warp it to a north-up grid")
+    require_true_scale(grid, source.name)
     return grid

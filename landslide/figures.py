@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from landslide.bands import is_backscatter, is_quotient
+from landslide.bands import is_backscatter, is_quotient, polarisation_of
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import UNKNOWN
 from landslide.evaluation import Curve
@@ -128,7 +128,7 @@ def _show_band(axis: Axes, band: str, values: NDArray[np.float32]) -> None:
         if is_quotient(band):
             _show(axis, values, band, cmap="RdBu_r", vmin=-10, vmax=10)
         else:
-            low, high = (-25, -9) if band.startswith(("vh", "hv")) else (-18, -2)
+            low, high = (-25, -9) if polarisation_of(band) in ("vh", "hv") else (-18, -2)
             _show(axis, values, band, cmap="gray", vmin=low, vmax=high)
     else:
         _show(axis, values, band, cmap="cividis")

@@ -2,26 +2,21 @@
 
 import hashlib
 import os
-import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import rasterio
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from pyogrio.errors import DataSourceError
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
 from rich.console import Console
 from rich.table import Table
 
 import landslide
+from landslide.balance import Balance, Levels, mean_levels, whole_changes
 from landslide.bands import (
-    AT,
     ORBITS,
-    Source,
     description,
+    naming_notes,
     orbit_of,
     orbits_of,
     parts,
@@ -31,8 +26,10 @@ from landslide.bands import (
 from landslide.checks import PREDICT, check
 from landslide.cpu import tune_cpu
 from landslide.datasets import Scene, is_simulated, scene_info
-from landslide.errors import InputError
+from landslide.errors import InputError, told_in_a_sentence
+from landslide.folders import partial, workplace
 from landslide.geopackage import write_geopackage
+from landslide.levels import measure_levels
 from landslide.maps import Lines, landslide_map, outcome_map
 from landslide.metrics import SCORES
 from landslide.network import Network
@@ -47,23 +44,19 @@ from landslide.products import (
     PRODUCTS,
     clean_mask,
     describe,
-    partial,
+    fingerprints,
     simplify,
-    workplace,
     write_geojson,
     write_mask,
 )
-from landslide.rasters import open_raster, to_cog, write_json
+from landslide.rasters import to_cog, write_json
 from landslide.report import write_report
 from landslide.task import LandslideTask, load_task
 from landslide.truth import compare, open_truth
-from landslide.visibility import UNKNOWN_RELIEF, Visibility, together, visibility
+from landslide.visibility import UNKNOWN_RELIEF
 from landslide.windows import Predictor
 
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
-
-FAILURES = (OSError, RasterioError, CPLE_BaseError, DataSourceError, sqlite3.Error)
-"""What a full disk, a damaged raster or a vanished server ends in."""
 
 
 def map_scene(config: DictConfig) -> dict[str, Any]:
@@ -81,29 +74,20 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
     """
     check(config, PREDICT)
     tune_cpu()
-    try:
+
+    def hint() -> str:
+        if not partial(Path(config.output)).exists():
+            return ""
+        return "; once that is mended, resume=true goes on from the finished blocks"
+
+    with told_in_a_sentence(hint):
         return _map_scene(config)
-    except FAILURES as error:
-        hint = ""
-        if partial(Path(config.output)).exists():
-            hint = "; once that is mended, resume=true goes on from the finished blocks"
-        raise InputError(f"reading or writing failed: {_causes(error)}{hint}") from error
-
-
-def _causes(error: BaseException | None) -> str:
-    """What went wrong, from the last cause to the first; GDAL tells it in pieces."""
-    words: list[str] = []
-    while error is not None:
-        line = " ".join(str(error).split())
-        if line and "previous exception" not in line and line not in words:
-            words.append(line)
-        error = error.__cause__ or error.__context__
-    return ": ".join(words)
 
 
 def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch = Stopwatch()
-    tasks, scene, seen, truth_path, info = _inputs(config)
+    tasks, scene, truth_path, info = _inputs(config)
+    levels = _balance(tasks, scene)
     grid, output = scene.grid, Path(config.output)
     threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
     truth = open_truth(truth_path, grid) if truth_path else None
@@ -111,9 +95,9 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     network = Network(tasks, device, config.tta, config.engine, config.precision)
     predictor = choose_predictor(network, grid, OmegaConf.to_container(config.window))  # type: ignore[arg-type]
     settings = _settings(config, scene, predictor, info)
-    with workplace(output, settings, resume=config.resume) as folder:
+    with workplace(output, PRODUCTS, settings, resume=config.resume) as folder:
         canvas = Canvas(folder, grid, network.bands)
-        predict_scene(scene, predictor, canvas, watch, seen)
+        predict_scene(scene, predictor, canvas, watch)
         observed = write_mask(folder, grid, threshold)
         if not observed:
             raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
@@ -133,23 +117,24 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         tags = _tags(tasks, scene, threshold, simulated=simulated)
         for raster in sorted(folder.glob("*.tif")):
             to_cog(raster, tags)
-        notes = _notes(tasks, scene, seen, simulated=simulated)
-        summary = _summary(tasks, scene, seen, polygons, observed, threshold, simulated, notes)
+        notes = _notes(tasks, scene, levels, simulated=simulated)
+        summary = _summary(tasks, scene, polygons, observed, threshold, simulated, notes)
         lines = _lines(tasks, scene, info, dates, threshold, notes)
         for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
             landslide_map(folder, scene, polygons, lines, folder / picture)
         if truth:
             outcome_map(folder / "outcome.tif", scene, lines, folder / "outcome.png")
-        summary["seconds"] = watch.rounded()
-        write_json(folder / "summary.json", summary)
+        summary["levels_db"] = mean_levels(levels)
         write_report(folder, summary, metrics, polygons, lines)
+        summary |= {"files": fingerprints(folder), "seconds": watch.rounded()}
+        write_json(folder / "summary.json", summary)
     _print(summary, metrics, output)
     return summary
 
 
 def _inputs(
     config: DictConfig,
-) -> tuple[list[LandslideTask], Scene, Visibility, Path | None, dict[str, Any]]:
+) -> tuple[list[LandslideTask], Scene, Path | None, dict[str, Any]]:
     """Open everything that can be wrong before anything is computed."""
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
@@ -175,26 +160,31 @@ def _inputs(
         own = root / "landslides.tif"
         info = scene_info(root)
     require_distinct(scene.bands, scene.path)
-    seen = _visibility(scene, info)
-    bands = list(dict.fromkeys([*scene.bands, *seen.bands]))
     truth = Path(inventory) if inventory else own if own and own.exists() else None
-    return tasks, Scene(scene.path, bands), seen, truth, info
+    return tasks, scene, truth, info
 
 
-def _visibility(scene: Scene, info: dict[str, Any]) -> Visibility:
-    """What tells where the radar is blind, in every orbit that the scene's bands are of."""
-    geometry = info.get("geometry") or {}
-    if not isinstance(geometry, Mapping):
+def _balance(tasks: list[LandslideTask], scene: Scene) -> Levels:
+    """Balance the scene's dates where the model wants it.
+
+    Returns:
+        What was measured; nothing for a model that scales every window by itself.
+
+    Raises:
+        InputError: Members of an ensemble do not agree.
+    """
+    wanted = {task.normalization.balance for task in tasks}
+    if len(wanted) > 1:
         raise InputError(
-            f"scene.json of {scene.path}: geometry is not an object with orbits' names"
+            "checkpoint: some members of the ensemble were trained on balanced dates "
+            "(normalization.balance=true) and some were not: map with each kind by itself"
         )
-    views = []
-    for at in ("", *(AT + orbit for orbit in orbits_of(scene.bands))):
-        file = Source.of(f"slope{at}", scene.path).file
-        with open_raster(file) as source:
-            view = visibility(source.descriptions, geometry.get(Path(file).stem))
-        views.append(view._replace(bands=[band + at for band in view.bands]))
-    return together(views)
+    if all(task.normalization.per_window for task in tasks):
+        return {}
+    levels = measure_levels(scene)
+    if wanted == {True}:
+        scene.balance = Balance(scene.bands, scene.grid, levels)
+    return levels
 
 
 def _dates(info: dict[str, Any], orbit: str, bands: list[str]) -> dict[str, str]:
@@ -285,7 +275,6 @@ def _dated(band: str, dates: dict[str, str]) -> str:
 def _summary(
     tasks: list[LandslideTask],
     scene: Scene,
-    seen: Visibility,
     polygons: gpd.GeoDataFrame,
     observed_pixels: int,
     threshold: float,
@@ -302,7 +291,7 @@ def _summary(
         "landslide_area_m2": area,
         "observed_area_m2": observed,
         "observed_share": observed_pixels / (grid.height * grid.width),
-        "not_observed_known_by": seen.known_by,
+        "not_observed_known_by": scene.visibility.known_by,
         "landslide_share": area / observed if observed else 0.0,
         "largest_m2": float(polygons.area_m2.max()) if len(polygons) else 0.0,
         "threshold": threshold,
@@ -315,7 +304,7 @@ def _summary(
 
 
 def _notes(
-    tasks: list[LandslideTask], scene: Scene, seen: Visibility, *, simulated: bool
+    tasks: list[LandslideTask], scene: Scene, levels: Levels, *, simulated: bool
 ) -> list[str]:
     """What a reader of the map should know of how model and images fit."""
     trained, mapped = tasks[0].orbit, Path(scene.path).stem
@@ -324,9 +313,16 @@ def _notes(
         notes.append("the model was trained on SIMULATED images and is unproven on real ones")
     if mapped in ORBITS and mapped != trained:
         notes.append(f"the model was trained on {trained} images, these are {mapped}")
-    if seen.known_by == UNKNOWN_RELIEF.known_by:
+    if changes := whole_changes(levels):
+        answer = (
+            "taken out before mapping"
+            if scene.balance
+            else "the model does not balance dates and may take that for landslides"
+        )
+        notes.append(f"whole images differ from the one before the event, {changes}: {answer}")
+    if scene.visibility.known_by == UNKNOWN_RELIEF.known_by:
         notes.append("layover and shadow are not known, and are mapped like the rest")
-    return notes
+    return notes + naming_notes(scene.bands)
 
 
 def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:

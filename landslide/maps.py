@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import geopandas as gpd
 import matplotlib.pyplot as plt
 import numpy as np
-import rasterio
 import rasterio.warp
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
@@ -18,10 +17,12 @@ from matplotlib.patches import FancyArrow, Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
 
-from landslide.bands import AT, is_backscatter, parts
+from landslide.bands import AT, Source, is_backscatter, parts, polarisation_of
 from landslide.datasets import UNKNOWN, Scene
 from landslide.figures import save
+from landslide.rasters import open_raster, read_reduced, reading
 from landslide.truth import COLORS, OUTCOMES
 
 VERMILION, NOT_OBSERVED = "#d55e00", "#f0e442"
@@ -65,10 +66,11 @@ def landslide_map(
     images = [parts(band)[0] for band in scene.bands if is_backscatter(band)]
     own = [image for image in images if AT not in image]
     label = (own or images or scene.bands[:1])[-1]
-    values = Scene(scene.path, [label]).overview(LONGEST)[0].numpy()
+    values = _band(scene, label)
     if images:
-        values = 10 * np.log10(np.where(values > 0, values, np.nan))
-        label = f"{label[:2].upper()} backscatter, {lines.dates.get(label, label)} (dB)"
+        values = 10 * np.log10(np.where((values > 0) & (values < np.inf), values, np.nan))
+        polarisation = polarisation_of(label).upper()
+        label = f"{polarisation} backscatter, {lines.dates.get(label, label)} (dB)"
     figure, axis = _page(scene)
     low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0, 1)
     image = axis.imshow(values, cmap="gray", vmin=low, vmax=high, extent=_extent(scene))
@@ -123,13 +125,20 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
     save(figure, path)
 
 
+def _band(scene: Scene, band: str) -> NDArray[np.float32]:
+    """A band of a scene for a picture, averaged; NaN where nothing is measured."""
+    file, name = Source.of(band, scene.path)
+    with open_raster(file) as source, reading(file):
+        number = source.descriptions.index(name) + 1
+        values = read_reduced(source, number, LONGEST, Resampling.average)
+    averaged: NDArray[np.float32] = np.ma.filled(values.astype(np.float32), np.nan)
+    return averaged
+
+
 def _reduced(raster: Path) -> NDArray[Any]:
-    """Every n-th pixel of a raster's first band."""
-    with rasterio.open(raster) as source:
-        step = max(1, max(source.shape) // LONGEST)
-        shape = (max(1, source.height // step), max(1, source.width // step))
-        values: NDArray[Any] = source.read(1, out_shape=shape)
-    return values
+    """The first band of a product for a picture, every n-th pixel; nodata as it is declared."""
+    with open_raster(raster) as source, reading(raster):
+        return read_reduced(source, 1, LONGEST, Resampling.nearest).filled()
 
 
 def _page(scene: Scene) -> tuple[Figure, Axes]:

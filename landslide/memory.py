@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from landslide.bands import Stack
 from landslide.datasets import Scene
+from landslide.levels import balance_dates
 
 
 class Key(NamedTuple):
@@ -14,11 +15,13 @@ class Key(NamedTuple):
     composite: Path
     truth: Path
     bands: tuple[str, ...]
+    balanced: bool
 
     @property
     def files(self) -> list[Path]:
-        """Every file that is read, those of other orbits too."""
-        return [*map(Path, Stack(self.composite, self.bands).files), self.truth]
+        """Every file that is read, those of other orbits and the radar's geometry too."""
+        images = map(Path, Stack(self.composite, self.bands).files)
+        return [*images, self.truth, self.composite.parent / "scene.json"]
 
 
 class State(NamedTuple):
@@ -36,7 +39,7 @@ _kept: dict[Key, tuple[States, Scene]] = {}
 
 
 def open_scenes(
-    roots: Sequence[Path], orbit: str, bands: Sequence[str], *, limit: int
+    roots: Sequence[Path], orbit: str, bands: Sequence[str], *, limit: int, balanced: bool = False
 ) -> list[Scene]:
     """Open scene folders, in memory where they fit.
 
@@ -49,26 +52,33 @@ def open_scenes(
         bands: Bands to read, by description.
         limit: Bytes that all scenes in memory may take. Where these scenes take more, they are
             read from disk, window by window.
+        balanced: Whether their dates are balanced (see ``landslide.balance``).
 
     Raises:
         InputError: See ``Scene.of``.
     """
     keys = [
-        Key(root.resolve() / f"{orbit}.tif", root.resolve() / "landslides.tif", tuple(bands))
+        Key(
+            root.resolve() / f"{orbit}.tif",
+            root.resolve() / "landslides.tif",
+            tuple(bands),
+            balanced,
+        )
         for root in roots
     ]
     # Before the files are opened: what changes from here on is noticed the next time.
     states = [[_state(file) for file in key.files] for key in keys]
     known = [_take(*pair) for pair in zip(keys, states, strict=True)]
     scenes = [
-        scene or Scene.of(root, orbit, bands) for scene, root in zip(known, roots, strict=True)
+        scene or _open(root, orbit, bands, balanced)
+        for scene, root in zip(known, roots, strict=True)
     ]
     needed = sum(scene.bytes for scene in scenes)
     while _kept and (needed > limit or needed + _bytes_kept() > limit):
         del _kept[next(iter(_kept))]
     if needed > limit:
         return [
-            Scene.of(root, orbit, bands) if in_memory else scene
+            _open(root, orbit, bands, balanced) if in_memory else scene
             for scene, in_memory, root in zip(scenes, known, roots, strict=True)
         ]
     for key, state, scene in zip(keys, states, scenes, strict=True):
@@ -76,6 +86,13 @@ def open_scenes(
             scene.load()
         _kept[key] = state, scene
     return scenes
+
+
+def _open(root: Path, orbit: str, bands: Sequence[str], balanced: bool) -> Scene:
+    scene = Scene.of(root, orbit, bands)
+    if balanced:
+        balance_dates(scene)
+    return scene
 
 
 def _bytes_kept() -> int:

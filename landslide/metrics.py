@@ -1,4 +1,4 @@
-"""Metrics that pool true and false positives over a whole split."""
+"""Metrics, and the loss, pooled over all pixels of a split."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,10 @@ from torchmetrics.classification import (
     BinaryRecall,
     BinaryStatScores,
 )
+from torchmetrics.utilities import dim_zero_cat
 
 from landslide.datasets import UNKNOWN
+from landslide.losses import PixelLoss
 
 COUNTS = ("tp", "fp", "tn", "fn")
 
@@ -110,3 +112,32 @@ def pixel_metrics(threshold: float, *, average_precision: bool = True) -> PixelM
             ignore_index=UNKNOWN, validate_args=False
         )
     return PixelMetrics(metrics)
+
+
+class PooledLoss(Metric):
+    """The loss of all pixels of a split at once, over batches and processes.
+
+    It is the same for every batch size, order and number of processes, unlike the mean over
+    batches. A batch without landslides has a Dice loss near 1 if a single pixel of it is called
+    landslide, so that such a mean tells more of how the patches were batched than of the network.
+
+    Args:
+        loss: Gives the sums of a batch, and the loss of sums.
+    """
+
+    full_state_update = False
+
+    sums: list[Tensor]
+
+    def __init__(self, loss: PixelLoss) -> None:
+        super().__init__()
+        self._value = loss.value
+        self.add_state("sums", [], dist_reduce_fx="cat")
+
+    def update(self, sums: Tensor) -> None:
+        """Add the sums (K,) of a batch."""
+        self.sums.append(sums.detach()[None])
+
+    def compute(self) -> Tensor:
+        """Return the loss of all batches, a float64 scalar."""
+        return self._value(dim_zero_cat(self.sums).double().sum(dim=0))

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from landslide.bands import is_direction
+from landslide.directions import EAST_WEST, NORTH_SOUTH, mirrored
 from landslide.errors import InputError
 from landslide.halo import Halo
 from landslide.models.folding import Strips, fold, is_papers
@@ -16,8 +18,11 @@ from landslide.task import LandslideTask
 
 TTA = Literal["none", "flips"]
 
-FLIPS: dict[str, list[list[int]]] = {"none": [[]], "flips": [[], [2], [3], [2, 3]]}
-"""Axes of (B, C, H, W) that are flipped before and flipped back after the network."""
+FLIPS: dict[str, list[list[int]]] = {
+    "none": [[]],
+    "flips": [[], [NORTH_SOUTH], [EAST_WEST], [NORTH_SOUTH, EAST_WEST]],
+}
+"""Axes along which the image is mirrored before the network, and its output mirrored back."""
 
 Logits = Callable[[Tensor], Tensor]
 
@@ -58,16 +63,29 @@ class Network:
                     f"{', '.join(tasks[0].bands)} and another on {', '.join(task.bands)}"
                 )
         self.device = device
+        self.tasks = tasks
         self.flips = FLIPS[tta]
         self.bands = ("probability", "spread") if len(tasks) > 1 else ("probability",)
         self.per_window = any(task.normalization.per_window for task in tasks)
-        self.halo = None if self.per_window else _largest([task.halo for task in tasks])
         self.patch_size = tasks[0].patch_size
         self.channels = len(tasks[0].bands)
+        self.directions = [i for i, band in enumerate(tasks[0].bands) if is_direction(band)]
         self.members: list[tuple[nn.Module, Logits]] = [
             (task.normalization.to(device), ENGINES[engine](task, device, precision == "half"))
             for task in tasks
         ]
+
+    def measure_halo(self) -> Halo | None:
+        """What makes windows exact for all members; None where windows can only be blended."""
+        if self.per_window:
+            return None
+        halos: list[Halo | None] = []
+        for i, task in enumerate(self.tasks):
+            # Members mostly differ in their weights, which a halo does not depend on.
+            models = [other.hparams["model"] for other in self.tasks[:i]]
+            alike = [j for j, model in enumerate(models) if model == task.hparams["model"]]
+            halos.append(halos[alike[0]] if alike else task.measure_halo())
+        return _largest(halos)
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:
@@ -85,10 +103,13 @@ class Network:
 
     def _probability(self, normalization: nn.Module, logits: Logits, image: Tensor) -> Tensor:
         """Mean over the flips, (B, 1, H, W)."""
-        x = normalization(image)
         if len(self.flips) == 1:
-            return logits(x).sigmoid_()
-        views = [logits(x.flip(axes)).sigmoid_().flip(axes) for axes in self.flips]
+            return logits(normalization(image)).sigmoid_()
+        # Mirrored before the normalisation, since directions turn in degrees.
+        views = []
+        for axes in self.flips:
+            x = normalization(mirrored(image, axes, self.directions))
+            views.append(logits(x).sigmoid_().flip(axes))
         return torch.stack(views).mean(dim=0)
 
 

@@ -26,14 +26,17 @@ class Normalization(nn.Module):
         bands: Names of the channels.
         scale: ``amplitude`` is the root of linear power, ``decibel`` 10 log10 of it,
             ``power`` leaves it.
+        balance: Whether its scenes' dates are balanced (see ``landslide.balance``).
     """
 
     per_window = False
     """Whether values depend on the window that is normalised, so that windows leave seams."""
 
-    def __init__(self, bands: Sequence[str], scale: Scale = "power") -> None:
+    def __init__(
+        self, bands: Sequence[str], scale: Scale = "power", *, balance: bool = False
+    ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.balance = scale, balance
         # Neighbouring channels of backscatter together: every pass costs a training step.
         kinds = groupby(range(len(bands)), key=lambda i: is_backscatter(bands[i]))
         runs = [list(run) for is_radar, run in kinds if is_radar]
@@ -56,12 +59,19 @@ class Normalization(nn.Module):
         """Return finite values (B, C, H, W)."""
         return self.rescale(image).nan_to_num(nan=0.0)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it has the statistics that it needs; most need none."""
+        return True
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Take statistics from the training split; nothing to do for most."""
 
 
 class PatchMinMax(Normalization):
     """Each patch and band by its own minimum and maximum to [0, 1], as the paper does.
+
+    What moves a whole date leaves it as it is, whatever the scale: dates need no balance.
 
     Args:
         bands: Names of the channels.
@@ -88,15 +98,24 @@ class ZScore(Normalization):
     Args:
         bands: Names of the channels.
         scale: Scale of backscatter before it.
+        balance: Whether its scenes' dates are balanced, without which a date that is brighter
+            or darker as a whole looks like landslides.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, bands: Sequence[str], scale: Scale = "decibel") -> None:
-        super().__init__(bands, scale)
+    def __init__(
+        self, bands: Sequence[str], scale: Scale = "decibel", *, balance: bool = False
+    ) -> None:
+        super().__init__(bands, scale, balance=balance)
         self.register_buffer("mean", torch.zeros(len(bands), 1, 1))
         self.register_buffer("std", torch.ones(len(bands), 1, 1))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether mean and standard deviation were taken, or loaded from a checkpoint."""
+        return bool((self.mean != 0).any() or (self.std != 1).any())
 
     def forward(self, image: Tensor) -> Tensor:
         """Return standard scores; what was NaN becomes the mean, 0."""

@@ -71,6 +71,21 @@ def burn(
     return burnt
 
 
+def layers(geometries: gpd.GeoSeries) -> NDArray[np.int64]:
+    """Number layers such that no two geometries of one layer meet.
+
+    Each geometry, in their order, comes into the first layer where it meets none.
+    """
+    layer = np.zeros(len(geometries), dtype=np.int64)
+    later, earlier = geometries.sindex.query(geometries.geometry, predicate="intersects")
+    pairs = np.stack([later, earlier])[:, earlier < later]
+    pairs = pairs[:, np.lexsort(pairs[::-1])]
+    ours, starts = np.unique(pairs[0], return_index=True)
+    for index, met in zip(ours, np.split(pairs[1], starts)[1:], strict=True):
+        layer[index] = np.setdiff1d(np.arange(len(met) + 1), layer[met])[0]
+    return layer
+
+
 def raster_window(window: Window) -> RasterWindow:
     """The same window as rasterio names it."""
     return RasterWindow(window.col, window.row, window.width, window.height)

@@ -13,16 +13,14 @@ import rasterio
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
-from torch import Tensor
 
 from landslide.cpu import Gaps, give_back
-from landslide.datasets import Scene
+from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
 from landslide.models.layers import DOWNSAMPLING
 from landslide.network import Network
 from landslide.polygons import raster_window
 from landslide.rasters import Grid, Window, raster_profile
-from landslide.visibility import UNKNOWN_RELIEF, Visibility
 from landslide.windows import BlendPredictor, HaloPredictor, Predictor
 
 
@@ -60,7 +58,7 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
         window: ``size``, ``overlap`` and ``halo`` of ``conf/predict.yaml``.
     """
     size = (grid.height, grid.width)
-    halo = network.halo
+    halo = network.measure_halo()
     if halo is None:
         side = window["size"] or network.patch_size
         if side % DOWNSAMPLING:
@@ -113,7 +111,6 @@ def predict_scene(
     predictor: Predictor,
     canvas: Canvas,
     watch: Stopwatch,
-    visibility: Visibility = UNKNOWN_RELIEF,
 ) -> None:
     """Predict every block that is not finished yet.
 
@@ -121,43 +118,38 @@ def predict_scene(
     depends on the block, not on the scene.
 
     Args:
-        scene: Scene to map, its bands those of the network and, after them, what else
-            ``visibility`` asks for. Its truth, if any, is not looked at.
+        scene: Scene to map, opened without its truth, whose gaps need not be gaps of the map.
         predictor: Computes one block after the other.
-        canvas: What to write to; NaN where any band is invalid or the radar is blind.
+        canvas: What to write to; NaN where the scene's mask is unknown.
         watch: Is told the seconds of ``read``, ``network`` and ``write``.
-        visibility: Tells where the radar is blind.
     """
-    relief = [scene.bands.index(band) for band in visibility.bands]
     blocks, sources = predictor.blocks, list(map(predictor.source, predictor.blocks))
     todo = [number for number in range(len(blocks)) if number not in canvas.finished]
 
-    def read(number: int) -> Tensor:
+    def read(number: int) -> Sample:
         with watch("read"):
-            return scene.read(sources[number])["image"]
+            return scene.read(sources[number])
 
     def write(number: int, output: NDArray[np.float32] | None) -> None:
         with watch("write"):
             canvas.finish(number, blocks[number], output)
 
-    def predict(number: int, image: Tensor) -> NDArray[np.float32] | None:
-        blind = visibility.unseen(image[relief])
-        image = image[: predictor.network.channels]
-        blind |= image.isnan().any(dim=0)
-        blind = blind[blocks[number].within(sources[number])]
-        if blind.all():
+    def predict(number: int, sample: Sample) -> NDArray[np.float32] | None:
+        unknown = sample["mask"][blocks[number].within(sources[number])] == UNKNOWN
+        if unknown.all():
             return None
         with watch("network"):
-            return predictor(image, blocks[number]).masked_fill(blind, torch.nan).numpy()
+            output = predictor(sample["image"], blocks[number])
+        return output.masked_fill(unknown, torch.nan).numpy()
 
     gaps = Gaps()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = [reader.submit(read, number) for number in todo[:1]]
         behind: list[Future[None]] = []
         for following, number in enumerate(track(todo, "Predicting", transient=True), start=1):
-            image = ahead.pop().result()
+            sample = ahead.pop().result()
             ahead = [reader.submit(read, number) for number in todo[following : following + 1]]
-            output = predict(number, image)
+            output = predict(number, sample)
             if output is not None:
                 gaps.look()
             for written in behind:

@@ -1,11 +1,6 @@
 """From a probability raster to what a mapper delivers: mask, polygons, layers, COGs."""
 
-import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -13,9 +8,8 @@ import rasterio
 import shapely
 
 from landslide.datasets import UNKNOWN, Composite
-from landslide.errors import InputError
 from landslide.polygons import ZonalStatistics, burn, outlines, raster_window
-from landslide.rasters import Grid, raster_profile
+from landslide.rasters import Grid, checksum, raster_profile
 
 PRODUCTS = (
     "probability.tif",
@@ -30,6 +24,7 @@ PRODUCTS = (
     "report.html",
     "summary.json",
 )
+"""Files of a map; the last tells of the others."""
 
 TERRAIN = ("slope", "aspect")
 """Bands that polygons are described by, where the scene has them."""
@@ -159,46 +154,10 @@ def write_geojson(polygons: gpd.GeoDataFrame, path: Path) -> None:
     )
 
 
-def partial(output: Path) -> Path:
-    """The hidden folder beside ``output`` that holds work under way."""
-    return output.parent / f".{output.name}.partial"
-
-
-@contextmanager
-def workplace(output: Path, settings: Mapping[str, Any], *, resume: bool) -> Iterator[Path]:
-    """Yield a hidden folder beside ``output``; move its products there when all went well.
-
-    Products of an earlier map that this one has not made anew are removed, so that the
-    folder never mixes two maps. The hidden folder outlives an interruption, to be resumed.
-
-    Args:
-        output: Folder of the products.
-        settings: What the probability depends on; work is resumed under the same only.
-        resume: Whether to go on with interrupted work, where there is any.
-    """
-    folder = partial(output)
-    record = folder / "settings.json"
-    words = json.dumps(settings, sort_keys=True, default=str)
-    if resume and record.exists() and record.read_text() == words:
-        for file in folder.iterdir():  # what follows from the probability is made anew
-            if file.name not in ("settings.json", "finished.txt", "probability.tif"):
-                file.unlink()
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        record.write_text(words)
-    try:
-        yield folder
-    except BaseException as error:
-        finished = folder / "finished.txt"
-        # Of no use to resume: bad input, or nothing done yet.
-        if isinstance(error, InputError) or not (finished.exists() and finished.stat().st_size):
-            shutil.rmtree(folder)
-        raise
-    output.mkdir(exist_ok=True)
-    for name in PRODUCTS:
-        (output / name).unlink(missing_ok=True)
-    for name in PRODUCTS:
-        if (folder / name).exists():
-            (folder / name).replace(output / name)
-    shutil.rmtree(folder)
+def fingerprints(folder: Path) -> dict[str, dict[str, int | str]]:
+    """Bytes and SHA-256 of each product in a folder, so that a copy can be checked."""
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": checksum(folder / name)}
+        for name in PRODUCTS
+        if (folder / name).exists()
+    }

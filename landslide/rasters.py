@@ -15,12 +15,14 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Proj
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
 
-from landslide.errors import InputError
+from landslide.errors import InputError, UnreadableError
 
 TILE = 256
 """Side in pixels of the internal tiles of every raster written here."""
@@ -28,8 +30,15 @@ TILE = 256
 INSIDE = 1e-3
 """Part of a pixel by which map coordinates may miss a pixel's edge."""
 
+TRUE_SCALE = 0.02
+"""Error of lengths that a grid may have. UTM has up to 0.001 in its zone and 0.003 in the next,
+continental equal-area projections up to 0.017, Web Mercator 0.02 at 11 and 0.36 at 43 degrees."""
+
 BLOCK = 4 * TILE
 """Side in pixels of the blocks that a scene is gone through in."""
+
+SIDECARS = ("-wal", "-shm", "-journal", ".aux.xml", ".ovr", ".msk")
+"""Endings of the files that SQLite and GDAL lay beside one of theirs."""
 
 
 class Window(NamedTuple):
@@ -119,13 +128,35 @@ class Grid(NamedTuple):
         )
 
 
+def remove(path: Path) -> None:
+    """Remove a file with its sidecars, or a folder; nothing need be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+        return
+    for ending in ("", *SIDECARS):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def put_in_place(path: Path, target: Path) -> None:
+    """Rename a file or folder to ``target``; the sidecars of a file that was there go first.
+
+    Read with another file's sidecars, a GeoPackage is damaged and a raster's statistics are wrong.
+    """
+    if path.is_dir():
+        remove(target)
+    for ending in SIDECARS:
+        target.with_name(target.name + ending).unlink(missing_ok=True)
+    path.replace(target)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when all went well.
 
-    Whatever happens inside, ``path`` is never half-written: on an error the
-    temporary file is removed and an older ``path`` stays as it was.
+    Whatever happens inside, ``path`` is never half-written: on an error the temporary file is
+    removed and an older ``path`` stays as it was. A link stays one, and its target is replaced.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -136,43 +167,13 @@ def replacing(path: Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        put_in_place(temporary, path)
+    except Exception as error:
+        error.add_note(f"{path} was not written")  # the causes seldom name it
+        raise
     finally:
         for leftover in path.parent.glob(f"{temporary.name}*"):
             leftover.unlink()
-
-
-def check_free(root: Path, *, overwrite: bool) -> None:
-    """Check that a scene may be written to a folder.
-
-    Raises:
-        InputError: It holds a scene that must not be replaced, or something else.
-    """
-    if not root.exists():
-        return
-    if not (root / "scene.json").exists():
-        if root.is_dir() and overwrite and not any(root.iterdir()):
-            return
-        raise InputError(f"{root} already exists and is not a scene; choose another root.")
-    if not overwrite:
-        raise InputError(
-            f"{root} already holds a scene; choose another root or add overwrite=true."
-        )
-
-
-@contextmanager
-def new_folder(root: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``root`` that takes its place when all went well."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=root.parent))
-    try:
-        (part / "new").mkdir()
-        yield part / "new"
-        if root.exists():
-            root.replace(part / "old")
-        (part / "new").replace(root)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -197,6 +198,82 @@ def open_raster(path: Path | str) -> DatasetReader:
         return rasterio.open(path)
     except RasterioIOError as error:
         raise InputError(f"{path} cannot be read as a raster: {error}") from error
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """Name the raster that cannot be read, which GDAL and TorchGeo leave to its cause.
+
+    Raises:
+        UnreadableError: Reading inside failed.
+    """
+    try:
+        yield
+    except RasterioIOError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UnreadableError(
+            f"{path} cannot be read to its end, it is incomplete or damaged ({reason}): copy or "
+            "make it anew"
+        ) from error
+
+
+def read_reduced(
+    source: DatasetReader, band: int, longest: int, resampling: Resampling
+) -> np.ma.MaskedArray[Any, Any]:
+    """Read a whole band at fewer pixels, from the raster's overviews where it has them.
+
+    Args:
+        source: Open raster.
+        band: Number of the band, from 1.
+        longest: Pixels of the longer side, at most.
+        resampling: How pixels become one; nodata is left out of averages.
+
+    Returns:
+        (H, W) over the whole of the raster, masked where it has no data.
+    """
+    step = max(1, -(-max(source.shape) // longest))
+    shape = (-(-source.height // step), -(-source.width // step))
+    values: np.ma.MaskedArray[Any, Any] = source.read(
+        band, out_shape=shape, resampling=resampling, masked=True
+    )
+    return values
+
+
+def length_error(crs: CRS, grid: Grid) -> float:
+    """Largest relative error of lengths in a CRS, at the middle and the corners of a grid.
+
+    By the axes of Tissot's indicatrix (Snyder 1987, USGS Professional Paper 1395, section 4);
+    infinite where the projection does not reach.
+
+    Args:
+        crs: Projected CRS in metres.
+        grid: Grid of the same or another projected CRS.
+    """
+    west, south, east, north = grid.bounds
+    x = [(west + east) / 2, west, east, west, east]
+    y = [(south + north) / 2, south, south, north, north]
+    degrees = Proj(grid.crs)(x, y, inverse=True)
+    factors = Proj(crs).get_factors(*degrees)
+    scales = np.stack([factors.tissot_semimajor, factors.tissot_semiminor])
+    return float(np.abs(scales - 1).max())
+
+
+def require_true_scale(grid: Grid, name: str) -> None:
+    """Check that lengths on a grid are lengths on the ground, to ``TRUE_SCALE``.
+
+    Args:
+        grid: Grid in a projected CRS in metres.
+        name: What it is the grid of, for the message.
+
+    Raises:
+        InputError: They are not, so that slopes and areas would be wrong too.
+    """
+    error = length_error(grid.crs, grid)
+    if not error <= TRUE_SCALE:
+        raise InputError(
+            f"{name} is in {grid.crs}, where lengths are off by up to {100 * error:.0f} % here, "
+            "and areas and slopes with them: warp it to UTM"
+        )
 
 
 def write_raster(

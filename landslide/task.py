@@ -1,7 +1,7 @@
 """Normalisation, model, loss, metrics and optimiser in one LightningModule."""
 
-import json
 import pickle
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,24 +13,22 @@ from hydra.utils import get_class, instantiate
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 import landslide
+from landslide.checkpoint import write_checkpoint
 from landslide.datasets import Sample
 from landslide.errors import InputError
 from landslide.halo import Halo, measure_halo
-from landslide.metrics import pixel_metrics
+from landslide.losses import PixelLoss, PixelMean
+from landslide.metrics import PooledLoss, pixel_metrics
 from landslide.normalization import Normalization
-from landslide.rasters import replacing
 
 Config = dict[str, Any]
 Stage = Literal["train", "val", "test"]
 
 FORMAT = "landslide_version"
 """Key by which a checkpoint is known as ours; holds the version that wrote it."""
-
-_HALOS: dict[str, list[int]] = {}
-"""Halos measured so far, by the model's settings: they come from its layers, not its weights."""
 
 
 class LandslideTask(LightningModule):
@@ -42,7 +40,8 @@ class LandslideTask(LightningModule):
     Args:
         model: ``_target_`` and arguments of an ``nn.Module``: (B, C, H, W) to logits
             (B, 1, H, W).
-        loss: The same of a loss of logits (B, 1, H, W) and mask (B, H, W).
+        loss: The same of a loss of logits (B, 1, H, W) and mask (B, H, W), a ``PixelLoss`` or
+            any other.
         normalization: The same of a ``Normalization``, which is given ``bands``.
         optimizer: The same of an optimiser, which is given the parameters.
         scheduler: The same of a learning-rate scheduler, which is given the optimiser
@@ -53,7 +52,7 @@ class LandslideTask(LightningModule):
         threshold: Probability above which a pixel counts as landslide.
         simulated: Whether it was trained on simulated images.
         halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
-            network that has none; None where it has not been measured.
+            network that has none; None where it is measured before a scene is mapped.
     """
 
     model: nn.Module
@@ -82,27 +81,19 @@ class LandslideTask(LightningModule):
         self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
         # Channels last is the layout that convolutions are fastest in.
         self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.loss = _module(loss)
+        criterion = _module(loss)
+        self.loss = criterion if isinstance(criterion, PixelLoss) else PixelMean(criterion)
         self.train_metrics = pixel_metrics(threshold, average_precision=False)
         self.val_metrics = pixel_metrics(threshold)
         self.test_metrics = pixel_metrics(threshold)
-        # Weighted by patches and, under DDP, over all processes.
-        self.train_loss, self.val_loss, self.test_loss = (MeanMetric("disable") for _ in range(3))
-        # Losses and patches of batches that wait for the mean, which would cost each step 0.2 ms.
-        self._losses: dict[Stage, list[tuple[Tensor, int]]] = {"train": [], "val": [], "test": []}
+        self.train_loss, self.val_loss, self.test_loss = (PooledLoss(self.loss) for _ in range(3))
 
-    @property
-    def halo(self) -> Halo | None:
-        """What makes windows exact, measured once a process; None where there is none."""
-        if self.hparams["halo"] is None:
-            settings = json.dumps([self.hparams["model"], len(self.bands)], sort_keys=True)
-            if settings not in _HALOS:
-                training = self.model.training
-                _HALOS[settings] = list(measure_halo(self.model.eval(), len(self.bands)) or [])
-                self.model.train(training)
-            self.hparams["halo"] = _HALOS[settings]
-        halo = self.hparams["halo"]
-        return Halo(*halo) if halo else None
+    def measure_halo(self) -> Halo | None:
+        """What makes windows exact, as the checkpoint has it or else measured; None without one."""
+        known = self.hparams["halo"]
+        if known is None:
+            return measure_halo(self.model, len(self.bands))
+        return Halo(*known) if known else None
 
     def forward(self, image: Tensor) -> Tensor:
         """Map measurements (B, C, H, W), NaN where invalid, to logits (B, 1, H, W).
@@ -129,13 +120,6 @@ class LandslideTask(LightningModule):
             )
         return logits
 
-    def setup(self, stage: str) -> None:
-        """Take the normalisation's statistics from the training split; measure the halo."""
-        if stage == "fit":
-            if not self.normalization.per_window:
-                self.hparams["halo"] = list(self.halo or [])
-            self.normalization.fit(self.trainer.datamodule.training_images())  # type: ignore[attr-defined]
-
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         return self._step(batch, "train")
@@ -151,14 +135,22 @@ class LandslideTask(LightningModule):
     def _step(self, batch: Sample, stage: Stage) -> Tensor:
         image, mask = batch["image"], batch["mask"]
         logits = self(image)
-        loss: Tensor = self.loss(logits, mask)
-        probability = torch.sigmoid(logits.detach().squeeze(1))
-        self.metrics(stage).update(probability, mask)
-        self._losses[stage].append((loss.detach(), len(image)))
-        return loss
+        sums = self.loss.sums(logits, mask)
+        self.metrics(stage).update(torch.sigmoid(logits.detach().squeeze(1)), mask)
+        self._pooled_loss(stage).update(sums)
+        return self.loss.value(sums)
 
     def on_fit_start(self) -> None:
-        """Remember the run's seed."""
+        """Remember the run's seed.
+
+        Raises:
+            InputError: The normalisation has no statistics.
+        """
+        if not self.normalization.fitted:
+            raise InputError(
+                "the normalisation has no statistics of the training split: give them with "
+                "task.normalization.fit(images) before training"
+            )
         self._seed = torch.initial_seed() + self.global_rank
 
     def on_train_epoch_start(self) -> None:
@@ -179,7 +171,16 @@ class LandslideTask(LightningModule):
         self._log_metrics("train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's pooled metrics."""
+        """Log the epoch's pooled metrics.
+
+        Raises:
+            InputError: The loss is not a finite number.
+        """
+        if not self.val_loss.compute().isfinite():
+            raise InputError(
+                f"training diverged: after epoch {self.current_epoch} the validation loss is "
+                "not a finite number: choose a smaller learning_rate"
+            )
         self._log_metrics("val")
 
     def on_test_epoch_end(self) -> None:
@@ -187,8 +188,7 @@ class LandslideTask(LightningModule):
         self._log_metrics("test")
 
     def _reset(self, stage: Stage) -> None:
-        self._losses[stage] = []
-        self._mean_loss(stage).reset()
+        self._pooled_loss(stage).reset()
         self.metrics(stage).reset()
 
     def metrics(self, stage: Stage) -> MetricCollection:
@@ -196,18 +196,13 @@ class LandslideTask(LightningModule):
         metrics: MetricCollection = getattr(self, f"{stage}_metrics")
         return metrics
 
-    def _mean_loss(self, stage: Stage) -> MeanMetric:
-        """Mean loss of a stage over patches and processes."""
-        mean: MeanMetric = getattr(self, f"{stage}_loss")
-        if self._losses[stage]:
-            losses, patches = zip(*self._losses[stage], strict=True)
-            mean.update(torch.stack(losses), torch.tensor(patches, device=losses[0].device))
-            self._losses[stage] = []
-        return mean
+    def _pooled_loss(self, stage: Stage) -> PooledLoss:
+        loss: PooledLoss = getattr(self, f"{stage}_loss")
+        return loss
 
     def epoch_metrics(self, stage: Stage) -> dict[str, Tensor]:
         """Loss and metrics so far, as ``<stage>_<name>``, pooled over all processes."""
-        computed = self.metrics(stage).compute() | {"loss": self._mean_loss(stage).compute()}
+        computed = self.metrics(stage).compute() | {"loss": self._pooled_loss(stage).compute()}
         return {f"{stage}_{name}": value.float() for name, value in computed.items()}
 
     def _log_metrics(self, stage: Stage) -> None:
@@ -241,16 +236,14 @@ def save_task(task: LandslideTask, path: Path) -> None:
         "pytorch-lightning_version": lightning.__version__,
     }
     task.on_save_checkpoint(content)
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    write_checkpoint(content, path)
 
 
 def set_threshold(path: Path, threshold: float) -> None:
     """Replace the threshold that a checkpoint holds."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     checkpoint["hyper_parameters"]["threshold"] = threshold
-    with replacing(path) as temporary:
-        torch.save(checkpoint, temporary)
+    write_checkpoint(checkpoint, path)
 
 
 def load_task(path: Path) -> LandslideTask:
@@ -260,8 +253,12 @@ def load_task(path: Path) -> LandslideTask:
         InputError: The file is missing, truncated, or was not written by this project.
     """
     if not path.is_file():
+        if path.is_dir():
+            raise InputError(f"checkpoint {path} is a folder: name a file, such as best.ckpt in it")
         raise InputError(f"there is no checkpoint {path}: train one with train.py")
     try:
+        if not zipfile.is_zipfile(path):  # on other files torch guesses, and fails in many ways
+            raise pickle.UnpicklingError(f"{path} is not in torch's format")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise InputError(

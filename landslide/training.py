@@ -2,16 +2,20 @@
 
 import logging
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from landslide import figures
+from landslide.checkpoint import WholeCheckpoints
 from landslide.checks import CALIBRATED, TRAIN, check
 from landslide.cpu import tune_cpu
 from landslide.datamodule import LandslideDataModule
@@ -46,26 +50,28 @@ def train(config: DictConfig) -> float:
     datamodule: LandslideDataModule = instantiate(config.datamodule)
     identity = Identity.of(datamodule.files)  # before they are read
     datamodule.setup()
-    identity.write(output)
-    datamodule.write_splits(output / "splits.geojson")
     calibrated = config.threshold == CALIBRATED
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
     settings |= {"simulated": simulated} | ({"threshold": 0.5} if calibrated else {})
     task = LandslideTask(**settings)
-    trainer: Trainer = instantiate(
-        config.trainer,
+    task.normalization.fit(datamodule.training_images())
+    trainer = _trainer(
+        config,
         callbacks=list(instantiate(config.callbacks).values()),
         logger=instantiate(config.logger),
+        plugins=[WholeCheckpoints()],
         default_root_dir=output,
     )
+    identity.write(output)
+    datamodule.write_splits(output / "splits.geojson")
     trainer.fit(task, datamodule, ckpt_path=resumed)
 
     # The best checkpoint, as anyone would load it; one process scores every patch once.
     checkpoint = output / "checkpoints" / "best.ckpt"
     best = load_task(checkpoint)
-    scorer: Trainer = instantiate(
-        config.trainer,
+    scorer = _trainer(
+        config,
         devices=1,
         strategy="auto",
         logger=False,
@@ -101,6 +107,23 @@ def train(config: DictConfig) -> float:
     return results["val"]["f1"]
 
 
+def _trainer(config: DictConfig, **options: object) -> Trainer:
+    """Build the trainer.
+
+    Raises:
+        InputError: The device is not there, or options contradict each other.
+    """
+    try:
+        trainer: Trainer = instantiate(config.trainer, **options)
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, MisconfigurationException):
+            raise
+        raise InputError(
+            f"trainer: {str(error.__cause__).rstrip('.!')}: choose another, such as trainer=cpu"
+        ) from error
+    return trainer
+
+
 def _quiet_lightning() -> None:
     """Leave out what Lightning says of itself and of torch's deprecations."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -120,10 +143,22 @@ def _resumable(config: DictConfig) -> str | None:
         raise InputError(
             f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
-    bands = load_task(path).bands
-    if bands != list(config.dataset.bands):
-        raise InputError(
-            f"ckpt_path={path} was trained on {', '.join(bands)}, not on "
-            f"{', '.join(config.dataset.bands)}: resume with the run's own settings"
-        )
+    wanted = dict(_leaves("", OmegaConf.to_container(config.task, resolve=True)))
+    trained = dict(_leaves("", dict(load_task(path).hparams)))
+    for name, value in wanted.items():
+        # Encoder weights were a start only; checkpoints forget them.
+        if name not in ("threshold", "model.encoder_weights") and trained.get(name) != value:
+            raise InputError(
+                f"ckpt_path={path} was trained with {name}={trained.get(name)}, not {value}: "
+                "resume with the run's own settings"
+            )
     return str(path)
+
+
+def _leaves(name: str, setting: object) -> Iterator[tuple[str, object]]:
+    """Nested settings, flat: ``model.filters``, 32."""
+    if not isinstance(setting, Mapping):
+        yield name, setting
+        return
+    for key, value in setting.items():
+        yield from _leaves(f"{name}.{key}" if name else key, value)

@@ -1,6 +1,10 @@
-"""Where the radar cannot see the ground, from what a scene tells of it."""
+"""Where the radar cannot see the ground, from what a scene tells of it.
+
+``Scene`` asks this once, when it is opened, and marks what is found as unknown in its mask.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +21,9 @@ class Visibility(NamedTuple):
     """How to tell what the radar sees.
 
     Attributes:
-        bands: Bands to read beside the model's, by description.
-        unseen: From these bands (C, H, W) to booleans (H, W).
+        bands: Bands to read for it, by description.
+        unseen: From these bands (C, H, W) to booleans (H, W). No lambda: a scene goes to other
+            processes with it.
         known_by: The same in words, for the summary.
     """
 
@@ -27,10 +32,25 @@ class Visibility(NamedTuple):
     known_by: str
 
 
+def _nothing(image: Tensor) -> Tensor:
+    return torch.zeros(image.shape[1:], dtype=torch.bool)
+
+
+def _marked(image: Tensor) -> Tensor:
+    return image[0] != 0  # NaN too
+
+
+def _steep(image: Tensor, orbit: Orbit) -> Tensor:
+    return distorted(image[0], image[1], orbit)
+
+
+def _any(image: Tensor, views: Sequence["Visibility"], picks: Sequence[Sequence[int]]) -> Tensor:
+    each = [view.unseen(image[pick]) for view, pick in zip(views, picks, strict=True)]
+    return torch.stack(each).any(dim=0)
+
+
 UNKNOWN_RELIEF = Visibility(
-    [],
-    lambda image: torch.zeros(image.shape[1:], dtype=torch.bool),
-    "nodata only: the scene tells nothing of layover and shadow",
+    [], _nothing, "nodata only: the scene tells nothing of layover and shadow"
 )
 
 
@@ -51,7 +71,7 @@ def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> 
         InputError: The angles are not what a side-looking radar has.
     """
     if LAYOVER_SHADOW in described:
-        return Visibility([LAYOVER_SHADOW], lambda image: image[0] != 0, "the layover_shadow band")
+        return Visibility([LAYOVER_SHADOW], _marked, "the layover_shadow band")
     look, incidence = ((geometry or {}).get(name) for name in ("look", "incidence"))
     if not {"slope", "aspect"} <= set(described) or look is None or incidence is None:
         return UNKNOWN_RELIEF
@@ -64,7 +84,7 @@ def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> 
     orbit = Orbit(heading=look - 90, incidence=incidence)
     return Visibility(
         ["slope", "aspect"],
-        lambda image: distorted(image[0], image[1], orbit),
+        partial(_steep, orbit=orbit),
         "slope, aspect and the radar's geometry, without shadows that are cast",
     )
 
@@ -73,12 +93,8 @@ def together(views: Sequence[Visibility]) -> Visibility:
     """What several orbits see, all of them: unseen is what any of them does not."""
     bands = list(dict.fromkeys(band for view in views for band in view.bands))
     picks = [[bands.index(band) for band in view.bands] for view in views]
-
-    def unseen(image: Tensor) -> Tensor:
-        each = [view.unseen(image[pick]) for view, pick in zip(views, picks, strict=True)]
-        return torch.stack(each).any(dim=0)
-
-    return Visibility(bands, unseen, "; ".join(dict.fromkeys(view.known_by for view in views)))
+    known_by = "; ".join(dict.fromkeys(view.known_by for view in views))
+    return Visibility(bands, partial(_any, views=views, picks=picks), known_by)
 
 
 def distorted(slope: Tensor, aspect: Tensor, orbit: Orbit) -> Tensor:

@@ -73,7 +73,6 @@ def test_a_quotient_is_one_of_linear_powers_and_invalid_where_either_is(root: Pa
     np.testing.assert_allclose(decibels, np.nan_to_num(ratio), atol=1e-4)
     scene.load()
     np.testing.assert_array_equal(scene.read(WINDOW)["image"], image)
-    assert scene.overview(80).shape == (3, 48, 80)
 
 
 def test_a_quotient_out_of_float32_is_no_measurement() -> None:

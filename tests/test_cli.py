@@ -12,7 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import torch
 from conftest import make_scene
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from landslide.datasets import UNKNOWN
 from landslide.task import load_task
@@ -109,9 +112,9 @@ def test_one_seed_gives_one_result(scene_root: Path, trained: Path, tmp_path: Pa
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(scene_root: Path, tmp_path: Path) -> None:
     # A learning rate at which the best epoch lies before the break.
-    wild = ["learning_rate=0.3", "trainer.max_epochs=4"]
+    wild = ["learning_rate=0.1", "trainer.max_epochs=4"]
     whole = train(scene_root, tmp_path / "whole", *wild)
-    first = train(scene_root, tmp_path / "a", "learning_rate=0.3", "trainer.max_epochs=3")
+    first = train(scene_root, tmp_path / "a", "learning_rate=0.1", "trainer.max_epochs=3")
     last = first / "checkpoints" / "last.ckpt"
     resumed = train(scene_root, tmp_path / "b", *wild, f"ckpt_path={last}")
     histories = [
@@ -131,6 +134,13 @@ def test_two_processes_score_every_patch_once(scene_root: Path, tmp_path: Path) 
     assert task.threshold == 0.5
     for name in ("tp", "fp", "fn", "tn"):
         assert best[f"val_{name}"] == metrics["val"][name]
+    data = instantiate(OmegaConf.load(output / ".hydra" / "config.yaml").datamodule)
+    data.setup()
+    val = list(data.samples(data.patches_of("val")))
+    images, masks = (torch.stack([sample[key] for sample in val]) for key in ("image", "mask"))
+    with torch.no_grad():
+        whole = task.loss(task(images), masks)
+    assert best.val_loss == pytest.approx(float(whole), abs=1e-6)
     assert metrics["val"]["patches"] % 2  # the processes' shares differ, so one is filled up
 
 
@@ -266,6 +276,9 @@ def test_a_geotiff_is_mapped_like_the_scene_it_belongs_to(
     assert first == second
 
 
+# More than any machine has that runs the tests.
+NO_DEVICE = ["trainer=gpu", "trainer.devices=9"]
+
 BAD: list[tuple[str, Sequence[str], str]] = [
     ("train.py", ["dataset.root=nowhere"], "python -m landslide.simulate"),
     ("train.py", ["dataset.root={root}", "patch_size=40"], "multiple of 16"),
@@ -273,6 +286,8 @@ BAD: list[tuple[str, Sequence[str], str]] = [
     ("train.py", ["dataset.root={root}", "batch_size=0"], "batch_size=0 is not a whole number"),
     ("train.py", ["dataset.root={root}", "seed=abc"], "seed=abc is not a whole number"),
     ("train.py", ["dataset.root={root}", "ckpt_path={bad}"], "not a readable checkpoint"),
+    ("train.py", ["dataset.root={root}", "ckpt_path={ckpt}"], "model.filters=2, not 32"),
+    ("train.py", ["dataset.root={root}", *NO_DEVICE], "such as trainer=cpu"),
     ("train.py", ["model=resnet"], "attention_unet"),
     ("predict.py", ["scene={root}", "output=map"], "checkpoint is not set"),
     ("predict.py", ["checkpoint={ckpt}", "scene={root}", "output=map", "threshold=2"], "threshold"),

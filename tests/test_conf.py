@@ -116,6 +116,24 @@ def test_a_variant_is_one_change_of_the_baseline(variant: str) -> None:
     assert values - followed == CHANGED.get(variant, set())
 
 
+@pytest.mark.parametrize(
+    ("overrides", "loss"),
+    [
+        ([], "DiceLoss"),  # the paper's
+        (["split=blocks"], "DiceBCELoss"),
+        (["experiment=demo"], "DiceBCELoss"),
+        (["experiment=operational"], "DiceBCELoss"),
+        (["split=blocks", "loss=dice"], "DiceLoss"),
+        (["split=blocks", "variant=baseline"], "DiceLoss"),
+        (["split=blocks", "variant=tversky"], "TverskyLoss"),
+    ],
+)
+def test_where_quiet_ground_is_trained_on_it_counts_in_the_loss(
+    overrides: list[str], loss: str
+) -> None:
+    assert composed(*overrides, "output_dir=x").loss._target_ == f"landslide.losses.{loss}"
+
+
 def test_beyond_is_every_variant_on_one_split() -> None:
     config = composed("experiment=beyond", "seed=3", "output_dir=x", with_hydra=True)
     params = config.hydra.sweeper.params
@@ -157,38 +175,38 @@ def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
     assert tables[("seed=0", "order")] != tables[("seed=1", "split.seed=0", "order")]
 
 
-def test_context_is_seen_but_neither_trained_on_nor_scored(scene_root: Path) -> None:
-    options = (f"dataset.root={scene_root}", "output_dir=x", "augmentation=none", "split=blocks")
-    options += ("patch_size=16",)
+def test_context_is_seen_but_neither_trained_on_nor_scored(tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene", (192, 640))
+    options = (f"dataset.root={root}", "output_dir=x", "augmentation=none", "split=blocks")
     plain, wide = (
         instantiate(composed(*options, *more).datamodule)
-        for more in ((), ("datamodule.window_size=32",))
+        for more in ((), ("datamodule.window_size=128",))
     )
     for datamodule in (plain, wide):
         datamodule.setup()
     assert plain.patches.equals(wide.patches)
     scene = wide.scenes[0]
-    views = np.zeros((scene.grid.height + 16, scene.grid.width + 16), dtype=int)
+    views = np.zeros((scene.grid.height + 64, scene.grid.width + 64), dtype=int)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         view = np.zeros_like(views)
         for query in getattr(wide, loader)().sampler:
             row, col, _, _ = scene.grid.window(query.x, query.y)
-            view[row : row + 32, col : col + 32] = 1
+            view[row : row + 128, col : col + 128] = 1
         views += view
         batches = zip(getattr(plain, loader)(), getattr(wide, loader)(), strict=True)
         for patch, seen in batches:
-            assert seen["image"].shape[2:] == (32, 32)
-            inside = seen["mask"][:, 8:24, 8:24]
+            assert seen["image"].shape[2:] == (128, 128)
+            inside = seen["mask"][:, 32:96, 32:96]
             assert inside.equal(patch["mask"])
             assert (seen["mask"] != 255).sum() == (inside != 255).sum()
-            middle = seen["image"][:, :, 8:24, 8:24]
+            middle = seen["image"][:, :, 32:96, 32:96]
             assert middle.nan_to_num().equal(patch["image"].nan_to_num())
     assert views.max() == 1  # no pixel is seen from two splits
     whole = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
-    row, col = (16 * int(wide.patches_of("test").iloc[0][name]) for name in ("row", "col"))
+    row, col = (64 * int(wide.patches_of("test").iloc[0][name]) for name in ("row", "col"))
     first = next(iter(wide.test_dataloader()))["image"][0]
-    around = whole[:, max(row - 8, 0) : row + 24, max(col - 8, 0) : col + 24]
-    inside = first[:, max(8 - row, 0) :, max(8 - col, 0) :]
+    around = whole[:, max(row - 32, 0) : row + 96, max(col - 32, 0) : col + 96]
+    inside = first[:, max(32 - row, 0) :, max(32 - col, 0) :]
     inside = inside[:, : around.shape[1], : around.shape[2]]
     assert inside.nan_to_num().equal(around.nan_to_num())
     assert first.isnan().sum() == first.numel() - around.isfinite().sum()

@@ -20,8 +20,8 @@ from test_prediction import read, trained
 from test_windows import rough
 
 from landslide.errors import InputError
+from landslide.folders import partial
 from landslide.mapping import map_scene
-from landslide.products import partial
 from landslide.rasters import Grid, write_raster
 from landslide.task import save_task
 

@@ -9,11 +9,9 @@ import pytest
 import rasterio
 import torch
 from conftest import BANDS, make_scene
-from test_task import make_task
 
-from landslide import memory, task
+from landslide import memory
 from landslide.datasets import Scene
-from landslide.halo import Halo, measure_halo
 from landslide.memory import open_scenes
 from landslide.rasters import Grid, Window, write_raster
 
@@ -94,19 +92,3 @@ def test_scenes_above_the_limit_are_read_from_disk(root: Path, opened: list[str]
     opened.clear()
     scene.read(WINDOW)
     assert "ascending.tif" in opened
-
-
-def test_the_halo_of_one_network_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured: list[int] = []
-
-    def noting(model: torch.nn.Module, channels: int) -> Halo | None:
-        measured.append(channels)
-        return measure_halo(model, channels)
-
-    monkeypatch.setattr(task, "measure_halo", noting)
-    monkeypatch.setattr(task, "_HALOS", {})
-    assert [make_task().halo for _ in "123"] == [Halo(16, 96)] * 3
-    assert measured == [4]
-    small = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
-    assert make_task(model=small).halo == Halo(16, 0)
-    assert measured == [4, 4]

@@ -7,6 +7,7 @@ from test_windows import rough
 from torch import Tensor, nn
 
 from landslide.errors import InputError
+from landslide.halo import Halo, measure_halo
 from landslide.models import AttentionUNet, UNet
 from landslide.models.folding import Strips, fold
 from landslide.network import Network
@@ -176,3 +177,21 @@ def test_half_precision_is_close(engine: str) -> None:
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(InputError, match="choose from torch, compiled, openvino"):
         Network(tasks(1), CPU, engine="abacus")
+
+
+def test_the_halo_of_an_ensemble_is_its_members_largest_and_measured_once_if_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[int] = []
+
+    def noting(model: torch.nn.Module, channels: int) -> Halo | None:
+        measured.append(channels)
+        return measure_halo(model, channels)
+
+    monkeypatch.setattr("landslide.task.measure_halo", noting)
+    small = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
+    tasks = [make_task(model=small), make_task(), make_task(), make_task(model=small)]
+    network = Network(tasks, torch.device("cpu"))
+    assert measured == []
+    assert network.measure_halo() == Halo(16, 96)
+    assert measured == [4, 4]

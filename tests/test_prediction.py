@@ -26,7 +26,6 @@ from landslide.prediction import (
 from landslide.products import PRODUCTS
 from landslide.rasters import Grid, Window, write_raster
 from landslide.task import LandslideTask, save_task
-from landslide.visibility import UNKNOWN_RELIEF, Visibility, visibility
 from landslide.windows import Predictor
 
 ROOT = Path(__file__).parents[1]
@@ -53,17 +52,12 @@ def read(path: Path) -> np.ndarray:
         return source.read(1)  # type: ignore[no-any-return]
 
 
-def predicted(
-    scene: Scene,
-    folder: Path,
-    window: dict[str, int | float | None],
-    seen: Visibility = UNKNOWN_RELIEF,
-) -> np.ndarray:
+def predicted(scene: Scene, folder: Path, window: dict[str, int | float | None]) -> np.ndarray:
     folder.mkdir(exist_ok=True)
     net = network()
     predictor = choose_predictor(net, scene.grid, window)
     canvas = Canvas(folder, scene.grid, net.bands)
-    predict_scene(scene, predictor, canvas, Stopwatch(), seen)
+    predict_scene(scene, predictor, canvas, Stopwatch())
     return read(folder / "probability.tif")
 
 
@@ -105,9 +99,8 @@ def test_where_the_radar_is_blind_nothing_is_observed(scene_root: Path, tmp_path
     write_raster(
         tmp_path / "s.tif", np.concatenate([bands, blind]), grid, [*BANDS, "layover_shadow"], np.nan
     )
-    scene = Scene(tmp_path / "s.tif", [*BANDS, "layover_shadow"])
-    found = predicted(scene, tmp_path / "a", DEFAULT, visibility(scene.bands, None))
-    plain = predicted(Scene(tmp_path / "s.tif", BANDS), tmp_path / "b", DEFAULT)
+    found = predicted(Scene(tmp_path / "s.tif", BANDS), tmp_path / "a", DEFAULT)
+    plain = predicted(Scene.of(scene_root, "ascending", BANDS), tmp_path / "b", DEFAULT)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(plain) | (blind[0] != 0))
     np.testing.assert_allclose(found[np.isfinite(found)], plain[np.isfinite(found)], atol=1e-6)
 

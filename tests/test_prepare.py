@@ -76,8 +76,8 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
     for name, day, image in zip(
         ("pre", "post1", "post2"), ("20180905", "20180917", "20180929"), power, strict=True
     ):
-        stem = f"S1A_IW_GRDH_1SDV_{day}T084300_{day}T084325_023560_02910F_ABCD_VV.tif"
-        files[name] = write(tmp_path / name / stem, image)
+        stem = f"S1A_IW_GRDH_1SDV_{day}T084300_{day}T084325_023590_02910F_ABCD_VV.tif"
+        files[name] = write(tmp_path / name / stem, image, UNITS="power")
     wide = GRID._replace(
         transform=GRID.transform @ Affine.translation(-20, -20), height=120, width=140
     )
@@ -125,7 +125,7 @@ def test_a_scene_has_the_bands_the_grid_and_the_provenance_it_promises(
     inputs: dict[str, Path], tmp_path: Path, figures: None
 ) -> None:
     root = tmp_path / "scene"
-    prepared = prepare(*options(inputs, root), "sar.incidence.ascending=36")
+    prepared = prepare(*options(inputs, root))
     with rasterio.open(root / "ascending.tif") as source:
         assert source.descriptions == (
             *("vv_pre", "vv_post1", "vv_post2", "slope"),
@@ -141,7 +141,7 @@ def test_a_scene_has_the_bands_the_grid_and_the_provenance_it_promises(
             np.testing.assert_allclose(bands[f"vv_{name}"], source.read(1), rtol=1e-6)
     info = json.loads((root / "scene.json").read_text())
     assert info["dates"]["ascending"]["vv_post2"] == "2018-09-29"
-    assert info["images"]["ascending"]["pre"]["relative_orbit"] == (23560 - 73) % 175 + 1
+    assert info["images"]["ascending"]["pre"]["relative_orbit"] == (23590 - 73) % 175 + 1
     assert info["simulated"] is False
     assert len(info["inputs"]["ascending pre"][0]["sha256"]) == 64
     assert info["options"]["resampling"]["slope"] == "cubic"
@@ -343,8 +343,8 @@ def test_names_and_tags_tell_units_before_values(
     name: str, tags: dict[str, str], expected: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path / name, np.full((80, 100), 0.1, np.float32), **tags)
-    assert calibrate(Tile(path), None).units == expected
-    assert calibrate(Tile(path), "power").units == "power"
+    assert calibrate(Tile(path), "vv").units == expected
+    assert calibrate(Tile(path), "vv", "power").units == "power"
 
 
 def test_undeclared_zeros_in_decibels_are_fill_and_declared_nodata_keeps_them(
@@ -354,9 +354,9 @@ def test_undeclared_zeros_in_decibels_are_fill_and_declared_nodata_keeps_them(
     image[:40] = 0
     path = write(tmp_path / "a_db.tif", image, nodata=None)
     valid = np.ones(image.shape, bool)
-    assert np.isnan(calibrate(Tile(path), None)(image, valid)[:40]).all()
+    assert np.isnan(calibrate(Tile(path), "vv")(image, valid)[:40]).all()
     path = write(tmp_path / "b_db.tif", image, nodata=-99)
-    np.testing.assert_allclose(calibrate(Tile(path), None)(image, valid)[:40], 1)
+    np.testing.assert_allclose(calibrate(Tile(path), "vv")(image, valid)[:40], 1)
 
 
 @pytest.mark.parametrize(
@@ -540,6 +540,13 @@ def empty(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     return {"inventory": str(folder / "empty.gpkg")}
 
 
+def like_web_mercator(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
+    place = Affine(10, 0, 15_830_000, 0, -10, 5_280_000)
+    like = GRID._replace(crs=CRS.from_epsg(3857), transform=place)
+    image = np.ones((GRID.height, GRID.width), np.float32)
+    return {"grid.like": str(write(folder / "like.tif", image, like))}
+
+
 def far_inventory(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     frame = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)], crs=GRID.crs)
     frame.to_file(folder / "far.gpkg")
@@ -599,6 +606,8 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
         (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is unknown"),
         (lambda *_: {"sar.units": "volts"}, "sar.units=volts is unknown"),
         (lambda *_: {"grid.crs": "EPSG:4326"}, "is not a projected CRS in metres"),
+        (lambda *_: {"grid.crs": "EPSG:3857"}, "grid.crs=EPSG:3857 is in .* off by up to 36 %"),
+        (like_web_mercator, r"like.tif is in EPSG:3857, where lengths are off by up to 36 %"),
         (lambda *_: {"plan": "true"}, "add sar.source=stac"),
         (lambda *_: {"sar.polarisations": "[vh]"}, "has no band VH"),
     ],
@@ -644,7 +653,7 @@ def test_the_command_prints_bands_landslides_and_files(
     assert first.returncode == 0, first.stderr
     for words in ("vv_post2", "2018-09-29", "of 1 polygons", "scene.json", "100.0 %"):
         assert words in first.stdout
-    assert "sar.incidence.ascending=" in first.stdout
+    assert "follows from track 68" in first.stdout
     again = call()
     assert again.returncode == 1
     assert "already holds a scene" in again.stderr
@@ -704,7 +713,8 @@ def test_a_real_chip_in_decibels_and_its_dem(shared: Path, tmp_path: Path) -> No
     south, east = (ndimage.sobel(z, axis) / 80 for axis in (0, 1))
     slope = np.degrees(np.arctan(np.hypot(south, east)))
     np.testing.assert_allclose(bands["slope"][1:-1, 1:-1], slope[1:-1, 1:-1], atol=1e-3)
-    assert prepared.written.calibrations["ascending"]["vv_pre"].reason == "values"
+    ((_, calibration),) = prepared.written.calibrations["ascending"]["vv_pre"]
+    assert calibration.known_by == "values"
 
 
 def test_slope_of_a_real_dem_in_degrees_is_horns_with_metres_per_degree(

@@ -411,7 +411,7 @@ def test_the_metadata_tell_what_options_else_would(
         before.longitude, before.latitude, after.longitude, after.latitude
     )
     geometry = prepared.info["geometry"]["descending"]
-    assert geometry["look"] == pytest.approx((away + back - 180) / 2 % 360, abs=1)
+    assert geometry["look"] == pytest.approx((away + back - 180) / 2 % 360, abs=0.2)
     assert not prepared.warnings
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from stac_server import Archive
 
 from landslide.errors import InputError
+from landslide.prepare.orbit import view
 from landslide.prepare.prepare import prepare_scene
 from landslide.prepare.sources import Event
 from landslide.prepare.stac import acquire, plan
@@ -335,6 +336,23 @@ def test_negative_decibels_are_measurements(archive: Archive, config: DictConfig
         assert np.isfinite(source.read(1)).all()
 
 
+def test_zeros_in_decibels_that_no_nodata_declares_are_fill(
+    archive: Archive, config: DictConfig
+) -> None:
+    pixels = 10 * np.log10(backscatter(0))
+    pixels[:, :150] = 0
+    config.sar.units = "db"
+    for each in archive.items[IMAGES]:
+        path = "/data/" + each["assets"]["vv"]["href"].rsplit("/", 1)[1]
+        archive.files[path] = cog(pixels, SOUTH if each["id"].endswith("_s") else NORTH)
+    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    with rasterio.open(image.tiles["vv"][0].path) as source:
+        found = source.read(1)
+        col, row = (round(n) for n in ~NORTH * (source.transform.c, source.transform.f))
+    part = pixels[row:, col:][: found.shape[0], : found.shape[1]]
+    np.testing.assert_array_equal(np.isnan(found), part == 0)
+
+
 def test_both_polarisations(config: DictConfig) -> None:
     config.sar.polarisations = ["vv", "vh"]
     image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
@@ -646,7 +664,7 @@ def test_an_area_is_needed_on_one_side_of_the_antimeridian(config: DictConfig) -
     with pytest.raises(InputError, match="needs an area"):
         acquire(config, EVENT, None)
     with pytest.raises(InputError, match="antimeridian"):
-        acquire(config, EVENT, shapely.box(-179, 50, 179, 51))
+        acquire(config, EVENT, shapely.box(179, 50, 181, 51))
 
 
 # Choosing -------------------------------------------------------------------------------------
@@ -822,8 +840,11 @@ def test_a_scene_comes_out_of_an_archive(
     whole.sar.stac = config.sar.stac
     prepare_scene(whole)
     with rasterio.open(tmp_path / "scene" / "ascending.tif") as source:
-        assert source.descriptions[:4] == ("vv_pre", "vv_post1", "vv_post2", "slope")
-        pixels = source.read(3)
+        assert source.descriptions == (
+            *("vv_pre", "vv_post1", "vv_post2", "slope"),
+            *("aspect", "local_incidence_angle", "layover_shadow"),
+        )
+        pixels, slope, angle = source.read(3), source.read(4), source.read(6)
         col, row = (round(n) for n in ~NORTH * (source.transform.c, source.transform.f))
         assert source.res == (10, 10)
     original = backscatter(hash_of("S1_2018-09-29_A068_n"))
@@ -835,4 +856,14 @@ def test_a_scene_comes_out_of_an_archive(
     info = json.loads((tmp_path / "scene" / "scene.json").read_text())
     assert info["dates"]["descending"]["vv_post1"] == "2018-09-13"
     assert info["images"]["ascending"]["pre"]["relative_orbit"] == 68
+    # Nobody typed an angle: tracks 68 and 46 see the area so.
+    for direction, track in (("ascending", 68), ("descending", 46)):
+        longitude, latitude = (info["grid"]["middle"][key] for key in ("longitude", "latitude"))
+        seen = view(track, direction, longitude, latitude)
+        assert info["geometry"][direction]["incidence"] == pytest.approx(seen.incidence, abs=0.01)
+        assert info["geometry"][direction]["look"] == pytest.approx(seen.look, abs=0.01)
+    seen = view(68, "ascending", AOI.centroid.x, AOI.centroid.y)
+    assert (np.abs(angle - seen.incidence) <= slope + 0.1).all()
+    assert any("follows from track 68" in note for note in info["notes"])
+    assert not info["warnings"]
     assert info["dem"]["items"] == ["dem"]

@@ -13,15 +13,16 @@ from rasterio.enums import Resampling
 from scipy import ndimage
 
 from landslide.errors import InputError
+from landslide.prepare.orbit import radar_orbit, sentinel_heading
 from landslide.prepare.sources import Acquisition, Dem, Tile
 from landslide.prepare.terrain import (
     Geometry,
     dem_grid,
+    dem_notes,
     derive,
     north_convergence,
-    radar_orbit,
     require_cover,
-    sentinel_heading,
+    zero_hint,
 )
 from landslide.radar import Orbit, distortion, local_incidence
 from landslide.rasters import Grid, Window
@@ -298,3 +299,28 @@ def test_incidence_of_a_plane_wave_and_of_a_satellite_agree_in_the_middle() -> N
     assert local_incidence(flat, 10, EAST, reach=0.0)[1, 1] == pytest.approx(
         local_incidence(flat, 10, EAST)[1, 1], abs=1e-3
     )
+
+
+def test_a_dem_in_feet_has_the_slope_of_its_metres_and_says_so(tmp_path: Path) -> None:
+    for unit, metres in (("US survey foot", 1200 / 3937), ("foot", 0.3048)):
+        dem = write_dem(tmp_path / "dem.tif", lambda x, y: tilted(20, 90)(x, y) / metres)  # noqa: B023
+        with rasterio.open(tmp_path / "dem.tif", "r+") as sink:
+            sink.units = [unit]
+        np.testing.assert_allclose(bands_of(dem, tmp_path)["slope"], 20, atol=0.05)
+        assert unit in dem_notes(dem)[0]
+
+
+def test_a_dem_of_whole_decimetres_is_scaled(tmp_path: Path) -> None:
+    dem = write_dem(tmp_path / "dem.tif", lambda x, y: 10 * tilted(20, 90)(x, y))
+    with rasterio.open(tmp_path / "dem.tif", "r+") as sink:
+        sink.scales = [0.1]
+    np.testing.assert_allclose(bands_of(dem, tmp_path)["slope"], 20, atol=0.05)
+
+
+def test_a_coast_that_is_void_since_zero_is_nodata_is_explained(tmp_path: Path) -> None:
+    dem = write_dem(tmp_path / "dem.tif", lambda x, y: np.maximum(x, 0), nodata=0)
+    share = float(np.isfinite(bands_of(dem, tmp_path)["slope"]).mean())
+    assert share == pytest.approx(0.5, abs=0.05)
+    assert "declares 0 as nodata" in zero_hint(dem, share)[0]
+    assert not zero_hint(dem, 1.0)
+    assert not zero_hint(write_dem(tmp_path / "b.tif", tilted(20, 90), nodata=-9999), share)

@@ -1,6 +1,5 @@
 """Mask, polygons and layers agree with each other and open elsewhere."""
 
-import shutil
 import sqlite3
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,15 +14,12 @@ from affine import Affine
 from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
-from landslide.errors import InputError
 from landslide.geopackage import write_geopackage
 from landslide.polygons import outlines
 from landslide.products import (
     clean_mask,
     describe,
-    partial,
     simplify,
-    workplace,
     write_geojson,
     write_mask,
 )
@@ -180,46 +176,6 @@ def test_rasters_are_valid_cogs(folder: Path, name: str) -> None:
     with rasterio.open(path) as source:
         assert source.tags()["SOFTWARE"] == "landslide-sar"
         assert source.descriptions == (name,)
-
-
-def work(
-    output: Path, settings: dict[str, str], *, resume: bool, error: Exception | None = None
-) -> bool:
-    """One map: returns whether it found work to go on with."""
-    with workplace(output, settings, resume=resume) as folder:
-        resumed = (folder / "finished.txt").exists()
-        (folder / "finished.txt").write_text("0\n")
-        (folder / "probability.tif").write_text("half")
-        if error:
-            (folder / "landslides.gpkg").write_text("half")
-            raise error
-        (folder / "summary.json").write_text("{}")
-    return resumed
-
-
-def test_interrupted_work_is_kept_and_resumed_when_asked_for(tmp_path: Path) -> None:
-    output = tmp_path / "map"
-    for resume, expected in ((True, True), (False, False)):
-        with pytest.raises(OSError, match="disk full"):
-            work(output, {"a": "1"}, resume=False, error=OSError("disk full"))
-        assert not output.exists()
-        assert work(output, {"a": "1"}, resume=resume) is expected
-        assert sorted(file.name for file in output.iterdir()) == ["probability.tif", "summary.json"]
-        assert not partial(output).exists()
-        shutil.rmtree(output)
-
-
-def test_work_under_other_settings_is_not_resumed(tmp_path: Path) -> None:
-    output = tmp_path / "map"
-    with pytest.raises(OSError, match="disk full"):
-        work(output, {"a": "1"}, resume=False, error=OSError("disk full"))
-    assert work(output, {"a": "2"}, resume=True) is False
-
-
-def test_bad_input_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no valid"):
-        work(tmp_path / "map", {}, resume=False, error=InputError("no valid pixel"))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_outlines_know_what_was_not_observed(folder: Path) -> None:

@@ -4,9 +4,21 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from pyproj import Transformer
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 
-from landslide.rasters import Grid, Window, replacing, write_raster
+from landslide.errors import InputError
+from landslide.rasters import (
+    Grid,
+    Window,
+    length_error,
+    read_reduced,
+    replacing,
+    require_true_scale,
+    to_cog,
+    write_raster,
+)
 
 
 def grid(west: float = 600_000.0, north: float = 4_740_000.0) -> Grid:
@@ -58,3 +70,101 @@ def test_a_raster_is_read_back_with_its_bands_and_nodata(tmp_path: Path) -> None
         assert source.tags()["EVENT"] == "x"
         assert Grid.of(source).matches(grid())
         np.testing.assert_array_equal(source.read(), image)
+
+
+def placed(crs: str, longitude: float, latitude: float) -> Grid:
+    """A grid of 1 km around a place."""
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(longitude, latitude)
+    return Grid(CRS.from_user_input(crs), Affine(10, 0, x - 500, 0, -10, y + 500), 100, 100)
+
+
+@pytest.mark.parametrize("latitude", [-34.0, 11.0, 42.7, 60.0])
+def test_lengths_in_web_mercator_are_those_of_its_formula(latitude: float) -> None:
+    # The sphere's Mercator on the ellipsoid: along a parallel a / (N cos), along a meridian
+    # a / (M cos), with the radii of curvature N and M of WGS 84. PROJ takes the sphere's.
+    phi, squared = np.radians(latitude), 0.00669437999014
+    w = 1 - squared * np.sin(phi) ** 2
+    parallel = np.sqrt(w) / np.cos(phi)
+    meridian = w**1.5 / (1 - squared) / np.cos(phi)
+    found = length_error(CRS.from_epsg(3857), placed("EPSG:3857", 142, latitude))
+    assert 1 + found == pytest.approx(max(parallel, meridian), rel=0.007)
+    # The same place, seen from another grid.
+    assert length_error(CRS.from_epsg(3857), placed("EPSG:6933", 142, latitude)) == pytest.approx(
+        found, abs=2e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("crs", "longitude", "latitude"),
+    [
+        ("EPSG:32654", 142, 42.7),
+        ("EPSG:32654", 150, 42.7),  # a zone and a half away
+        ("EPSG:32654+5773", 142, 42.7),  # with heights
+        ("EPSG:6677", 139, 36),  # Japan Plane Rectangular
+        ("EPSG:2154", 2, 46),  # Lambert 93
+        ("EPSG:27700", -3, 54),  # British National Grid
+        ("EPSG:2056", 8, 47),  # LV95
+        ("EPSG:3035", 25, 70),  # LAEA Europe at its edge
+        ("EPSG:5070", -122, 49),  # Albers of the United States at its edge
+        ("EPSG:3031", 0, -72),  # Antarctic Polar Stereographic
+    ],
+)
+def test_grids_of_surveys_have_true_scale(crs: str, longitude: float, latitude: float) -> None:
+    require_true_scale(placed(crs, longitude, latitude), "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("crs", "longitude", "latitude", "percent"),
+    [
+        ("EPSG:3857", 142, 42.7, 36),
+        ("EPSG:3857", 130, -33, 19),
+        ("EPSG:3395", 142, 42.7, 36),  # World Mercator
+        ("EPSG:6933", 142, 42.7, 18),  # equal-area, and yet no slope is right
+        ("EPSG:32654", 179, 10, 26),  # UTM 38 degrees off: 0.9996 / sqrt(1 - (cos 10 sin 38)²)
+    ],
+)
+def test_grids_without_true_scale_are_refused(
+    crs: str, longitude: float, latitude: float, percent: int
+) -> None:
+    with pytest.raises(InputError, match=f"a.tif is in {crs}, .* up to {percent} % here"):
+        require_true_scale(placed(crs, longitude, latitude), "a.tif")
+
+
+@pytest.mark.parametrize("overviews", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(1024, 1536), (1000, 700)])
+def test_a_picture_shows_the_mean_of_the_pixels_beneath(
+    tmp_path: Path, height: int, width: int, overviews: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.gamma(4, 0.05, (2, height, width)).astype(np.float32)
+    image[1] += np.linspace(0, 1, width, dtype=np.float32)  # a shift would show
+    image[1, :, :80] = np.nan
+    place = grid()._replace(height=height, width=width)
+    write_raster(tmp_path / "a.tif", image, place, ["vv_pre", "vv_post1"], np.nan)
+    if overviews:
+        to_cog(tmp_path / "a.tif", {})
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert bool(source.overviews(2)) is overviews
+        found = read_reduced(source, 2, -(-max(height, width) // 4), Resampling.average)
+    rows, cols = height // 4, width // 4
+    blocks = image[1].reshape(rows, 4, cols, 4)
+    assert found.shape == (rows, cols)
+    np.testing.assert_array_equal(found.mask, np.isnan(blocks).all(axis=(1, 3)))
+    np.testing.assert_allclose(found[:, 20:].data, blocks.mean(axis=(1, 3))[:, 20:], rtol=2e-4)
+
+
+def test_a_picture_keeps_classes_as_they_are(tmp_path: Path) -> None:
+    mask = np.zeros((900, 700), np.uint8)
+    mask[:, 300:] = 1
+    mask[:300] = 255
+    place = grid()._replace(height=900, width=700)
+    write_raster(tmp_path / "m.tif", mask, place, ["landslides"], 255)
+    to_cog(tmp_path / "m.tif", {})
+    with rasterio.open(tmp_path / "m.tif") as source:
+        found = read_reduced(source, 1, 300, Resampling.nearest).filled()
+    assert found.shape == (300, 234)
+    expected = np.zeros((300, 234))
+    expected[:, 100:] = 1
+    expected[:100] = 255
+    assert (found != expected).mean() < 0.005  # the column in which classes meet
+    assert set(np.unique(found)) == {0, 1, 255}

@@ -1,8 +1,11 @@
+from collections.abc import Sequence
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from affine import Affine
 from rasterio.crs import CRS
@@ -11,7 +14,7 @@ from torchmetrics.functional.classification import binary_average_precision, bin
 from landslide.errors import InputError
 from landslide.polygons import outlines
 from landslide.rasters import Grid, Window, write_raster
-from landslide.truth import compare, open_truth
+from landslide.truth import Ranking, Scores, compare, open_truth
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 90, 130)
 
@@ -47,7 +50,7 @@ def test_scores_are_the_librarys_over_observed_known_pixels(
     assert scores["tp"] + scores["fp"] + scores["fn"] + scores["tn"] == known.sum()
     assert scores["f1"] == pytest.approx(binary_f1_score(p, t).item(), abs=1e-6)
     exact = binary_average_precision(p, t).item()
-    assert scores["average_precision"] == pytest.approx(exact, abs=2e-3)
+    assert scores["average_precision"] == pytest.approx(exact, abs=1e-5)
     with rasterio.open(folder / "outcome.tif") as source:
         outcome = source.read(1)
     assert (outcome == 255).sum() == (~known).sum()
@@ -88,3 +91,58 @@ def test_objects_are_counted_by_size(tmp_path: Path) -> None:
     # below 1,000 m2, up to 10,000 m2, larger, all
     assert hit == [(1, 0, 0), (1, 1, 1), (1, 1, 0), (3, 2, 1)]
     assert real == [(1, 1, 1), (2, 1, 1), (0, 0, 0), (3, 2, 2)]
+
+
+def average_precision(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Go through blocks of probability and truth twice, as a map is gone through."""
+    scores = Scores()
+    for probability, truth in blocks:
+        scores.add(probability[truth == 1])
+    ranking = Ranking(scores.values)
+    for probability, truth in blocks:
+        ranking.add(probability, truth)
+    return ranking.average_precision()
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+@pytest.mark.parametrize("middle", [0.01, 0.5, 0.9999])
+def test_ten_landslide_pixels_in_a_hundred_million_are_ranked_right(
+    before: int, middle: float
+) -> None:
+    # Every landslide pixel comes after `before` others, so precision is 1 / (1 + before).
+    steps = np.arange(10 * (before + 1)) * np.spacing(np.float32(middle))
+    probability = (np.float32(middle) - steps).astype(np.float32)
+    truth = (np.arange(len(probability)) % (before + 1) == before).astype(np.uint8)
+    quiet = (probability[-1:].repeat(10**6) * 0.99, np.zeros(10**6, dtype=np.uint8))
+    found = average_precision([(probability, truth), *[quiet] * 100])
+    assert found == pytest.approx(1 / (1 + before), abs=1e-6)
+
+
+def test_many_landslide_pixels_are_ranked_as_the_library_does() -> None:
+    rng = np.random.default_rng(2)
+    truth = (rng.random(10**6) < 0.3).astype(np.uint8)
+    probability = (1 / (1 + np.exp(-rng.normal(size=10**6) - truth))).astype(np.float32)
+    probability[::7] = 1  # a network that is sure gives many the very same
+    exact = binary_average_precision(torch.from_numpy(probability), torch.from_numpy(truth).long())
+    blocks = list(zip(np.split(probability, 100), np.split(truth, 100), strict=True))
+    assert average_precision(blocks) == pytest.approx(exact.item(), abs=7e-4)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
+def test_overlapping_landslides_are_each_counted(order: list[int], tmp_path: Path) -> None:
+    # A small one within a large one, and the large one once more from another map.
+    west, north = GRID.transform.c, GRID.transform.f
+    small = shapely.box(west + 200, north - 300, west + 240, north - 260)
+    large = shapely.box(west + 100, north - 400, west + 300, north - 200)
+    outlines = [small, large, shapely.affinity.translate(large, 50)]
+    frame = gpd.GeoDataFrame(geometry=[outlines[i] for i in order], crs=GRID.crs)
+    frame.to_file(tmp_path / "inventory.gpkg")
+    mask = np.zeros((90, 130), dtype=np.uint8)
+    mask[26:30, 20:24] = 1  # the small one
+    write_raster(tmp_path / "probability.tif", mask.astype("f4"), GRID, ["probability"], np.nan)
+    write_raster(tmp_path / "landslides.tif", mask, GRID, ["landslides"], 255)
+    scores = compare(tmp_path, open_truth(tmp_path / "inventory.gpkg", GRID), GRID, 0.5)
+    hit = [(row["count"], row["touched"], row["half"]) for row in scores["objects"]["hit"]]
+    # 1,600 m2, and 40,000 m2 twice; of each large one the small one covers 16 of 400 pixels
+    assert hit == [(0, 0, 0), (1, 1, 1), (2, 2, 0), (3, 3, 1)]
+    assert scores["tp"] + scores["fn"] == 20 * 25  # pixels are counted once

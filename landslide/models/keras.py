@@ -4,6 +4,7 @@
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Tensor
 
-from landslide.errors import InputError
+from landslide.checks import check_words
+from landslide.errors import InputError, told_in_a_sentence
 
 Weights = Mapping[str, NDArray[np.float32]]
 """Arrays by ``<keras layer>/<parameter>``, for example ``conv1_1/kernel``."""
@@ -122,6 +124,7 @@ def _parameters(weights: Weights, layer: str, module: str) -> dict[str, Tensor]:
 
 
 @hydra.main(config_path="../../conf", config_name="keras", version_base="1.3")
+@told_in_a_sentence()
 def main(config: DictConfig) -> None:
     """Write the checkpoint."""
     # The task is a layer above the models; only this program needs both.
@@ -154,4 +157,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    check_words(sys.argv[1:])
     main()

@@ -6,12 +6,15 @@ import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
+from landslide.checks import check_words
+from landslide.errors import told_in_a_sentence
 from landslide.prepare.options import short_forms
 from landslide.prepare.prepare import plan_scene, prepare_scene
 from landslide.prepare.report import report
 
 
 @hydra.main(config_path="../../conf", config_name="prepare", version_base=None)
+@told_in_a_sentence()
 def main(config: DictConfig) -> None:
     """Prepare, and say what was written; or only plan."""
     console = Console()
@@ -22,5 +25,6 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    check_words(sys.argv[1:])
     sys.argv[1:] = short_forms(sys.argv[1:])
     main()

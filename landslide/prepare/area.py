@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import shapely
 from affine import Affine
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from pyproj import Transformer
 from rasterio.crs import CRS
@@ -14,9 +14,11 @@ from rasterio.errors import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
+from landslide.extent import carry, covered
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.sources import Acquisition, Sources, Tile
-from landslide.rasters import INSIDE, Grid, open_raster, utm_crs
+from landslide.rasters import INSIDE, Grid, open_raster, require_true_scale, utm_crs
+from landslide.vectors import read_shapes
 
 DEGREES = CRS.from_epsg(4326)
 
@@ -39,38 +41,53 @@ def read_area(aoi: object) -> BaseGeometry | None:
     if not right or not all(isinstance(n, int | float) for n in numbers):  # type: ignore[union-attr]
         raise InputError(f"aoi={aoi} is not [west,south,east,north] in degrees nor a polygon file")
     west, south, east, north = (float(n) for n in numbers)  # type: ignore[union-attr]
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+    inside = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90
+    if not inside or not 0 < (east - west) % 360 < 180:
         raise InputError(
-            f"aoi={numbers} is no area: give [west,south,east,north] in degrees, west below east "
-            "and south below north"
+            f"aoi={numbers} is no area: give [west,south,east,north] in degrees, south below north "
+            "and west below east, or above it where the 180th meridian lies between"
         )
-    return shapely.box(west, south, east, north)
+    return shapely.box(west, south, west + (east - west) % 360, north)
 
 
 def _read_file(path: Path) -> BaseGeometry:
-    if not path.exists():
-        raise InputError(f"there is no file {path}, which aoi names")
-    try:
-        frame = gpd.read_file(path)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"aoi={path} cannot be read as polygons: {error}") from error
-    if frame.crs is None:
-        raise InputError(f"aoi={path} has no coordinate reference system: assign one")
-    area: BaseGeometry = frame.geometry.to_crs(DEGREES).union_all()
-    if area.area == 0:
+    areas = read_shapes(path, "aoi").areas
+    if areas.empty:
         raise InputError(f"aoi={path} has no polygon")
+    parts = shapely.geometrycollections(areas.to_crs(DEGREES).values)
+    area: BaseGeometry = shapely.union_all(shapely.get_parts(_continuous(parts)))
+    west, _, east, _ = area.bounds
+    if east - west >= 180:
+        raise InputError(f"aoi={path} goes around half of the Earth: give a smaller area")
     return area
 
 
+def _continuous(area: BaseGeometry) -> BaseGeometry:
+    """Area in degrees without a jump at the 180th meridian, since vertices may lie on both sides.
+
+    Longitudes begin after the widest gap between vertices, with one from -180 to 180.
+    """
+    longitudes = np.unique(shapely.get_coordinates(area)[:, 0] % 360)
+    gaps = np.diff(longitudes, append=longitudes[0] + 360)
+    first = longitudes[(gaps.argmax() + 1) % len(longitudes)]
+    west = (first + 180) % 360 - 180
+
+    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([west + (points[:, 0] % 360 - first) % 360, points[:, 1]], axis=1)
+
+    moved: BaseGeometry = shapely.transform(area, move)
+    return moved
+
+
 def footprint(tile: Tile, crs: CRS) -> BaseGeometry:
-    """Outline of a raster in another CRS, its edges bent as they fall there."""
+    """Outline of an image in another CRS, its edges bent as they fall there."""
     with open_georeferenced(tile) as source:
         west, south, east, north = source.bounds
-        outline = shapely.box(west, south, east, north)
-        outline = outline.segmentize(max(east - west, north - south) / 20)
-        warped = gpd.GeoSeries([outline], crs=source.crs).to_crs(crs).make_valid()
-    made: BaseGeometry = warped.iloc[0]
-    return made
+        outline: BaseGeometry = shapely.box(west, south, east, north)
+        if source.crs != crs:
+            outline = outline.segmentize(max(east - west, north - south) / 20)
+            outline = carry(outline, source.crs, crs)
+    return outline
 
 
 def common_footprint(sources: Sources, crs: CRS) -> BaseGeometry:
@@ -97,12 +114,11 @@ def common_footprint(sources: Sources, crs: CRS) -> BaseGeometry:
 
 def acquisition_footprint(acquisition: Acquisition, crs: CRS) -> BaseGeometry:
     """Area that the tiles of one date cover."""
-    tiles = {tile.path: tile for tiles in acquisition.tiles.values() for tile in tiles}
-    return shapely.union_all([footprint(tile, crs) for tile in tiles.values()])
+    return shapely.union_all([footprint(tile, crs) for tile in acquisition.files])
 
 
 def _names(acquisition: Acquisition) -> str:
-    paths = sorted({str(tile.path) for tiles in acquisition.tiles.values() for tile in tiles})
+    paths = sorted(str(tile.path) for tile in acquisition.files)
     return paths[0] + (", …" if len(paths) > 1 else "")
 
 
@@ -116,7 +132,8 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
         sources: The images.
 
     Raises:
-        InputError: No common area, one smaller than a patch, or an unusable option.
+        InputError: No common area, one smaller than a patch, an unusable option, or a grid
+            without true scale.
     """
     if options.like is not None:
         with open_raster(options.like) as source:
@@ -125,13 +142,14 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
                 raise InputError(
                     f"grid.like={options.like} is not on a north-up grid in metres: name another"
                 )
-            return Grid.of(source)
-    outline = common_footprint(sources, DEGREES) if area is None else area
-    crs = _crs(options.crs) if options.crs is not None else utm_crs(outline.bounds)
+            like = Grid.of(source)
+        require_true_scale(like, f"grid.like={options.like}")
+        return like
+    crs = _crs(options.crs) if options.crs is not None else _utm(area, sources)
     if area is None:
         outline = common_footprint(sources, crs)
     else:
-        outline = gpd.GeoSeries([area.segmentize(0.01)], crs=DEGREES).to_crs(crs).iloc[0]
+        outline = carry(area.segmentize(0.01), DEGREES, crs)
     size = float(options.resolution)
     left, bottom, right, top = _whole(outline.bounds, size, inside=area is None)
     height, width = top - bottom, right - left
@@ -140,7 +158,35 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
             f"the area is {width} x {height} px of {size:g} m; a scene has at least {SMALLEST} a "
             "side: give a larger aoi, or images with a larger overlap"
         )
-    return Grid(crs, Affine(size, 0, left * size, 0, -size, top * size), height, width)
+    grid = Grid(crs, Affine(size, 0, left * size, 0, -size, top * size), height, width)
+    require_true_scale(grid, f"grid.crs={options.crs}" if options.crs else "the grid")
+    return grid
+
+
+def _utm(area: BaseGeometry | None, sources: Sources) -> CRS:
+    """UTM zone that all images lie in, which spares their pixels; else that of the area's middle.
+
+    Raises:
+        InputError: The area reaches beyond UTM, towards a pole.
+    """
+    images = [tile for dates in sources.orbits.values() for a in dates.values() for tile in a.files]
+    zones = set()
+    for tile in images:
+        with open_georeferenced(tile) as source:
+            zones.add(source.crs)
+    if len(zones) == 1 and 32601 <= (next(iter(zones)).to_epsg() or 0) <= 32760:
+        zone: CRS = zones.pop()
+        return zone
+    if area is None:
+        # Not the common area itself, which a zone is needed to intersect in.
+        area = footprint(images[0], DEGREES)
+    west, south, east, north = area.bounds
+    if south < -80 or north > 84:
+        raise InputError(
+            f"the area reaches from {south:.1f} to {north:.1f} degrees north, but UTM only from "
+            "-80 to 84: give a smaller aoi, or grid.crs= or grid.like= with another grid in metres"
+        )
+    return utm_crs((west, south, east, north))
 
 
 def _whole(
@@ -189,8 +235,12 @@ def require_overlap(tiles: Mapping[str, Iterable[Tile]], grid: Grid) -> None:
     Raises:
         InputError: An input that does not touch the grid.
     """
-    box = shapely.box(*grid.bounds)
     for name, parts in tiles.items():
-        covered = shapely.union_all([footprint(tile, grid.crs) for tile in parts])
-        if covered.intersection(box).area == 0:
+        if not any(coverage(tile, grid).area for tile in parts):
             raise InputError(f"{name} does not overlap with the area ({grid}): give another")
+
+
+def coverage(tile: Tile, grid: Grid) -> BaseGeometry:
+    """Part of a grid's extent, in its CRS, that a raster's extent covers."""
+    with open_georeferenced(tile) as source:
+        return covered(source.bounds, source.crs, grid)

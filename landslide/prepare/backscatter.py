@@ -1,60 +1,62 @@
 """Backscatter as providers store it (power, amplitude, decibels; scaled integers) to power."""
 
-import re
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
 from landslide.errors import InputError
+from landslide.pixels import read_pixels
 from landslide.prepare.mosaic import open_georeferenced
-from landslide.prepare.sources import Tile, Units
+from landslide.prepare.names import units_of
+from landslide.prepare.sources import Acquisition, Tile, Units
 from landslide.relief import Float
 
-HINTS: dict[Units, str] = {
-    "db": r"(?<![a-z])(db|decibels?)(?![a-z])",
-    "amplitude": r"(?<![a-z])(amplitude|amp)(?![a-z])",
-    "power": r"(?<![a-z])(power|intensity|linear)(?![a-z])",
-}
-"""Words in file names, band descriptions and tags that tell units."""
+AMPLITUDE_FROM = {"vv": 0.28, "hh": 0.28, "vh": 0.11, "hv": 0.11}
+"""Median from which values are amplitude: as power -5.5 dB, brighter than land is as a whole.
 
-AMPLITUDE_FROM = 0.28
-"""Median from which values are amplitude: as power -5.5 dB, brighter than land is as a whole."""
+Of cross-polarised bands -9.6 dB.
+"""
 
 DECIBELS = (-60.0, 40.0)
 """Backscatter in dB outside of this is fill: Sentinel-1's noise floor is near -22 dB."""
 
 
+KnownBy = Literal["declaration", "metadata", "values"]
+DECLARED, METADATA, VALUES = get_args(KnownBy)
+
+
 class Calibration(NamedTuple):
-    """How stored pixels become linear power.
+    """How values become linear power.
 
     Attributes:
-        units: Units after scaling.
-        scale: Factor on stored values.
-        offset: Added after it.
+        units: Units of the values, scale and offset applied.
+        zero: Value of a stored 0, which is the band's offset.
         zero_is_fill: Whether a stored 0 means that nothing was measured.
-        reason: Why these units: ``option``, ``metadata`` or ``values``.
+        known_by: What tells the units: ``declaration`` (an option, or a description of the
+            source), ``metadata`` (tags and names) or ``values`` alone.
         median: Median in dB of a sample; NaN where nothing is measured.
         zeros: Share of the sample that is 0 and not declared nodata.
     """
 
     units: Units
-    scale: float
-    offset: float
+    zero: float
     zero_is_fill: bool
-    reason: str
+    known_by: KnownBy
     median: float
     zeros: float
 
-    def __call__(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
+    def __call__(self, values: Float, valid: NDArray[np.bool_]) -> Float:
         """Return linear power, NaN where there is no measurement."""
-        valid = valid & np.isfinite(pixels)
         if self.zero_is_fill:
-            valid &= pixels != 0
-        values = pixels.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
-        values = np.where(valid, values, np.float32(np.nan))
-        return to_power(values, self.units)
+            valid = valid & (values != np.float32(self.zero))
+        return to_power(np.where(valid, values, np.float32(np.nan)), self.units)
+
+
+Calibrated = Mapping[str, Sequence[tuple[Tile, Calibration]]]
+"""Tiles and their calibrations by band of an orbit."""
 
 
 def to_power(values: Float, units: Units) -> Float:
@@ -69,62 +71,109 @@ def to_power(values: Float, units: Units) -> Float:
     return power.astype(np.float32)
 
 
-def calibrate(tile: Tile, units: Units | None, reason: str = "option") -> Calibration:
+def calibrate_orbit(dates: Mapping[str, Acquisition]) -> Calibrated:
+    """Find how the images of an orbit become linear power, all from the same units.
+
+    Returns:
+        Tiles and their calibrations by band: ``vv_pre``, ``vv_post1``, …, then ``vh_pre``.
+
+    Raises:
+        InputError: Files of different units, or of none that backscatter has.
+    """
+    found = {
+        f"{polarisation}_{date}": [
+            (tile, calibrate(tile, polarisation, acquisition.units))
+            for tile in acquisition.tiles[polarisation]
+        ]
+        for polarisation in next(iter(dates.values())).tiles
+        for date, acquisition in dates.items()
+    }
+    images = [image for band in found.values() for image in band]
+    first, known = min(images, key=lambda image: image[1].known_by == VALUES)
+    for tile, calibration in images:
+        if calibration.units != known.units:
+            raise InputError(
+                f"{first.path} is in {known.units} by its {known.known_by}, but {tile.path} in "
+                f"{calibration.units} by its {calibration.known_by}: the images of an orbit have "
+                "one unit, say which with sar.units=power, amplitude or db, or convert one"
+            )
+    return found
+
+
+def calibrate(tile: Tile, polarisation: str, units: Units | None = None) -> Calibration:
     """Find how a tile's pixels become linear power.
 
     Args:
         tile: Band of a raster.
-        units: Units where they are known.
-        reason: Who knows them.
+        polarisation: In lower case.
+        units: Units where options or the provider declare them.
 
     Raises:
-        InputError: Whole numbers without a scale that are no backscatter in any units.
+        InputError: Whole numbers without a scale, or negative ones that cannot be in the units.
     """
     with open_georeferenced(tile) as source:
         index = tile.band - 1
         scale, offset = source.scales[index], source.offsets[index]
         step = max(1, max(source.shape) // 1024)
         shape = (max(1, source.height // step), max(1, source.width // step))
-        sample = source.read(tile.band, out_shape=shape, masked=True).compressed()
+        pixels = read_pixels(source, tile.band, shape=shape)
         integer = np.issubdtype(np.dtype(source.dtypes[index]), np.integer)
         declared = source.nodata is not None
-        hints = units or hinted_units(source, tile.band)
-    zeros = float((sample == 0).mean()) if len(sample) else 0.0
-    values = sample[np.isfinite(sample) & (sample != 0)] * scale + offset
-    if units is None:
-        units, reason = hints, "metadata"
-    if units is None:
-        units, reason = guess_units(values), "values"
+        metadata = units_of(*texts_of(source, tile))
+    sample = pixels.values[pixels.valid]
+    zero = sample == np.float32(offset)
+    values = sample[~zero]
     if integer and (scale, offset) == (1.0, 0.0) and len(values) and np.abs(values).max() > 60:
         raise InputError(
             f"{tile.path} holds whole numbers up to {values.max():.0f} and no scale, which is no "
             "calibrated backscatter: calibrate it, or set the band's scale and offset"
         )
-    power = to_power(values.astype(np.float32), units)
+    known_by = DECLARED if units else METADATA if metadata else VALUES
+    units = units or metadata or guess_units(values, polarisation)
+    if units != "db" and len(values) and (values < 0).mean() > 0.5:
+        raise InputError(
+            f"{tile.path} is taken for {units} by its {known_by}, but most of its values are "
+            "negative, as those of decibels: say sar.units=db"
+        )
+    power = to_power(values, units)
     power = power[np.isfinite(power)]
     median = float(10 * np.log10(np.median(power))) if len(power) else float("nan")
     # Real decibels are hardly ever exactly 0; without declared nodata, 0 is fill.
-    fill = units != "db" or not declared
-    return Calibration(units, scale, offset, fill, reason, median, zeros)
+    fill = not declared or (units != "db" and offset == 0)
+    zeros = float(zero.mean()) if len(sample) else 0.0
+    return Calibration(units, offset, fill, known_by, median, zeros)
 
 
-def hinted_units(source: DatasetReader, band: int) -> Units | None:
-    """Units as the band's unit and description, the file's name and tags tell; None if not."""
-    name = source.name.replace("\\", "/").rsplit("/", 1)[-1]
-    tags = [f"{key} {value}" for key, value in source.tags(band).items()]
+def texts_of(source: DatasetReader, tile: Tile) -> list[str | None]:
+    """What tells of a band's units: its unit, description and tags, the file's tags and name."""
+    index = tile.band - 1
+    tags = [f"{key} {value}" for key, value in source.tags(tile.band).items()]
     tags += [value for key, value in source.tags().items() if "unit" in key.lower()]
-    for text in (source.units[band - 1], source.descriptions[band - 1], *tags, name):
-        words = re.sub(r"[_.\-]", " ", (text or "").lower())
-        for units, pattern in HINTS.items():
-            if re.search(pattern, words):
-                return units
-    return None
+    return [source.units[index], source.descriptions[index], *tags, tile.path.name]
 
 
-def guess_units(values: NDArray[Any]) -> Units:
+def guess_units(values: NDArray[Any], polarisation: str = "vv") -> Units:
     """Units by values without fill: many negative ones are dB, large ones amplitude."""
     if not len(values):
         return "power"
     if (values < 0).mean() > 0.05:
         return "db"
-    return "amplitude" if np.median(values) >= AMPLITUDE_FROM else "power"
+    return "amplitude" if np.median(values) >= AMPLITUDE_FROM[polarisation] else "power"
+
+
+def guessed(name: str, found: Calibrated) -> list[str]:
+    """Warn where nothing but their values tells the units of an orbit's images."""
+    images = {
+        band: calibration
+        for band, tiles in found.items()
+        for _, calibration in tiles
+        if calibration.known_by == VALUES
+    }
+    if not images:
+        return []
+    units = next(iter(images.values())).units
+    levels = ", ".join(f"{band} {each.median:.1f} dB" for band, each in images.items())
+    return [
+        f"{name}: nothing but their values tells the units of {len(images)} of {len(found)} bands: "
+        f"they are taken for {units} (medians: {levels}); say sar.units={units} if that is right"
+    ]

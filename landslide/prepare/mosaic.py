@@ -1,33 +1,49 @@
-"""Tiles of any CRS and resolution as one image on any grid, window by window."""
+"""Tiles of any CRS and resolution as one image on any grid, window by window.
+
+A tile that is warped alone ends at its border: there the kernel sees no neighbours, and GDAL
+takes the kernel's width from what part of the tile a window happens to show. So tiles of one
+grid are put together first, gaps at their edges are filled from tiles of other grids, and the
+width of the kernel follows from the two grids alone.
+"""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
-import rasterio.windows
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
-from rasterio.transform import array_bounds
-from rasterio.warp import reproject, transform_bounds
+from rasterio.warp import reproject
 
 from landslide.errors import InputError
-from landslide.polygons import raster_window
+from landslide.prepare.sheets import ALIGNED, Convert, Sheet
 from landslide.prepare.sources import Tile
 from landslide.rasters import Grid, Window, open_raster
 from landslide.relief import Float
 
-
-class Convert(Protocol):
-    """From pixels as stored and where they are declared valid, to float32 with NaN."""
-
-    def __call__(self, pixels: NDArray[Any], valid: NDArray[np.bool_], /) -> Float:
-        """Convert (H, W) pixels."""
-
-
 KERNEL = 4
 """Pixels that the widest kernel (Lanczos is not offered) sees around a position, and to spare."""
+
+LARGEST = 4096**2
+"""Pixels of tiles that are held at a time, where a grid is much coarser than they are."""
+
+TOLERANCE = 0.01
+"""Part of a pixel to which GDAL may place positions."""
+
+
+class Warped(NamedTuple):
+    """A sheet on a grid.
+
+    Attributes:
+        values: (H, W) float32, NaN where unknown.
+        own: (H, W) whether the nearest pixel is the sheet's own measurement.
+    """
+
+    values: Float
+    own: NDArray[np.bool_]
 
 
 class Mosaic:
@@ -51,72 +67,131 @@ class Mosaic:
     ) -> None:
         self.tiles = tiles
         self.resampling = resampling
-        self.scale = {} if widen else {"XSCALE": 1, "YSCALE": 1}
+        self.widen = widen
+        self.sheets: list[Sheet] = []
         self._stack = ExitStack()
-        self._open: list[tuple[DatasetReader, int, Convert]] = []
 
     def __enter__(self) -> Self:
         """Open all tiles."""
+        opened = []
         for tile, convert in self.tiles:
             source = self._stack.enter_context(open_georeferenced(tile))
-            self._open.append((source, tile.band, convert))
+            opened.append((source, tile.band, convert))
+        self.sheets = Sheet.of(opened)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close all tiles."""
-        self._open = []
+        self.sheets = []
         self._stack.close()
 
     def read(self, grid: Grid, window: Window) -> Float:
         """Return (H, W) float32 of a window, which may hang over the grid; NaN where unknown."""
         out = np.full((window.height, window.width), np.nan, np.float32)
-        for source, band, convert in self._open:
-            missing = np.isnan(out)
-            if not missing.any():
-                break
-            part = self._warp(source, band, convert, grid, window)
-            if part is not None:
-                out = np.where(missing, part, out)
+        finest = max((float(sheet.step(grid).prod()) for sheet in self.sheets), default=1.0)
+        for part in _parts(window, finest):
+            values = out[part.within(window)]
+            warped = [w for s in self.sheets if (w := self._fill_and_warp(s, grid, part))]
+            for image in warped:
+                np.copyto(values, image.values, where=np.isnan(values) & image.own)
+            for image in warped:
+                np.copyto(values, image.values, where=np.isnan(values))
         return out
 
+    def _fill_and_warp(self, sheet: Sheet, grid: Grid, window: Window) -> Warped | None:
+        """Warp a sheet whose gaps are filled from the others; None where it does not reach."""
+        step = sheet.step(grid)
+        near = sheet.near(grid, window, tuple(KERNEL * step.clip(1)))
+        if near is None:
+            return None
+        image = sheet.read(near)
+        own = ~np.isnan(image)
+        if not own.any():
+            return None
+        if len(self.sheets) == 1:
+            values = self._warp(image, sheet.grid(near), grid, window, self.resampling, step)
+            return Warped(values, ~np.isnan(values))
+        for other in self.sheets:
+            if other is not sheet and np.isnan(image).any():
+                self._fill(image, sheet.grid(near), other)
+        values = self._warp(image, sheet.grid(near), grid, window, self.resampling, step)
+        mask = np.where(own, np.float32(1), np.float32(np.nan))
+        nearest = self._warp(mask, sheet.grid(near), grid, window, Resampling.nearest, step)
+        return Warped(values, ~np.isnan(nearest))
+
+    def _fill(self, image: Float, place: Grid, other: Sheet) -> None:
+        """Fill an image's gaps from a sheet of another grid."""
+        window = Window(0, 0, place.height, place.width)
+        step = other.step(place)
+        near = other.near(place, window, tuple(KERNEL * step.clip(1)))
+        if near is not None:
+            values = self._warp(
+                other.read(near), other.grid(near), place, window, self.resampling, step
+            )
+            np.copyto(image, values, where=np.isnan(image))
+
     def _warp(
-        self, source: DatasetReader, band: int, convert: Convert, grid: Grid, window: Window
-    ) -> Float | None:
-        """Warp one tile; None where it does not reach."""
-        transform = rasterio.windows.transform(raster_window(window), grid.transform)
-        bounds = array_bounds(window.height, window.width, transform)
-        near = transform_bounds(grid.crs, source.crs, *bounds)
-        native = rasterio.windows.from_bounds(*near, transform=source.transform)
-        margin = KERNEL * max(1.0, native.width / window.width, native.height / window.height)
-        top, left = (max(0, int(np.floor(n - margin))) for n in (native.row_off, native.col_off))
-        bottom = min(source.height, int(np.ceil(native.row_off + native.height + margin)))
-        right = min(source.width, int(np.ceil(native.col_off + native.width + margin)))
-        if bottom <= top or right <= left:
-            return None
-        place = raster_window(Window(top, left, bottom - top, right - left))
-        pixels = source.read(band, window=place, masked=True)
-        measured = convert(pixels.data, ~np.ma.getmaskarray(pixels))
-        if np.isnan(measured).all():
-            return None
+        self,
+        image: Float,
+        place: Grid,
+        grid: Grid,
+        window: Window,
+        resampling: Resampling,
+        step: NDArray[np.float64],
+    ) -> Float:
+        """Warp an image to a window of a grid; as it is where pixels lie on pixels."""
+        wanted = grid.transform @ Affine.translation(window.col, window.row)
+        if (corner := _corner(place, grid.crs, wanted)) is not None:
+            col, row = corner
+            return image[row : row + window.height, col : col + window.width]
         out = np.full((window.height, window.width), np.nan, np.float32)
+        scale = 1 / step.clip(1) if self.widen else np.ones(2)
         reproject(
-            measured,
+            image,
             out,
-            src_transform=rasterio.windows.transform(place, source.transform),
-            src_crs=source.crs,
+            src_transform=place.transform,
+            src_crs=place.crs,
             src_nodata=np.nan,
-            dst_transform=transform,
+            dst_transform=wanted,
             dst_crs=grid.crs,
             dst_nodata=np.nan,
-            resampling=self.resampling,
-            **self.scale,
+            resampling=resampling,
+            tolerance=TOLERANCE,
+            XSCALE=scale[0],
+            YSCALE=scale[1],
         )
         return out
 
 
-def as_is(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
-    """Convert pixels that are measurements already."""
-    return np.where(valid, pixels, np.nan).astype(np.float32)
+def _parts(window: Window, pixels: float) -> list[Window]:
+    """Cut a window so that each part has at most ``LARGEST`` source pixels.
+
+    Args:
+        window: On a grid.
+        pixels: Source pixels per pixel of the grid.
+    """
+    side = max(64, int(np.sqrt(LARGEST / max(pixels, 1))))
+    return [
+        Window(row, col, min(side, end_row - row), min(side, end_col - col))
+        for end_row, end_col in [(window.row + window.height, window.col + window.width)]
+        for row in range(window.row, end_row, side)
+        for col in range(window.col, end_col, side)
+    ]
+
+
+def _corner(place: Grid, crs: CRS, wanted: Affine) -> tuple[int, int] | None:
+    """Column and row of an image where a grid begins whose pixels are the image's own."""
+    shift = ~place.transform @ wanted
+    corner = np.array([shift.c, shift.f])
+    same = max(abs(shift.a - 1), abs(shift.e - 1)) * max(place.height, place.width) < ALIGNED
+    if place.crs != crs or not same or np.abs(corner - corner.round()).max() > ALIGNED:
+        return None
+    return int(corner[0].round()), int(corner[1].round())
+
+
+def as_is(values: Float, valid: NDArray[np.bool_]) -> Float:
+    """Take values that are measurements already."""
+    return np.where(valid, values, np.float32(np.nan))
 
 
 def open_georeferenced(tile: Tile) -> DatasetReader:

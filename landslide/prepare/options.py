@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from landslide.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
 from landslide.prepare.mosaic import choose_resampling
+from landslide.vectors import locate
 
 FLAG = Rule(bool, lambda value: True, "true or false")
 ANGLE = Rule((int, float), lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees")
@@ -15,11 +16,15 @@ HEADING = Rule((int, float), lambda value: -360 <= value <= 360, "a heading in d
 
 GEOID = Rule((int, float), lambda value: -120 <= value <= 100, "metres from -120 to 100")
 
+TRACK = Rule(int, lambda value: 1 <= value <= 175, "a track of Sentinel-1, 1 to 175")
+
 RULES: Mapping[str, Rule] = {
     "grid.resolution": POSITIVE,
     "inventory.radius": POSITIVE,
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
+    "sar.relative_orbit.ascending": TRACK,
+    "sar.relative_orbit.descending": TRACK,
     "sar.incidence.ascending": ANGLE,
     "sar.incidence.descending": ANGLE,
     "sar.heading.ascending": HEADING,
@@ -42,10 +47,12 @@ def check_options(config: DictConfig) -> None:
         )
     for key, name in config.resampling.items():
         choose_resampling(name, f"resampling.{key}")
-    for key in ("inventory.file", "inventory.mapped_area", "grid.like"):
-        path = OmegaConf.select(config, key)
-        if path is not None and not Path(path).is_file():
-            raise InputError(f"there is no file {path}, which {key} names")
+    for key in ("inventory.file", "inventory.mapped_area"):
+        if (path := OmegaConf.select(config, key)) is not None:
+            locate(Path(path), key)
+    like = config.grid.like
+    if like is not None and not Path(like).is_file():
+        raise InputError(f"there is no file {like}, which grid.like names")
     if config.plan and config.sar.source != "stac":
         raise InputError("plan=true lists what an archive has: add sar.source=stac")
 

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from rasterio.enums import Resampling
 from scipy import ndimage
 
-from landslide.bands import is_backscatter
+from landslide.bands import is_backscatter, polarisation_of
 from landslide.figures import BLUE, GREEN, GREY, ORANGE, RED, save
 from landslide.maps import kilometres, north_arrow, scale_bar
 from landslide.prepare.quality import Histogram
@@ -93,7 +93,7 @@ def _bands(
     figure, axes = _panels(-(-len(images) // columns), columns, grid, title)
     for axis, (band, image) in zip(axes, images.items(), strict=False):
         if is_backscatter(band):
-            low, high = _stretch(images, band.split("_")[0])
+            low, high = _stretch(images, polarisation_of(band))
             shown = _show(axis, _decibel(image), grid, cmap="gray", vmin=low, vmax=high)
             figure.colorbar(shown, ax=axis, label="dB", shrink=0.7)
         elif band in STYLES:
@@ -121,7 +121,7 @@ def _change(
     path: Path,
 ) -> None:
     """Before, after, change and false colour, with the inventory on top of the last two."""
-    first = next(band for band in images if is_backscatter(band)).split("_")[0]
+    first = polarisation_of(next(band for band in images if is_backscatter(band)))
     before, after = images[f"{first}_pre"], images[f"{first}_post1"]
     figure, axes = _panels(2, 2, grid, title)
     low, high = _stretch(images, first)

@@ -11,19 +11,28 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from landslide.folders import check_free, new_scene
 from landslide.polygons import outlines
 from landslide.prepare import files
 from landslide.prepare.area import choose_grid, middle, read_area, require_overlap
+from landslide.prepare.backscatter import calibrate_orbit, guessed
 from landslide.prepare.mosaic import choose_resampling
 from landslide.prepare.options import check_options
+from landslide.prepare.orbit import radar_orbit
 from landslide.prepare.overview import draw
 from landslide.prepare.provenance import describe, notes_of, tags_of
-from landslide.prepare.quality import check_bands, check_dates, check_sun
+from landslide.prepare.quality import (
+    check_bands,
+    check_dates,
+    check_kinds,
+    check_sun,
+    check_tracks,
+)
 from landslide.prepare.scene import Written, with_options, write_orbit, write_truth
 from landslide.prepare.sources import Event, Sources
-from landslide.prepare.terrain import Geometry, derive, radar_orbit, require_cover
+from landslide.prepare.terrain import Geometry, derive, require_cover, zero_hint
 from landslide.prepare.truth import open_inventory
-from landslide.rasters import Grid, check_free, new_folder, to_cog, write_json
+from landslide.rasters import Grid, to_cog, write_json
 
 STAGES = 6
 
@@ -112,9 +121,12 @@ def _prepare(
     root: Path,
     advance: Callable[[str], None],
 ) -> Prepared:
-    warnings = check_dates(sources, event)
+    warnings = check_dates(sources, event) + check_kinds(sources)
+    calibrated = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
+    for name, images in calibrated.items():
+        warnings += guessed(name, images)
     grid = choose_grid(config.grid, read_area(config.aoi), sources)
-    warnings += check_sun(sources, *middle(grid))
+    warnings += check_sun(sources, *middle(grid)) + check_tracks(sources, *middle(grid))
     for name, dates in sources.orbits.items():
         tiles = {
             f"the {name} image {date}": [t for ts in a.tiles.values() for t in ts]
@@ -129,18 +141,20 @@ def _prepare(
     truth = open_inventory(config.inventory, grid, mask) if sources.inventory else None
     orbits = {n: o for n, d in sources.orbits.items() if (o := radar_orbit(n, d, grid))}
     written = Written()
-    with new_folder(root) as folder:
+    with new_scene(root) as folder:
         advance("terrain")
         terrain = derive(sources.dem, grid, orbits, config.terrain.void_distance, folder)
         geometry = Geometry(terrain, slope, mask)
-        for name, dates in sources.orbits.items():
+        for name, images in calibrated.items():
             advance(name)
-            write_orbit(name, dates, geometry, grid, backscatter, folder, written)
+            write_orbit(name, images, geometry, grid, backscatter, folder, written)
         terrain.path.unlink()
         if truth:
             advance("landslides")
             write_truth(truth, grid, folder, written)
         warnings += check_bands(written.bands)
+        slopes = next(iter(written.bands.values()))["slope"]
+        warnings += zero_hint(sources.dem, slopes.valid_share)
         notes = notes_of(sources, terrain, truth, cover, written)
         info = describe(config, event, sources, terrain, truth, written, grid)
         info |= {"warnings": warnings, "notes": notes}

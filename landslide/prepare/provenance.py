@@ -1,8 +1,8 @@
 """What a scene tells of itself: notes for its user, ``scene.json``, tags."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import pyproj
@@ -13,34 +13,32 @@ from omegaconf import DictConfig, OmegaConf
 import landslide
 from landslide.datasets import is_simulated
 from landslide.prepare.area import middle
-from landslide.prepare.backscatter import Calibration
+from landslide.prepare.backscatter import Calibrated, Calibration, KnownBy
+from landslide.prepare.orbit import tracks_of
 from landslide.prepare.quality import Histogram
 from landslide.prepare.scene import Written
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources, Tile
-from landslide.prepare.terrain import Terrain
+from landslide.prepare.terrain import Terrain, dem_notes
 from landslide.prepare.truth import Truth, mapped_area_m2
 from landslide.rasters import Grid, checksum
+from landslide.vectors import locate
 
 
 def notes_of(
     sources: Sources, terrain: Terrain, truth: Truth | None, cover: float, written: Written
 ) -> list[str]:
     """What was decided for the user."""
-    notes = [*sources.notes, *(truth.notes if truth else ())]
-    for name in sources.orbits:
-        if name not in terrain.orbits:
-            notes.append(
-                f"{name}: the incidence angle is not known, so local_incidence_angle and "
-                f"layover_shadow are left out: give sar.incidence.{name}=, degrees at the middle"
-            )
-        elif all(a.heading is None for a in sources.orbits[name].values()):
-            notes.append(f"{name}: the heading is that of Sentinel-1's orbit at this latitude")
-    for name, calibrations in written.calibrations.items():
-        for band, found in calibrations.items():
-            if found.zeros and found.zero_is_fill:
+    notes = [*sources.notes, *(truth.notes if truth else ()), *dem_notes(sources.dem)]
+    for name, dates in sources.orbits.items():
+        notes += [f"{name}: {date}: {note}" for date, a in dates.items() for note in a.notes]
+        notes += _geometry_notes(name, dates, terrain)
+    for name, calibrated in written.calibrations.items():
+        for band, images in calibrated.items():
+            zeros = max((c.zeros for _, c in images if c.zero_is_fill), default=0.0)
+            if zeros:
                 notes.append(
                     f"{name}: {band} has zeros that are not declared nodata "
-                    f"({100 * found.zeros:.1f} %); they are taken for no measurement"
+                    f"({100 * zeros:.1f} %); they are taken for no measurement"
                 )
     if cover < 0.99:
         notes.append(f"the DEM covers {100 * cover:.1f} % of the area; the rest is invalid")
@@ -52,6 +50,36 @@ def notes_of(
             f"slope is invalid at voids and edges of the DEM: {100 * (1 - slope):.2f} % of the area"
         )
     return notes
+
+
+def _geometry_notes(
+    name: Pass, dates: Mapping[str, Acquisition], terrain: Terrain
+) -> Iterator[str]:
+    """How the geometry of an orbit is known."""
+    tracks = tracks_of(dates)
+    if name not in terrain.orbits:
+        yield (
+            f"{name}: neither the incidence angle nor a track that sees the area is known, so "
+            "local_incidence_angle and layover_shadow are left out: give "
+            f"sar.relative_orbit.{name}=, or sar.incidence.{name}=, degrees at the middle"
+        )
+    elif all(a.incidence is None for a in dates.values()):
+        yield (
+            f"{name}: the incidence angle ({terrain.orbits[name].incidence:.1f} degrees at the "
+            f"middle) follows from track {' and '.join(map(str, tracks))}"
+        )
+    elif not tracks and all(a.heading is None for a in dates.values()):
+        yield f"{name}: the heading is that of Sentinel-1's orbit at this latitude"
+    unknown = [
+        date + (f" ({a.platform})" if a.platform else "")
+        for date, a in dates.items()
+        if a.relative_orbit is None
+    ]
+    if unknown:
+        yield (
+            f"{name}: the track of {', '.join(unknown)} is not known, so that nobody can tell "
+            f"whether all dates are of one: see to it, and give sar.relative_orbit.{name}="
+        )
 
 
 def describe(
@@ -155,12 +183,18 @@ def _inputs_of(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
     files["dem"] = _paths(sources.dem.tiles)
     for key in ("file", "mapped_area"):
         if options.inventory[key] is not None:
-            files["inventory" if key == "file" else key] = [Path(options.inventory[key])]
+            files["inventory" if key == "file" else key] = _vector(options.inventory[key])
     if isinstance(options.aoi, str):
-        files["aoi"] = [Path(options.aoi)]
+        files["aoi"] = _vector(options.aoi)
     if options.grid.like is not None:
         files["grid.like"] = [Path(options.grid.like)]
     return files
+
+
+def _vector(path: str) -> list[Path]:
+    """The file of a vector layer, or the files of a geodatabase."""
+    found = locate(Path(path), "the scene").path
+    return sorted(file for file in (found, *found.rglob("*")) if file.is_file())
 
 
 def _paths(tiles: list[Tile] | tuple[Tile, ...]) -> list[Path]:
@@ -178,7 +212,13 @@ def _any_simulated(sources: Sources) -> bool:
     )
 
 
-def _describe_orbit(dates: Mapping[str, Acquisition], found: Mapping[str, Calibration]) -> Any:  # noqa: ANN401
+def _units(images: Sequence[tuple[Tile, Calibration]]) -> dict[str, str]:
+    """Units of a band's tiles, and the weakest of what tells them."""
+    weakest = max((c.known_by for _, c in images), key=get_args(KnownBy).index)
+    return {"units": images[0][1].units, "known_by": weakest}
+
+
+def _describe_orbit(dates: Mapping[str, Acquisition], found: Calibrated) -> Any:  # noqa: ANN401
     """What ``scene.json`` says of the images of an orbit."""
     return {
         date: {
@@ -190,8 +230,8 @@ def _describe_orbit(dates: Mapping[str, Acquisition], found: Mapping[str, Calibr
             "provider": acquisition.provider,
             "items": list(acquisition.items),
             "units": {
-                band.removesuffix(f"_{date}"): {"units": c.units, "known_by": c.reason}
-                for band, c in found.items()
+                band.removesuffix(f"_{date}"): _units(images)
+                for band, images in found.items()
                 if band.endswith(f"_{date}")
             },
         }

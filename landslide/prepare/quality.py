@@ -8,7 +8,9 @@ import numpy as np
 
 from landslide.bands import is_backscatter
 from landslide.errors import InputError
-from landslide.prepare.sources import Acquisition, Event, Pass, Sources
+from landslide.prepare.names import Radiometry
+from landslide.prepare.orbit import tracks_of, view
+from landslide.prepare.sources import PASSES, Acquisition, Event, Pass, Sources
 from landslide.relief import Float
 
 PLAUSIBLE = (-22.0, -1.0)
@@ -19,6 +21,10 @@ LEAST_VALID = 0.5
 
 DAWN, DUSK = 6.0, 18.0
 """Local solar time in hours at which Sentinel-1 descends and ascends."""
+
+
+INCIDENCE_ERROR = 2.0
+"""Degrees by which an incidence angle may differ from the track's before it is called wrong."""
 
 
 class Histogram:
@@ -89,6 +95,12 @@ def check_dates(sources: Sources, event: Event) -> list[str]:
                     f"as {name}: give it as sar.{acquisition.direction}"
                 )
             warnings += _side(name, date, acquisition, event)
+        for (first, a), (second, b) in pairwise(dates.items()):
+            if any(tiles == b.tiles.get(polarisation) for polarisation, tiles in a.tiles.items()):
+                warnings.append(
+                    f"{name}: {first} and {second} are the same pixels ({_file(a)}), between which "
+                    "nothing changes: give each date its own image"
+                )
         known = [(date, a) for date, a in dates.items() if a.time is not None]
         for (first, a), (second, b) in pairwise(known):
             if a.time is not None and b.time is not None and b.time <= a.time:
@@ -100,11 +112,11 @@ def check_dates(sources: Sources, event: Event) -> list[str]:
             warnings.append(
                 f"{name}: the date of {', '.join(missing)} is not known: give sar.dates.{name}=[…]"
             )
-        tracks = {a.relative_orbit for a in dates.values() if a.relative_orbit is not None}
+        tracks = tracks_of(dates)
         if len(tracks) > 1:
             warnings.append(
                 f"{name}: the dates come from different relative orbits "
-                f"({', '.join(map(str, sorted(tracks)))}): their geometry differs, and what "
+                f"({', '.join(map(str, tracks))}): their geometry differs, and what "
                 "changes with it looks like change"
             )
     return warnings
@@ -125,6 +137,80 @@ def _side(name: Pass, date: str, acquisition: Acquisition, event: Event) -> list
     if not wrong:
         return []
     return [f"{name}: {date} ({day}) was acquired {'after' if days > 0 else 'before'} the event"]
+
+
+def check_kinds(sources: Sources) -> list[str]:
+    """Compare which backscatter the images of each orbit are, as far as they tell.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        InputError: Gamma nought and sigma nought, or flattened for terrain and not.
+    """
+    warnings = []
+    for name, dates in sources.orbits.items():
+        known = {date: a for date, a in dates.items() if a.product}
+        for a, b in pairwise(known.values()):
+            require_alike(a.product, b.product, _file(a), _file(b))
+        kinds = {date: Radiometry.of(a.product) for date, a in known.items()}
+        if kinds and len(known) < len(dates):
+            silent = [date for date in dates if date not in known]
+            date, kind = next(iter(kinds.items()))
+            warnings.append(
+                f"{name}: {date} is {kind}, and nothing tells what {', '.join(silent)} is: check "
+                "that all are of one kind"
+            )
+        makers = sorted({kind.maker for kind in kinds.values() if kind.maker})
+        if len(makers) > 1:
+            warnings.append(
+                f"{name}: the images are of {' and '.join(makers)}, which treat terrain and noise "
+                "each in their own way: what differs looks like change"
+            )
+    return warnings
+
+
+def require_alike(one: str | None, other: str | None, file: str, other_file: str) -> None:
+    """Refuse images that are known to be of different backscatter.
+
+    Args:
+        one: Which backscatter the first is, in words.
+        other: Which the second is.
+        file: The first, for the message.
+        other_file: The second.
+
+    Raises:
+        InputError: They are.
+    """
+    kinds = Radiometry.of(one), Radiometry.of(other)
+    if kinds[0].contradicts(kinds[1]):
+        raise InputError(
+            f"{file} is {kinds[0]} and {other_file} is {kinds[1]}: by slope they differ by several "
+            "dB, so give images of one kind"
+        )
+
+
+def check_tracks(sources: Sources, longitude: float, latitude: float) -> list[str]:
+    """Warn of tracks from which the area is not seen, or not at the incidence angle told."""
+    warnings = []
+    for name, dates in sources.orbits.items():
+        for track in tracks_of(dates):
+            seen = view(track, name, longitude, latitude)
+            told = {a.incidence for a in dates.values() if a.incidence is not None}
+            wrong = [angle for angle in told if abs(angle - seen.incidence) > INCIDENCE_ERROR]
+            if not seen.seen:
+                other = PASSES[name == PASSES[0]]
+                hint = f"; {other} it does" if view(track, other, longitude, latitude).seen else ""
+                warnings.append(
+                    f"{name}: from track {track} Sentinel-1 does not see the area while it is "
+                    f"{name}{hint}: check pass, place and sar.relative_orbit.{name}"
+                )
+            elif wrong:
+                warnings.append(
+                    f"{name}: the incidence angle is told as {wrong[0]:.1f} degrees, but from "
+                    f"track {track} it is {seen.incidence:.1f}: check sar.incidence.{name}"
+                )
+    return warnings
 
 
 def check_sun(sources: Sources, longitude: float, latitude: float) -> list[str]:

@@ -16,10 +16,6 @@ def report(prepared: Prepared, console: Console) -> None:
     console.print(f"{name}: {prepared.grid}", soft_wrap=True, highlight=False)
     for orbit, histograms in prepared.written.bands.items():
         console.print(_table(orbit, histograms, prepared.info["dates"][orbit]))
-    for orbit, calibrations in prepared.written.calibrations.items():
-        guessed = [f"{b} {c.units}" for b, c in calibrations.items() if c.reason == "values"]
-        if guessed:
-            _say(console, f"{orbit}: units told by the values alone: {', '.join(guessed)}")
     _landslides(prepared, console)
     for note in prepared.notes:
         _say(console, note)

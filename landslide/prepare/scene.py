@@ -1,7 +1,7 @@
 """From sources to the files of a scene, block by block."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from landslide.datasets import UNKNOWN
 from landslide.errors import InputError
 from landslide.polygons import raster_window, write_polygons
-from landslide.prepare.backscatter import Calibration, calibrate
+from landslide.prepare.backscatter import Calibrated
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import Acquisition, Pass, Sources, Units, parse_time
@@ -34,12 +34,12 @@ class Written:
 
     Attributes:
         bands: Histogram of each band by orbit.
-        calibrations: Calibration of each backscatter band's first tile by orbit.
+        calibrations: Tiles of each backscatter band and their calibrations, by orbit.
         pixels: Counts of 0, 1 and 255 in the mask; empty without one.
     """
 
     bands: dict[Pass, dict[str, Histogram]] = field(default_factory=dict)
-    calibrations: dict[Pass, dict[str, Calibration]] = field(default_factory=dict)
+    calibrations: dict[Pass, Calibrated] = field(default_factory=dict)
     pixels: dict[int, int] = field(default_factory=dict)
 
 
@@ -87,30 +87,16 @@ def _moment(moment: object, name: str, acquisition: Acquisition) -> dict[str, An
     time, exact = parse_time(text, f"sar.dates.{name}"), len(text) > len("2018-09-06")
     if not exact and acquisition.exact and acquisition.day == time.date():
         return {}
-    return {"time": time, "exact": exact}
-
-
-@contextmanager
-def _images(
-    dates: Mapping[str, Acquisition], resampling: Resampling, found: dict[str, Calibration]
-) -> Iterator[dict[str, Mosaic]]:
-    """Open the backscatter bands of an orbit: ``vv_pre``, ``vv_post1``, …, then ``vh_pre``."""
-    polarisations = next(iter(dates.values())).tiles
-    with ExitStack() as stack:
-        mosaics = {}
-        for polarisation in polarisations:
-            for date, acquisition in dates.items():
-                units = acquisition.units
-                tiles = [(tile, calibrate(tile, units)) for tile in acquisition.tiles[polarisation]]
-                band = f"{polarisation}_{date}"
-                found[band] = tiles[0][1]
-                mosaics[band] = stack.enter_context(Mosaic(tiles, resampling))
-        yield mosaics
+    facts = {"time": time, "exact": exact}
+    if acquisition.day in (None, time.date()):
+        return facts
+    note = f"its own day is {acquisition.day}; {time:%Y-%m-%d} of sar.dates.{name} counts"
+    return facts | {"notes": (*acquisition.notes, note)}
 
 
 def write_orbit(
     name: Pass,
-    dates: Mapping[str, Acquisition],
+    images: Calibrated,
     geometry: Geometry,
     grid: Grid,
     resampling: Resampling,
@@ -121,17 +107,20 @@ def write_orbit(
 
     Args:
         name: Direction of the orbit, which names the file.
-        dates: Its acquisitions.
+        images: Its images and how they become power.
         geometry: Terrain bands.
         grid: Grid of the scene.
         resampling: Of backscatter, in linear power.
         folder: Folder to write to.
         written: Is told of what was written.
     """
-    calibrations = written.calibrations.setdefault(name, {})
+    written.calibrations[name] = images
     terrain = GEOMETRY if name in geometry.terrain.orbits else GEOMETRY[:2]
-    with _images(dates, resampling, calibrations) as images:
-        bands = _order(list(images), terrain)
+    bands = _order(list(images), terrain)
+    with ExitStack() as stack:
+        mosaics = {
+            band: stack.enter_context(Mosaic(tiles, resampling)) for band, tiles in images.items()
+        }
         histograms = written.bands.setdefault(name, {band: Histogram(band) for band in bands})
         profile = raster_profile(grid, "float32", len(bands), np.nan)
         profile |= {"compress": None, "predictor": 1, "interleave": "band"}
@@ -139,7 +128,7 @@ def write_orbit(
             sink.descriptions = tuple(bands)
             for window in grid.blocks():
                 block = geometry.read(grid, window, name)
-                for band, mosaic in images.items():
+                for band, mosaic in mosaics.items():
                     values = mosaic.read(grid, window)
                     block[band] = np.where(values > 0, values, np.float32(np.nan))
                 for index, band in enumerate(bands, 1):

@@ -7,7 +7,7 @@ came from.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -22,6 +22,9 @@ PASSES: tuple[Pass, Pass] = ("ascending", "descending")
 
 DATES = ("pre", "post1", "post2")
 """Names of an orbit's dates in time; the last may be missing."""
+
+OVERPASS = timedelta(minutes=15)
+"""How far apart frames of one overpass may begin."""
 
 Units = Literal["power", "amplitude", "db"]
 """Linear power, its square root, or decibels of power."""
@@ -97,12 +100,13 @@ class Acquisition:
         direction: Direction of flight.
         relative_orbit: Number of the track, 1 to 175 for Sentinel-1.
         platform: Satellite, such as ``S1A``.
-        units: Units of the pixels; None to tell by tags and values.
+        units: Units of the pixels; None to tell by names, tags and values.
         product: What the pixels are, such as ``gamma0, terrain-flattened``.
         incidence: Incidence angle on the ellipsoid in degrees at the middle of the area.
         heading: Direction of flight in degrees clockwise from north.
         items: The provider's names of the products, one per tile or slice.
         provider: Where it came from: an archive's address and collection, or ``files``.
+        notes: What a user should know of how its files were taken.
     """
 
     tiles: Mapping[str, tuple[Tile, ...]]
@@ -117,6 +121,12 @@ class Acquisition:
     heading: float | None = None
     items: tuple[str, ...] = ()
     provider: str = "files"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Tile, ...]:
+        """One band of each file."""
+        return tuple({t.path: t for tiles in self.tiles.values() for t in tiles}.values())
 
     @property
     def day(self) -> date | None:

@@ -9,37 +9,31 @@ its cubic kernel there, so that nothing is skipped).
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj import Proj
-from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.fill import fillnodata
-from rasterio.warp import calculate_default_transform, transform_bounds
+from rasterio.warp import transform_bounds
 from scipy import ndimage
 
+from landslide.elevation import Elevation
 from landslide.errors import InputError
+from landslide.extent import pixel_step
 from landslide.polygons import raster_window
-from landslide.prepare.area import footprint, middle
+from landslide.prepare.area import coverage, middle
 from landslide.prepare.mosaic import Mosaic, as_is, open_georeferenced
-from landslide.prepare.sources import Acquisition, Dem, Pass, Tile
-from landslide.radar import ALTITUDE, EARTH, Orbit, distortion, local_incidence
-from landslide.rasters import Grid, Window, raster_profile
+from landslide.prepare.sources import Dem, Pass, Tile
+from landslide.radar import Orbit, distortion, local_incidence
+from landslide.rasters import TRUE_SCALE, Grid, Window, length_error, raster_profile
 from landslide.relief import Float, aspect_degrees, gradient
-
-LOWEST, HIGHEST = -500.0, 9000.0
-"""Elevations on land in metres; others are fill, such as -32768 that no tag declares."""
 
 BANDS = ("slope", "south", "east")
 """Bands of the raster on the DEM's grid; then two of each orbit whose geometry is known."""
-
-INCLINATION, PERIOD, DAY = 98.18, 98.74 * 60, 86164.1
-"""Sentinel-1's orbit: inclination in degrees, revolution in seconds; a sidereal day."""
 
 
 class Terrain(NamedTuple):
@@ -60,12 +54,39 @@ class Terrain(NamedTuple):
     filled: float
 
 
-def elevation(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
-    """Elevations in metres, NaN in voids."""
-    metres = pixels.astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        valid = valid & (metres > LOWEST) & (metres < HIGHEST)
-    return np.where(valid, metres, np.float32(np.nan))
+def elevations(dem: Dem) -> list[tuple[Tile, Elevation]]:
+    """Tiles of a DEM, each with its conversion to metres.
+
+    Raises:
+        InputError: A tile cannot be used or declares an unknown unit.
+    """
+    found = []
+    for tile in dem.tiles:
+        with open_georeferenced(tile) as source:
+            found.append((tile, Elevation.of(source, tile.band)))
+    return found
+
+
+def dem_notes(dem: Dem) -> list[str]:
+    """What a DEM's files declare that a user should know."""
+    units = {e.unit: e.metres for _, e in elevations(dem) if e.metres != 1}
+    return [
+        f"the DEM declares its elevations in {unit!r}: they were converted, {metres:.10g} m each"
+        for unit, metres in units.items()
+    ]
+
+
+def zero_hint(dem: Dem, valid_share: float) -> list[str]:
+    """Warn where slope is missing and a DEM calls 0, which is the sea's height, no elevation."""
+    for tile in dem.tiles:
+        with open_georeferenced(tile) as source:
+            if valid_share < 0.99 and source.nodatavals[tile.band - 1] == 0:
+                return [
+                    f"slope is valid in {100 * valid_share:.1f} % of the area: {tile.path} "
+                    "declares 0 as nodata, which is also the height of the sea and the coast; "
+                    "where it is no void, undeclare it (gdal_edit.py -unsetnodata) and prepare anew"
+                ]
+    return []
 
 
 def without_voids(z: Float) -> Float:
@@ -85,7 +106,7 @@ def require_cover(dem: Dem, grid: Grid) -> float:
         InputError: A DEM given as files leaves out more than a hundredth of the scene.
     """
     posting = abs(dem_grid(dem, grid).transform.a)
-    covered = shapely.union_all([footprint(tile, grid.crs) for tile in dem.tiles])
+    covered = shapely.union_all([coverage(tile, grid) for tile in dem.tiles])
     box = shapely.box(*grid.bounds)
     share = float(covered.buffer(1.5 * posting).intersection(box).area / box.area)
     if share < 0.99 and dem.provider == "files":
@@ -108,19 +129,18 @@ def dem_grid(dem: Dem, grid: Grid) -> Grid:
     """Grid in metres at the DEM's posting (not finer than the scene's) that covers a scene.
 
     Where the DEM lies on such a grid already, its own pixels; else the scene's CRS with square
-    pixels of the same diagonal.
+    pixels of the same area.
     """
-    with open_georeferenced(dem.tiles[0]) as source:
-        own = Grid.of(source)
-        crs, transform = own.crs, own.transform
-        if _true_to_scale(own, grid) and transform.a >= 0.999 * grid.transform.a:
-            west, north = transform.c, transform.f
-            bounds = transform_bounds(grid.crs, crs, *grid.bounds)
-        else:
-            crs, bounds = grid.crs, grid.bounds
-            posting = max(_posting(dem, crs), grid.transform.a)
-            transform = Affine(posting, 0, 0, 0, -posting, 0)
-            west, north = 0.0, 0.0
+    own = _finest(dem, grid)
+    crs, transform = own.crs, own.transform
+    if _true_to_scale(own, grid) and transform.a >= 0.999 * grid.transform.a:
+        west, north = transform.c, transform.f
+        bounds = transform_bounds(grid.crs, crs, *grid.bounds)
+    else:
+        crs, bounds = grid.crs, grid.bounds
+        posting = max(_posting(own, grid), grid.transform.a)
+        transform = Affine(posting, 0, 0, 0, -posting, 0)
+        west, north = 0.0, 0.0
     x, y = transform.a, -transform.e
     left, right = np.floor((bounds[0] - west) / x) - 3, np.ceil((bounds[2] - west) / x) + 3
     top, bottom = np.floor((north - bounds[3]) / y) - 3, np.ceil((north - bounds[1]) / y) + 3
@@ -128,64 +148,33 @@ def dem_grid(dem: Dem, grid: Grid) -> Grid:
     return Grid(crs, origin, int(bottom - top), int(right - left))
 
 
-def _posting(dem: Dem, crs: CRS) -> float:
-    """Side in CRS units of square pixels with the diagonal of the DEM's."""
-    with open_georeferenced(dem.tiles[0]) as source:
-        own = Grid.of(source)
-    side: float = calculate_default_transform(own.crs, crs, own.width, own.height, *own.bounds)[0].a
-    return side
+def _finest(dem: Dem, grid: Grid) -> Grid:
+    """Grid of the DEM's finest tile; of the first among equals."""
+    grids = []
+    for tile in dem.tiles:
+        with open_georeferenced(tile) as source:
+            grids.append(Grid.of(source))
+    return min(grids, key=lambda own: round(_posting(own, grid), 3))
+
+
+def _posting(own: Grid, grid: Grid) -> float:
+    """Side in metres, in the scene's middle, of square pixels with the area of a DEM's."""
+    return float(grid.transform.a / np.sqrt(abs(np.linalg.det(pixel_step(own, grid)))))
 
 
 def _true_to_scale(own: Grid, grid: Grid) -> bool:
-    """Whether lengths on the DEM's grid are metres on the ground, to 1 percent."""
+    """Whether lengths on the DEM's grid are metres on the ground, as ``TRUE_SCALE`` has it."""
     crs, t = own.crs, own.transform
     if not crs.is_projected or crs.linear_units_factor[1] != 1 or t.e >= 0 or t.a <= 0:
         return False
     if abs(t.a + t.e) > 1e-6 * t.a:
         return False
-    factors = Proj(crs).get_factors(*middle(grid))
-    return abs(factors.meridional_scale - 1) < 0.01 and abs(factors.parallel_scale - 1) < 0.01
+    return length_error(crs, grid) <= TRUE_SCALE
 
 
 def north_convergence(grid: Grid) -> float:
     """Degrees, clockwise positive, from true north to grid north in a grid's middle."""
     return float(Proj(grid.crs).get_factors(*middle(grid)).meridian_convergence)
-
-
-def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> Orbit | None:
-    """Geometry of an orbit at the middle of a scene, relative to grid north.
-
-    The look is that at the target: meridians converge between it and the satellite's track.
-
-    Returns:
-        None where no acquisition tells the incidence angle.
-    """
-    angles = [a.incidence for a in dates.values() if a.incidence is not None]
-    if not angles:
-        return None
-    incidence = float(np.mean(angles))
-    headings = [a.heading for a in dates.values() if a.heading is not None]
-    latitude = middle(grid)[1]
-    heading = headings[0] if headings else sentinel_heading(name, latitude)
-    theta = np.radians(incidence)
-    angle = incidence - np.degrees(np.arcsin(EARTH / (EARTH + ALTITUDE) * np.sin(theta)))
-    look = np.radians(heading + 90)
-    turn = angle * np.sin(look) * np.tan(np.radians(latitude))
-    return Orbit((heading + float(turn) - north_convergence(grid)) % 360, incidence)
-
-
-def sentinel_heading(name: Pass, latitude: float) -> float:
-    """Heading of Sentinel-1 in degrees clockwise from north, from its orbit.
-
-    On a sphere that turns below a circular orbit; 0.2 degrees from annotated headings.
-    """
-    phi = np.radians(min(max(latitude, -80.0), 80.0))
-    azimuth = np.arcsin(np.cos(np.radians(INCLINATION)) / np.cos(phi))
-    speed, spin = 2 * np.pi / PERIOD, 2 * np.pi / DAY
-    north, east = speed * np.cos(azimuth), speed * np.sin(azimuth) - spin * np.cos(phi)
-    if name == "descending":
-        north = -north
-    return float(np.degrees(np.arctan2(east, north)) % 360)
 
 
 def derive(
@@ -206,11 +195,10 @@ def derive(
     path = folder / "terrain.tif"
     count = len(BANDS) + 2 * len(orbits)
     profile = raster_profile(own, "float32", count, np.nan) | {"compress": None, "predictor": 1}
-    resampling = Resampling.nearest if _same_pixels(dem, own) else Resampling.cubic
-    widen = _posting(dem, own.crs) < 0.6 * own.transform.a
+    widen = _posting(_finest(dem, grid), grid) < 0.6 * own.transform.a
     filled = 0
     with (
-        Mosaic([(tile, elevation) for tile in dem.tiles], resampling, widen=widen) as source,
+        Mosaic(elevations(dem), Resampling.cubic, widen=widen) as source,
         rasterio.open(path, "w", **profile) as sink,
     ):
         halo = _halo(source, own, local, void_distance)
@@ -274,18 +262,6 @@ def _halo(source: Mosaic, own: Grid, orbits: Mapping[Pass, Orbit], void_distance
     flattest = max(orbit.incidence for orbit in orbits.values()) + 6
     tangents = np.tan(np.radians([max(steepest, 15.0), min(flattest, 60.0)]))
     return least + int(np.ceil(relief * max(1 / tangents[0], tangents[1]) / own.transform.a))
-
-
-def _same_pixels(dem: Dem, own: Grid) -> bool:
-    """Whether all tiles lie on the pixels of the grid, so that nothing is interpolated."""
-    for tile in dem.tiles:
-        with open_georeferenced(tile) as source:
-            shift = ~own.transform @ source.transform
-            corner = np.array([shift.c, shift.f])
-            scaled = abs(shift.a - 1) > 1e-6 or abs(shift.e - 1) > 1e-6
-            if source.crs != own.crs or scaled or np.abs(corner - corner.round()).max() > 1e-3:
-                return False
-    return True
 
 
 class Geometry:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -103,17 +102,17 @@ def _from_raster(
         # Masks that declare 0 as nodata mean no landslide there.
         zero_is_known = source.nodata == 0
 
-    def convert(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Float:
+    def convert(values: Float, valid: NDArray[np.bool_]) -> Float:
         if zero_is_known:
-            valid = valid | (pixels == 0)
-        valid = valid & (pixels != UNKNOWN)
-        strange = pixels[valid & (pixels != 0) & (pixels != 1)]
+            valid = valid | (values == 0)
+        valid = valid & (values != UNKNOWN)
+        strange = values[valid & (values != 0) & (values != 1)]
         if len(strange):
             raise InputError(
-                f"inventory={path} holds the value {strange[0]}: a mask has 0 (no landslide), 1 "
+                f"inventory={path} holds the value {strange[0]:g}: a mask has 0 (no landslide), 1 "
                 f"(landslide) and {UNKNOWN} (unknown) only"
             )
-        return np.where(valid, pixels, np.nan).astype(np.float32)
+        return np.where(valid, values, np.float32(np.nan))
 
     mosaic = Mosaic([(Tile(path), convert)], resampling)
 

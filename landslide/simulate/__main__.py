@@ -1,5 +1,6 @@
 """Write a simulated scene: ``python -m landslide.simulate root=data/demo``."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from landslide.bands import is_backscatter
-from landslide.errors import InputError
+from landslide.checks import check_words
+from landslide.errors import InputError, told_in_a_sentence
 from landslide.simulate.backscatter import Radar
 from landslide.simulate.landcover import Changes
 from landslide.simulate.options import Options, Terrain
@@ -24,6 +26,7 @@ STAGES = 6
 
 
 @hydra.main(config_path="../../conf", config_name="simulate", version_base=None)
+@told_in_a_sentence()
 def main(config: DictConfig) -> None:
     """Simulate, write, and say what was written."""
     console = Console()
@@ -107,4 +110,5 @@ def report(scene: Scene, root: Path, console: Console) -> None:
 
 
 if __name__ == "__main__":
+    check_words(sys.argv[1:])
     main()

@@ -12,14 +12,15 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling, reproject, transform_bounds
 
+from landslide.elevation import Elevation
 from landslide.errors import InputError
-from landslide.inventory import read_inventory
-from landslide.rasters import Grid, open_raster, utm_crs
+from landslide.inventory import is_raster, read_inventory
+from landslide.pixels import read_pixels
+from landslide.rasters import Grid, open_raster, require_true_scale, utm_crs
 from landslide.relief import Float
 
 SPACING = 10.0
 """Pixel size of a scene in metres, that of Sentinel-1 GRD."""
-VECTORS = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
 
 
 def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
@@ -30,7 +31,8 @@ def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
         size: (rows, cols) around the centre, or None for the raster's whole extent.
 
     Raises:
-        InputError: The raster has no CRS, or is smaller than ``size``.
+        InputError: The raster has no CRS, is smaller than ``size``, or lies so far from its
+            UTM zone that the grid has no true scale.
     """
     if source.crs is None:
         raise InputError(f"{source.name} has no CRS, so it cannot be placed; assign one to it.")
@@ -49,7 +51,9 @@ def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
             )
         left, top = left + (cols - size[1]) // 2, top - (rows - size[0]) // 2
         rows, cols = size
-    return Grid(crs, Affine(SPACING, 0, left * SPACING, 0, -SPACING, top * SPACING), rows, cols)
+    grid = Grid(crs, Affine(SPACING, 0, left * SPACING, 0, -SPACING, top * SPACING), rows, cols)
+    require_true_scale(grid, source.name)
+    return grid
 
 
 def read_dem(
@@ -58,7 +62,7 @@ def read_dem(
     """Read a DEM, warped by cubic resampling to 10 m UTM.
 
     Args:
-        path: Raster with elevations in metres in its first band.
+        path: Raster with elevations in its first band, in the unit that it declares or metres.
         size: (rows, cols) of the scene, or None for the DEM's extent.
 
     Returns:
@@ -72,7 +76,7 @@ def read_dem(
         grid = utm_grid(source, size)
         elevation = np.full((grid.height, grid.width), np.nan, np.float32)
         reproject(
-            source.read(1, masked=True).astype(np.float32).filled(np.nan),
+            Elevation.of(source, 1)(*read_pixels(source, 1)),
             elevation,
             src_transform=source.transform,
             src_crs=source.crs,
@@ -101,8 +105,9 @@ def read_landslides(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDA
     Raises:
         InputError: Neither raster nor polygons, without CRS, or no landslide in the scene.
     """
-    if Path(path).suffix.lower() in VECTORS:
-        parts = read_inventory(Path(path), grid).polygons.clip(shapely.box(*grid.bounds)).explode()
+    if not is_raster(Path(path), "landslides"):
+        inventory = read_inventory(Path(path), grid, key="landslides")
+        parts = inventory.polygons.clip(shapely.box(*grid.bounds)).explode()
         polygons = gpd.GeoDataFrame(geometry=parts[parts.geom_type == "Polygon"], crs=grid.crs)
         polygons, known = polygons.reset_index(drop=True), np.ones((grid.height, grid.width), bool)
     else:

@@ -36,6 +36,8 @@ class Changes:
         harvested: Share of fields harvested within a month around the earthquake, [0, 1].
         flooded: Share of fields under water at any one date, [0, 1].
         felled: Share of the forest felled or thrown by wind in that month, [0, 1].
+        whole_date: Standard deviation in dB of what a date moves all the ground by in VV, as
+            rain does; VH moves with it.
     """
 
     forest: float = 0.4
@@ -44,6 +46,7 @@ class Changes:
     harvested: float = 0.35
     flooded: float = 0.02
     felled: float = 0.01
+    whole_date: float = 1.3
 
 
 class LandCover(NamedTuple):

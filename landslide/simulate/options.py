@@ -91,6 +91,7 @@ def check(
         ("changes.harvested", c.harvested, 0, 1),
         ("changes.flooded", c.flooded, 0, 1),
         ("changes.felled", c.felled, 0, 0.3),
+        ("changes.whole_date", c.whole_date, 0, 10),
         ("scattering.trees", options.scattering.trees, 0, 0.95),
         ("radar.incidence", r.incidence, 15, 60),
         ("radar.looks", r.looks, 1, 100),

@@ -70,6 +70,9 @@ CANOPY_CROSS = -6.8
 # Bare soil after Oh (2004), of ks = 2 at 36 degrees. The ratio grows with incidence as
 # (0.13 + sin 1.5 theta)^1.4, which takes about 2 off the exponent between 20 and 50 degrees.
 SOIL_CROSS, SOIL_EXPONENT = -11.0, -2.0
+# What moves all of VH when a date moves all of VV by 1 dB, and its standard deviation: medians
+# of 21 OPERA RTC-S1 dates over each of four quiet bursts in California.
+WHOLE_CROSS, WHOLE_CROSS_SPREAD = 1.26, 0.38
 HARVEST_CROSS = -2.0  # what is gone with the crop depolarised
 
 
@@ -242,6 +245,21 @@ class Ground:
             level = np.where(where, base + ratio, level)
             exponent = np.where(where, np.float32(power), exponent)
         return level.astype(np.float32), exponent
+
+
+def whole_dates(std: float, count: int, rng: np.random.Generator) -> Float:
+    """Draw by how many dB dates move all the ground.
+
+    Args:
+        std: Standard deviation in VV, dB.
+        count: Number of dates.
+        rng: Source of randomness.
+
+    Returns:
+        (count, 2): of VV and of VH, which nearly moves with it.
+    """
+    own, rest = std * rng.standard_normal((2, count))
+    return np.stack([own, WHOLE_CROSS * own + WHOLE_CROSS_SPREAD * rest], axis=1)
 
 
 def from_decibel(level: Float) -> Float:

@@ -20,7 +20,14 @@ from landslide.simulate.backscatter import Radar, RadarGrid, speckle
 from landslide.simulate.inputs import SPACING, read_dem, read_landslides
 from landslide.simulate.landcover import land_cover
 from landslide.simulate.options import Options, Terrain, check, check_polarisations
-from landslide.simulate.scattering import CrossRatio, Ground, Scars, Weather, from_decibel
+from landslide.simulate.scattering import (
+    CrossRatio,
+    Ground,
+    Scars,
+    Weather,
+    from_decibel,
+    whole_dates,
+)
 from landslide.simulate.slides import coverage, draw_landslides, first_covering, map_inventory
 from landslide.simulate.terrain import hills
 
@@ -30,7 +37,10 @@ DAYS = {"ascending": (5.74, 17.74, 29.74), "descending": (1.24, 13.24, 25.24)}
 """Acquisitions by day of September 2018 (JST), Table 2 of Nava et al. (2022)."""
 EPICENTRE_UTM = (582_400.0, 4_727_000.0)
 """Epicentre of the Eastern Iburi earthquake in EPSG:32654, to 100 m."""
-STAGES = ("terrain", "slides", "inventory", "cover", "ground", "ascending", "descending", "cross")
+STAGES = (
+    *("terrain", "slides", "inventory", "cover", "ground", "ascending", "descending", "cross"),
+    "dates",
+)
 """Each draws from a stream of its own; a new one goes last, lest the others change."""
 
 Progress = Callable[[str], None]
@@ -50,6 +60,7 @@ class Scene(NamedTuple):
         inventory: Polygons with ``area_m2``.
         aspect: (H, W) in degrees clockwise from north, 0 on flat ground; NaN where invalid.
         hidden: (H, W) by orbit: 0 clear, 1 layover, 2 shadow, 3 both; NaN where invalid.
+        moved: (3, 2) by orbit: dB by which each date moves all the ground in VV and in VH.
     """
 
     grid: Grid
@@ -61,6 +72,7 @@ class Scene(NamedTuple):
     inventory: gpd.GeoDataFrame
     aspect: Float
     hidden: Mapping[str, Float]
+    moved: Mapping[str, Float]
 
 
 def simulate(
@@ -102,15 +114,17 @@ def simulate(
     ground = Ground(cover, scars, options.scattering, options.changes, SPACING, draws["ground"])
     lasting, *speckles = draws["cross"].spawn(1 + len(HEADINGS))
     cross = ground.cross_ratio(lasting) if "vh" in polarisations else None
-    backscatter, hidden = {}, {}
+    backscatter, hidden, moved = {}, {}, {}
     for name, speckled in zip(HEADINGS, speckles, strict=True):
         progress(name)
         orbit = Orbit(HEADINGS[name], options.radar.incidence)
         places = distortion(elevation, SPACING, orbit)
         seen = RadarView(elevation, places.shadow, orbit, options.radar)
-        states, images = _acquire(ground, seen, DAYS[name], draws[name])
+        moved[name] = whole_dates(options.changes.whole_date, len(DAYS[name]), draws["dates"])
+        gains = from_decibel(moved[name])
+        states, images = _acquire(ground, seen, DAYS[name], gains[:, 0], draws[name])
         if cross is not None:
-            crossed = _acquire_cross(ground, seen, states, cross, speckled)
+            crossed = _acquire_cross(ground, seen, states, cross, gains[:, 1], speckled)
             images = np.concatenate([images, crossed])
         backscatter[name] = np.where(valid, images, np.float32(np.nan))
         hidden[name] = np.where(valid, places.layover + 2 * places.shadow, np.nan).astype(
@@ -122,7 +136,9 @@ def simulate(
         np.where(valid, band, np.float32(np.nan))
         for band in (slope, aspect_degrees(*gradient(elevation, SPACING)))
     )
-    return Scene(grid, elevation, backscatter, slope, mask, scars.share, inventory, aspect, hidden)
+    return Scene(
+        grid, elevation, backscatter, slope, mask, scars.share, inventory, aspect, hidden, moved
+    )
 
 
 def _terrain(
@@ -210,13 +226,17 @@ class RadarView:
 
 
 def _acquire(
-    ground: Ground, view: RadarView, days: Sequence[float], rng: np.random.Generator
+    ground: Ground,
+    view: RadarView,
+    days: Sequence[float],
+    gains: Float,
+    rng: np.random.Generator,
 ) -> tuple[list[tuple[Weather, NDArray[np.float64]]], Float]:
     """Weather and geolocation error of the three dates of an orbit; (3, H, W) images in VV."""
     states, images = [], []
-    for day, draw in zip(days, rng.spawn(3), strict=True):
+    for day, gain, draw in zip(days, gains, rng.spawn(3), strict=True):
         weather = ground.weather(day, draw)
-        image, error = view.image(ground.gamma(weather, view.incidence), draw)
+        image, error = view.image(gain * ground.gamma(weather, view.incidence), draw)
         states.append((weather, error))
         images.append(image)
     return states, np.stack(images)
@@ -227,6 +247,7 @@ def _acquire_cross(
     view: RadarView,
     states: Sequence[tuple[Weather, NDArray[np.float64]]],
     cross: CrossRatio,
+    gains: Float,
     rng: np.random.Generator,
 ) -> Float:
     """The same acquisitions in VH (3, H, W): same ground and place, speckle of its own.
@@ -236,7 +257,7 @@ def _acquire_cross(
     """
     return np.stack(
         [
-            view.image(ground.gamma(weather, view.incidence, cross), draw, error)[0]
-            for (weather, error), draw in zip(states, rng.spawn(3), strict=True)
+            view.image(gain * ground.gamma(weather, view.incidence, cross), draw, error)[0]
+            for (weather, error), gain, draw in zip(states, gains, rng.spawn(3), strict=True)
         ]
     )

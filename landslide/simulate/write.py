@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from landslide import __version__
+from landslide.folders import check_free, new_scene
 from landslide.polygons import write_polygons
 from landslide.radar import Orbit
-from landslide.rasters import check_free, new_folder, write_raster
+from landslide.rasters import write_raster
 from landslide.relief import Float
 from landslide.simulate.options import Options
 from landslide.simulate.overview import draw_overview
@@ -69,7 +70,7 @@ def simulate_scene(
     if "vh" in polarisations:
         made["polarisations"] = list(polarisations)
     progress("writing")
-    with new_folder(root) as folder:
+    with new_scene(root) as folder:
         write_scene(folder, scene, made)
     return scene
 
@@ -117,6 +118,14 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, days in DAYS.items()
     }
+    moved = {
+        name: {
+            f"{polarisation}_{date}": round(float(scene.moved[name][i, j]), 3)
+            for j, polarisation in enumerate(polarisations)
+            for i, date in enumerate(DATES)
+        }
+        for name in DAYS
+    }
     gamma = "gamma nought on the ellipsoid, not flattened for terrain, linear power"
     return {
         "simulated": True,
@@ -126,6 +135,7 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
             "epicentre": {"latitude": EPICENTRE[0], "longitude": EPICENTRE[1]},
         },
         "dates": dates,
+        "whole_dates_moved_db": moved,
         "geometry": {
             name: {
                 "incidence": made["radar"]["incidence"],

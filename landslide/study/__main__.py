@@ -1,5 +1,6 @@
 """Tables and figures of a sweep: ``python -m landslide.study sweep=multirun/nava2022``."""
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -8,7 +9,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from landslide.checks import SWITCH, check
+from landslide.checks import SWITCH, check, check_words
+from landslide.errors import told_in_a_sentence
 from landslide.prediction import choose_device
 from landslide.study.ensembles import ensemble_table, in_words
 from landslide.study.report import write_study
@@ -19,6 +21,7 @@ HIDDEN = ("precision", "recall", "IoU")
 
 
 @hydra.main(config_path="../../conf", config_name="study", version_base="1.3")
+@told_in_a_sentence()
 def main(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
     check(config, {"ensembles": SWITCH, "partial": SWITCH})
@@ -49,4 +52,5 @@ def _printed(words: pd.DataFrame, by: list[str], title: str) -> Table:
 
 
 if __name__ == "__main__":
+    check_words(sys.argv[1:])
     main()

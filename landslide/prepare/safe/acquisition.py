@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,16 +32,13 @@ from landslide.prepare.quality import check_dates
 from landslide.prepare.safe.geocode import geocode
 from landslide.prepare.safe.geoid import undulation
 from landslide.prepare.safe.product import Product
-from landslide.prepare.sources import Acquisition, Dem, Event, Pass, Sources, Tile
-from landslide.prepare.terrain import elevation, require_cover
+from landslide.prepare.sources import OVERPASS, Acquisition, Dem, Event, Pass, Sources, Tile
+from landslide.prepare.terrain import elevations, require_cover
 from landslide.rasters import Grid, Window, checksum
 from landslide.relief import Float
 
 METHOD = 1
 """Number of the way images are geocoded; a change makes files in the cache out of date."""
-
-OVERPASS = timedelta(minutes=15)
-"""How far apart frames of one overpass may begin."""
 
 
 def acquire(
@@ -136,10 +132,9 @@ class Maker(NamedTuple):
             advance(len(self.grid.blocks()))
             return path
         self.folder.mkdir(parents=True, exist_ok=True)
-        tiles = [(tile, elevation) for tile in self.dem.tiles]
         with (
             TemporaryDirectory(prefix=".part-", dir=self.folder) as temporary,
-            Mosaic(tiles, Resampling.cubic) as source,
+            Mosaic(elevations(self.dem), Resampling.cubic) as source,
         ):
             folder = frame.unpack(Path(temporary))
 
@@ -194,7 +189,6 @@ def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
         units="power",
         product=f"gamma0, terrain-flattened with sarsen {version('sarsen')}, with thermal noise",
         incidence=None if np.isnan(incidence) else float(incidence),
-        heading=first.heading,
         items=tuple(frame.name for frame in frames),
     )
 

@@ -80,14 +80,6 @@ class Product:
         return named.removesuffix(".SAFE").removesuffix(".zip")
 
     @cached_property
-    def heading(self) -> float:
-        """Direction of flight in degrees clockwise from north."""
-        text = self._annotation.findtext(".//platformHeading")
-        if text is None:
-            raise InputError(f"the annotation of {self.path} has no platformHeading: fetch it anew")
-        return float(text) % 360
-
-    @cached_property
     def points(self) -> Points:
         """Tie points, (N,) each."""
         nodes = list(self._annotation.iterfind(".//geolocationGridPoint"))

@@ -125,7 +125,7 @@ def _checked(aoi: BaseGeometry | None) -> BaseGeometry:
             "or a polygon file"
         )
     west, _, east, _ = aoi.bounds
-    if east - west > 180:
+    if west < -180 or east > 180:
         raise InputError(
             f"aoi from {west:g} to {east:g} degrees east crosses the antimeridian: "
             "prepare one scene on each side of it"
@@ -212,7 +212,7 @@ def _parts_of(
             asset,
             item.address(asset, remedy),
             where,
-            archive.units != "db",
+            archive.units,
             folder / f"{_file_name(item)}_{asset}{end}",
         )
         for item in overpass.slices
@@ -240,7 +240,7 @@ def _dem_parts(archive: Archive, where: Box, folder: Path) -> list[Part]:
             asset,
             item.address(asset, remedy),
             where,
-            False,
+            None,
             folder / f"{_file_name(item)}_{asset}.tif",
         )
         for item in items

@@ -15,6 +15,7 @@ from urllib3 import Retry
 
 from landslide.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
+from landslide.prepare.names import platform_of
 from landslide.prepare.sources import PASSES, Pass, Units
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ class Slice(NamedTuple):
     @property
     def platform(self) -> str:
         """Satellite, such as ``S1A``."""
-        name = str(self.properties.get("platform", "unknown"))
-        return re.sub(r"^sentinel-?1", "S1", name, flags=re.IGNORECASE).upper()
+        return platform_of(str(self.properties.get("platform", "unknown")))
 
     def known(self, key: str) -> Any:  # noqa: ANN401 - a value of JSON
         """A property that must be there.

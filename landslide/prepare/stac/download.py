@@ -20,6 +20,7 @@ from requests import RequestException
 
 from landslide.errors import InputError
 from landslide.polygons import raster_window
+from landslide.prepare.sources import Units
 from landslide.prepare.stac.archive import PAUSE, REFUSED, Archive, Box, root_cause
 from landslide.rasters import Grid, raster_profile, replacing
 
@@ -41,7 +42,7 @@ class Part(NamedTuple):
         asset: Name of the file within the item.
         address: Address of the file, not signed.
         where: The part's area.
-        positive: Whether only values above 0 are measurements, as of linear backscatter.
+        units: Units of backscatter, of which 0 is fill; None of elevation.
         path: Where it is kept.
     """
 
@@ -49,7 +50,7 @@ class Part(NamedTuple):
     asset: str
     address: str
     where: Box
-    positive: bool
+    units: Units | None
     path: Path
 
     def __str__(self) -> str:
@@ -155,7 +156,7 @@ def _copy(address: str, part: Part) -> bool:
         ):
             sink.descriptions = (part.asset,)
             for block in map(raster_window, grid.blocks()):
-                pixels = _read(source, window, block, part.positive)
+                pixels = _read(source, window, block, part.units)
                 measured += int(np.isfinite(pixels).sum())
                 sink.write(pixels, 1, window=block)
             sink.update_tags(item=part.item, source=part.address, **{MEASURED: str(measured)})
@@ -188,7 +189,7 @@ def _window(source: DatasetReader, part: Part) -> RasterWindow | None:
 
 
 def _read(
-    source: DatasetReader, window: RasterWindow, block: RasterWindow, positive: bool
+    source: DatasetReader, window: RasterWindow, block: RasterWindow, units: Units | None
 ) -> NDArray[np.float32]:
     """Read a block of a window, (H, W), with NaN for no measurement."""
     shifted = RasterWindow(
@@ -201,8 +202,12 @@ def _read(
     pixels = scaled.astype(np.float32, copy=False)
     if source.nodata is not None:
         pixels[stored == source.nodata] = np.nan
-    # Borders of older products are filled with zeros that no nodata value declares.
-    return np.where(pixels > 0, pixels, np.float32(np.nan)) if positive else pixels
+    elif units == "db":
+        pixels[stored == 0] = np.nan
+    if units in ("power", "amplitude"):
+        # Borders of older products are filled with zeros that no nodata value declares.
+        pixels = np.where(pixels > 0, pixels, np.float32(np.nan))
+    return pixels
 
 
 def measured(paths: Iterable[Path]) -> int:
