@@ -212,6 +212,13 @@ def test_context_is_seen_but_neither_trained_on_nor_scored(tmp_path: Path) -> No
     assert first.isnan().sum() == first.numel() - around.isfinite().sum()
 
 
+def test_context_under_the_papers_split_is_refused(scene_root: Path) -> None:
+    options = (f"dataset.root={scene_root}", "output_dir=x", "patch_size=32")
+    config = composed(*options, "datamodule.window_size=64")
+    with pytest.raises(InputError, match=r"window_size=64 .*use split=blocks"):
+        instantiate(config.datamodule).setup()
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

@@ -18,7 +18,7 @@ from conftest import make_scene
 from hydra.core.utils import JobReturn, JobStatus
 from lightning import Trainer
 from omegaconf import OmegaConf
-from test_cli import REPOSITORY, SMALL
+from test_cli import REPOSITORY, SMALL, run
 from test_conf import composed
 from test_study import write_run
 
@@ -102,9 +102,9 @@ def test_a_sweep_killed_twice_ends_where_an_unbroken_one_does(
     for path, written in before.items():
         assert path.stat().st_mtime_ns == written
     assert results(folder) == results(whole)
-    for run in whole.glob("*/history.csv"):
-        again = folder / run.parent.name / "history.csv"
-        first, second = (pd.read_csv(path).drop(columns="seconds") for path in (run, again))
+    for unbroken in whole.glob("*/history.csv"):
+        again = folder / unbroken.parent.name / "history.csv"
+        first, second = (pd.read_csv(path).drop(columns="seconds") for path in (unbroken, again))
         pd.testing.assert_frame_equal(first, second)
 
 
@@ -157,6 +157,54 @@ def test_a_checkpoint_cut_off_while_written_does_not_block_the_run(
     assert done.stdout.count("Goes on from") == 1  # the second, from a folder that was moved
     assert results(folder) == {name: results(whole)[name] for name in results(folder)}
     assert len(results(folder)) == 2
+
+
+def test_runs_of_other_code_or_of_a_scene_that_changed_are_trained_anew(
+    tmp_path: Path,
+) -> None:
+    root, folder = make_scene(tmp_path / "scene"), tmp_path / "sweep"
+    overrides = ["batch_size=4,8", "trainer.max_epochs=1"]
+    done = sweep(root, folder, *overrides)
+    assert done.returncode == 0, done.stderr
+    first, second = sorted(folder.glob("*/identity.json"))
+    identity = json.loads(first.read_text())
+    assert set(identity["data"]) == {
+        str(root / name) for name in ("ascending.tif", "landslides.tif", "scene.json")
+    }
+    metrics = json.loads((first.parent / "metrics.json").read_text())
+    assert {"code": metrics["code"], "data": metrics["data"]} == identity
+    first.write_text(json.dumps(identity | {"code": "0.0.9+older"}))
+    done = sweep(root, folder, *overrides)
+    assert done.stdout.count("Finished before") == 1
+    assert f"{first.parent.name} was trained by 0.0.9+older, which is not this" in done.stdout
+    before = results(folder)
+    make_scene(root, seed=1)
+    (second.parent / "metrics.json").unlink()  # as if interrupted
+    done = sweep(root, folder, *overrides)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"was trained on other data in {root / 'ascending.tif'}") == 2
+    assert "Finished before" not in done.stdout
+    assert "Goes on from" not in done.stdout
+    assert all(results(folder)[name] != text for name, text in before.items())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "runs", "values"),
+    [
+        (["experiment=nava2022"], 200, "model.filters: 2, 4, 8, 16, 32"),
+        (["experiment=nava2022", "model.filters=4"], 40, "model.filters: 4"),
+        (["experiment=honest"], 40, "split.fold: 0, 1, 2, 3, 4"),
+    ],
+)
+def test_a_sweep_without_m_is_announced_and_nothing_written(
+    overrides: list[str], runs: int, values: str, tmp_path: Path
+) -> None:
+    done = run("train.py", *overrides, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"a sweep of {runs} runs into multirun/" in done.stderr
+    assert f"  {values}\n" in done.stderr
+    assert f"python train.py -m {' '.join(overrides)}" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_had_stopped_early_is_not_trained_further(

@@ -60,7 +60,7 @@ def heat_maps(
     for axis, (names, group) in zip(axes.flat, groups, strict=False):
         tried = group.groupby(list(settings), dropna=False)
         found = pd.Series({place: 100 * validation_f1(part) for place, part in tried})
-        grid: pd.DataFrame = found.unstack().sort_index()  # type: ignore[assignment]
+        grid: pd.DataFrame = found.unstack().sort_index()
         image = axis.imshow(grid, cmap="viridis", vmin=values.min(), vmax=values.max())
         for (y, x), value in np.ndenumerate(grid.to_numpy()):
             light = value > values.min() + 0.6 * (values.max() - values.min())

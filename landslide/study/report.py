@@ -159,17 +159,17 @@ def _pooling(runs: pd.DataFrame) -> str:
 
 def _effects_section(differences: pd.DataFrame) -> list[str]:
     about = {
-        "splits": "Differences of test F1 of each row's chosen setting between runs of one seed "
-        "and fold, averaged within each distinct split; the mean over splits, whose interval is that "
-        "of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one scene share "
-        "training data. There is no p-value below "
+        "splits": "Differences of test F1 of each row's chosen setting between runs of one "
+        "seed and fold, averaged within each distinct split; the mean over splits, whose interval "
+        "is that of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one "
+        "scene share training data. There is no p-value below "
         f"{paired.FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
         "seeds": "Differences of test F1 of each row's chosen setting, paired by seed, on one "
         "split. The interval is over seeds and tells of weights and order; what another split "
         "would show it cannot say, so there are no p-values.",
-        "settings": "Differences of test F1 paired over all settings that were tried, on one "
-        "split. The interval is of the mean over such settings; what another split would show it cannot "
-        "say, so there are no p-values: train with several folds for them.",
+        "settings": "Differences of test F1 paired over all settings that were tried, on "
+        "one split. The interval is of the mean over such settings; what another split would show "
+        "it cannot say, so there are no p-values: train with several folds for them.",
     }[differences.over.iloc[0]] + " What is chosen is chosen by the mean difference on validation."
     return ["## Effects", about, markdown(paired.said(differences))]
 
