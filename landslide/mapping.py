@@ -105,7 +105,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         describe(polygons, folder, scene.path, grid)
         polygons = simplify(polygons, config.simplify)
         bands = tasks[0].bands
-        dates = _dates(info, Path(scene.path).stem, bands)
+        dates = _dates(info, Path(_public(scene)).stem, bands)
         write_geopackage(folder / "landslides.gpkg", polygons, grid, bands, info, dates)
         if config.geojson:
             write_geojson(polygons, folder / "landslides.geojson")
@@ -145,7 +145,8 @@ def _inputs(
         )
     tasks = [load_task(path) for path in _checkpoints(config)]
     path, inventory = str(config.scene), config.inventory
-    if path.lower().endswith((".tif", ".tiff", ".vrt")):
+    # What it is, the end of a name or of a signed address does not tell.
+    if not Path(path).is_dir() and ("/vsi" in path or "://" in path or Path(path).exists()):
         scene, own = Scene(path, tasks[0].bands), None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
     else:
@@ -216,7 +217,7 @@ def _settings(
         "checkpoints": [
             hashlib.sha256(path.read_bytes()).hexdigest() for path in _checkpoints(config)
         ],
-        "scene": [str(scene.path), str(scene.grid), scene.bands],
+        "scene": [_public(scene), str(scene.grid), scene.bands],
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files.items()],
         "window": OmegaConf.to_container(config.window),
         "blocks": [predictor.blocks, list(map(predictor.source, predictor.blocks))],
@@ -225,6 +226,12 @@ def _settings(
         "engine": config.engine,
         "precision": config.precision,
     }
+
+
+def _public(scene: Scene) -> str:
+    """The scene's path or address, without the signature that opens it."""
+    path = str(scene.path)
+    return path.partition("?")[0] if "://" in path else path
 
 
 def _tags(
@@ -236,7 +243,7 @@ def _tags(
         "SOFTWARE": f"landslide-sar {landslide.__version__}",
         "MODEL": ", ".join(str(task.hparams["model"]["_target_"]) for task in tasks),
         "BANDS": ", ".join(tasks[0].bands),
-        "SCENE": str(scene.path),
+        "SCENE": _public(scene),
         "THRESHOLD": f"{threshold:g}",
     }
 
@@ -249,7 +256,7 @@ def _lines(
     threshold: float,
     notes: list[str],
 ) -> Lines:
-    event = info.get("event") or Path(scene.path).stem
+    event = info.get("event") or Path(_public(scene)).stem
     name = event.get("name", "") if isinstance(event, dict) else str(event)
     simulated = "SIMULATED data: " if info.get("simulated") else ""
     images = [_dated(band, dates) for band in tasks[0].bands]
@@ -258,7 +265,7 @@ def _lines(
     return Lines(
         title=f"Landslides mapped from radar\n{simulated}{name}",
         source=(
-            f"{simulated}{Path(scene.path).stem}, {', '.join(images)}; {members}, "
+            f"{simulated}{Path(_public(scene)).stem}, {', '.join(images)}; {members}, "
             f"threshold {threshold:.3g}; landslide-sar {landslide.__version__}"
             + "".join(f". NOTE: {note}" for note in notes)
         ),
@@ -285,7 +292,7 @@ def _summary(
     observed = observed_pixels * grid.pixel_area
     area = float(polygons.area_m2.sum())
     return {
-        "scene": str(scene.path),
+        "scene": _public(scene),
         "simulated": simulated,
         "landslides": len(polygons),
         "landslide_area_m2": area,
@@ -307,7 +314,7 @@ def _notes(
     tasks: list[LandslideTask], scene: Scene, levels: Levels, *, simulated: bool
 ) -> list[str]:
     """What a reader of the map should know of how model and images fit."""
-    trained, mapped = tasks[0].orbit, Path(scene.path).stem
+    trained, mapped = tasks[0].orbit, Path(_public(scene)).stem
     notes = []
     if any(task.simulated for task in tasks) and not simulated:
         notes.append("the model was trained on SIMULATED images and is unproven on real ones")

@@ -246,3 +246,20 @@ def test_a_map_killed_after_its_rasters_is_finished(
     assert (tmp_path / "map" / "map.png").exists()
     with rasterio.open(tmp_path / "map" / "probability.tif") as source:
         assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+@pytest.mark.slow
+def test_a_signed_address_is_a_scene_and_its_signature_stays_private(
+    checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
+) -> None:
+    output = tmp_path / "map"
+    with Archive() as server:
+        server.files["/data/ascending.tif"] = (scene / "ascending.tif").read_bytes()
+        source = f"/vsicurl/{server.address}/data/ascending.tif?sig=secret%3D"
+        done = predict(
+            f"checkpoint={checkpoint}", f"scene='{source}'", f"output={output}", "window.size=128"
+        )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read(output / "probability.tif"), local)
+    for name in ("summary.json", "report.html", "probability.tif"):
+        assert b"secret" not in (output / name).read_bytes()
