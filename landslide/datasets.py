@@ -27,7 +27,8 @@ from landslide.bands import (
 )
 from landslide.errors import InputError
 from landslide.folders import is_unfinished
-from landslide.rasters import Grid, Window, open_raster, reading, require_true_scale
+from landslide.rasters import Grid, Window, open_raster, reading
+from landslide.scale import require_true_scale
 from landslide.visibility import Visibility, together, visibility
 
 UNKNOWN = 255
@@ -337,8 +338,9 @@ def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
         InputError: A file is missing, or the geometry in ``scene.json`` is none.
     """
     geometry = scene_info(Path(composite).parent).get("geometry") or {}
-    if not isinstance(geometry, Mapping):
-        raise InputError(f"scene.json of {composite}: geometry is not an object of orbits' names")
+    objects = isinstance(geometry, Mapping) and [geometry, *geometry.values()]
+    if not objects or not all(isinstance(part, Mapping) for part in objects):
+        raise InputError(f"scene.json of {composite}: geometry has no object for each orbit's name")
     views = []
     for file in files:
         orbit = Path(file).stem

@@ -17,7 +17,8 @@ from landslide.errors import InputError
 from landslide.extent import carry, covered
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.sources import Acquisition, Sources, Tile
-from landslide.rasters import INSIDE, Grid, open_raster, require_true_scale, utm_crs
+from landslide.rasters import INSIDE, Grid, open_raster, utm_crs
+from landslide.scale import require_true_scale
 from landslide.vectors import read_shapes
 
 DEGREES = CRS.from_epsg(4326)

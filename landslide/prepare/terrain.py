@@ -29,8 +29,9 @@ from landslide.prepare.area import coverage, middle
 from landslide.prepare.mosaic import Mosaic, as_is, open_georeferenced
 from landslide.prepare.sources import Dem, Pass, Tile
 from landslide.radar import Orbit, distortion, local_incidence
-from landslide.rasters import TRUE_SCALE, Grid, Window, length_error, raster_profile
+from landslide.rasters import Grid, Window, raster_profile
 from landslide.relief import Float, aspect_degrees, gradient
+from landslide.scale import TRUE_SCALE, length_error
 
 BANDS = ("slope", "south", "east")
 """Bands of the raster on the DEM's grid; then two of each orbit whose geometry is known."""

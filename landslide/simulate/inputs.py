@@ -16,8 +16,9 @@ from landslide.elevation import Elevation
 from landslide.errors import InputError
 from landslide.inventory import is_raster, read_inventory
 from landslide.pixels import read_pixels
-from landslide.rasters import Grid, open_raster, require_true_scale, utm_crs
+from landslide.rasters import Grid, open_raster, utm_crs
 from landslide.relief import Float
+from landslide.scale import require_true_scale
 
 SPACING = 10.0
 """Pixel size of a scene in metres, that of Sentinel-1 GRD."""
