@@ -39,7 +39,9 @@ def told_in_a_sentence(hint: Callable[[], str] = str) -> Iterator[None]:
         known = isinstance(error, InputError) and not isinstance(error, UnreadableError)
         if known or not _is_failure(error):
             raise
-        raise InputError(f"reading or writing failed: {_causes(error)}{hint()}") from error
+        # An error of our own has said its causes already.
+        causes = str(error) if isinstance(error, UnreadableError) else _causes(error)
+        raise InputError(f"reading or writing failed: {causes}{hint()}") from error
 
 
 def _is_failure(error: Exception) -> bool:

@@ -288,6 +288,11 @@ BAD: list[tuple[str, Sequence[str], str]] = [
     ("train.py", ["dataset.root={root}", "ckpt_path={bad}"], "not a readable checkpoint"),
     ("train.py", ["dataset.root={root}", "ckpt_path={ckpt}"], "model.filters=2, not 32"),
     ("train.py", ["dataset.root={root}", *NO_DEVICE], "such as trainer=cpu"),
+    (
+        "train.py",
+        ["dataset.root={cut}", "patch_size=32"],
+        "ascending.tif cannot be read to its end",
+    ),
     ("train.py", ["model=resnet"], "attention_unet"),
     ("predict.py", ["scene={root}", "output=map"], "checkpoint is not set"),
     ("predict.py", ["checkpoint={ckpt}", "scene={root}", "output=map", "threshold=2"], "threshold"),
@@ -324,7 +329,10 @@ def test_bad_input_is_one_clear_sentence(
     best = trained / "checkpoints" / "best.ckpt"
     bad = tmp_path.parent / "bad.ckpt"
     bad.write_bytes(best.read_bytes()[:3000])
-    names = {"root": scene_root, "ckpt": best, "bad": bad}
+    cut = make_scene(tmp_path.parent / "cut", (64, 128))
+    image = (cut / "ascending.tif").read_bytes()
+    (cut / "ascending.tif").write_bytes(image[: len(image) // 2])
+    names = {"root": scene_root, "ckpt": best, "bad": bad, "cut": cut}
     options = [override.format(**names) for override in overrides]
     if program == "train.py":
         options.append(f"hydra.run.dir={tmp_path}/run")
