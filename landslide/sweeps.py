@@ -122,6 +122,7 @@ def run(config: DictConfig) -> float:
     if hydra.mode != RunMode.MULTIRUN:
         return train(config)
     check(config, TRAIN)
+    settings = settings_of(config, hydra.runtime.choices)  # before Hydra resolves what follows
     folder = Path(config.output_dir)
     console = Console(soft_wrap=True)
     if reason := _why_stale(folder, Identity.of(instantiate(config.datamodule).files)):
@@ -131,7 +132,7 @@ def run(config: DictConfig) -> float:
         console.print(f"Finished before: {folder}")
         return float(read_metrics(folder)["val"]["f1"])
     (folder / ERROR).unlink(missing_ok=True)
-    write_json(folder / SETTINGS, settings_of(config, hydra.runtime.choices))
+    write_json(folder / SETTINGS, settings)
     last = folder / "checkpoints" / "last.ckpt"
     if config.ckpt_path is None and _readable(last):
         console.print(f"Goes on from {last}")
