@@ -312,7 +312,7 @@ BAD: list[tuple[str, Sequence[str], str]] = [
     (
         "predict.py",
         ["checkpoint={ckpt}", "scene={root}", "output=map", "inventory=no.gpkg"],
-        "no inventory no.gpkg",
+        "no file no.gpkg, which inventory names",
     ),
 ]
 

@@ -188,12 +188,12 @@ def test_a_scene_that_has_changed_is_refused(root: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_comparison_as_a_user_types_it(scene_root: Path, tmp_path: Path) -> None:
-    sweep = tmp_path / "beyond"
+def test_a_comparison_as_a_user_types_it(tmp_path: Path) -> None:
+    root, sweep = make_scene(tmp_path / "scene", (192, 640)), tmp_path / "beyond"
     done = run(
         "train.py",
-        *("-m", "experiment=beyond", f"dataset.root={scene_root}", f"hydra.sweep.dir={sweep}"),
-        *(*SMALL, "variant=baseline,fused,context", "seed=0,1"),
+        *("-m", "experiment=beyond", f"dataset.root={root}", f"hydra.sweep.dir={sweep}"),
+        *(*SMALL, "patch_size=64", "variant=baseline,fused,context", "seed=0,1"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

@@ -150,7 +150,7 @@ def test_a_map_killed_at_random_moments_is_finished(tmp_path: Path) -> None:
     ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run([*command, f"output={whole}"], cwd=ROOT, check=True, capture_output=True)
-    journal = tmp_path / ".killed.partial" / "finished.txt"
+    journal = killed / ".partial" / "work" / "finished.txt"
     finished = 0
     for _ in range(2):
         process = subprocess.Popen(
