@@ -338,8 +338,9 @@ def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
         InputError: A file is missing, or the geometry in ``scene.json`` is none.
     """
     geometry = scene_info(Path(composite).parent).get("geometry") or {}
-    objects = isinstance(geometry, Mapping) and [geometry, *geometry.values()]
-    if not objects or not all(isinstance(part, Mapping) for part in objects):
+    if not isinstance(geometry, Mapping) or not all(
+        isinstance(orbit, Mapping) for orbit in geometry.values()
+    ):
         raise InputError(f"scene.json of {composite}: geometry has no object for each orbit's name")
     views = []
     for file in files:
