@@ -25,7 +25,8 @@ from landslide.bands import (
     require_linear_power,
 )
 from landslide.errors import InputError
-from landslide.rasters import Grid, Window, open_raster, reading, require_true_scale
+from landslide.rasters import Grid, Window, open_raster, reading
+from landslide.scale import require_true_scale
 from landslide.visibility import Visibility, together, visibility
 
 UNKNOWN = 255
@@ -323,8 +324,10 @@ def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
         InputError: A file is missing, or the geometry in ``scene.json`` is none.
     """
     geometry = scene_info(Path(composite).parent).get("geometry") or {}
-    if not isinstance(geometry, Mapping):
-        raise InputError(f"scene.json of {composite}: geometry is not an object of orbits' names")
+    if not isinstance(geometry, Mapping) or not all(
+        isinstance(orbit, Mapping) for orbit in geometry.values()
+    ):
+        raise InputError(f"scene.json of {composite}: geometry has no object for each orbit's name")
     views = []
     for file in files:
         orbit = Path(file).stem

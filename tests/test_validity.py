@@ -203,3 +203,10 @@ def test_what_a_name_does_not_call_backscatter_is_said(
     add_bands(root, vv_coherence=np.full(SIZE, 0.5))
     datamodule(root, [*BANDS, "vv_coherence"])
     assert "vv_coherence: used as measured, not as backscatter" in caplog.text
+
+
+@pytest.mark.parametrize("geometry", [5, {"ascending": 36}])
+def test_a_geometry_of_another_form_is_one_sentence(root: Path, geometry: object) -> None:
+    (root / "scene.json").write_text(json.dumps({"geometry": geometry}))
+    with pytest.raises(InputError, match="geometry has no object for each orbit's name"):
+        Scene.of(root, "ascending", BANDS)

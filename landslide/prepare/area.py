@@ -16,7 +16,8 @@ from shapely.geometry.base import BaseGeometry
 from landslide.errors import InputError
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.sources import Acquisition, Sources, Tile
-from landslide.rasters import INSIDE, Grid, open_raster, require_true_scale, utm_crs
+from landslide.rasters import INSIDE, Grid, open_raster, utm_crs
+from landslide.scale import require_true_scale
 
 DEGREES = CRS.from_epsg(4326)
 

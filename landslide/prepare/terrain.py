@@ -29,8 +29,9 @@ from landslide.prepare.area import footprint, middle
 from landslide.prepare.mosaic import Mosaic, as_is, open_georeferenced
 from landslide.prepare.sources import Acquisition, Dem, Pass, Tile
 from landslide.radar import ALTITUDE, EARTH, Orbit, distortion, local_incidence
-from landslide.rasters import TRUE_SCALE, Grid, Window, length_error, raster_profile
+from landslide.rasters import Grid, Window, raster_profile
 from landslide.relief import Float, aspect_degrees, gradient
+from landslide.scale import TRUE_SCALE, length_error
 
 LOWEST, HIGHEST = -500.0, 9000.0
 """Elevations on land in metres; others are fill, such as -32768 that no tag declares."""

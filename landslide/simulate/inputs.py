@@ -14,8 +14,9 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.errors import InputError
 from landslide.inventory import read_inventory
-from landslide.rasters import Grid, open_raster, require_true_scale, utm_crs
+from landslide.rasters import Grid, open_raster, utm_crs
 from landslide.relief import Float
+from landslide.scale import require_true_scale
 
 SPACING = 10.0
 """Pixel size of a scene in metres, that of Sentinel-1 GRD."""
