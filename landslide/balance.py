@@ -22,8 +22,8 @@ Levels = Mapping[str, NDArray[np.float64]]
 COMMON_DB, CROSS_DB = -10.0, -17.0
 """Levels that images are brought to, of like and of cross polarisation: usual ones of hills."""
 
-REFERENCE = "pre"
-"""The date that others are compared with; where there is none, the first that is named."""
+BEFORE = "pre"
+"""How the dates begin that others are compared with."""
 
 NOTABLE_DB = 1.0
 """Dates that differ by more are told to the user."""
@@ -71,15 +71,25 @@ class Balance:
 
 
 def reference_images(images: Sequence[str]) -> dict[str, str]:
-    """For every image, the one before the event in its orbit and polarisation."""
+    """For every image, the one before the event in its orbit and polarisation.
+
+    Of days (``vv_20180905``) the earliest is taken; of dates that are all after, the first named.
+    """
     groups: dict[tuple[str | None, str], list[str]] = {}
     for image in images:
         groups.setdefault((orbit_of(image), polarisation_of(image)), []).append(image)
     found: dict[str, str] = {}
     for group in groups.values():
-        before = [image for image in group if acquisition_of(image).split(AT)[0] == REFERENCE]
-        found |= dict.fromkeys(group, (before or group)[0])
+        found |= dict.fromkeys(group, min(group, key=_precedence))
     return found
+
+
+def _precedence(image: str) -> tuple[int, str]:
+    """Which of the dates is compared with: ``pre``, ``pre_mean``, the earliest day, the first."""
+    date = acquisition_of(image).split(AT)[0]
+    if date.startswith(BEFORE):
+        return (0, date)
+    return (1, date) if date.isdigit() else (2, "")
 
 
 def mean_levels(levels: Levels) -> dict[str, float]:
@@ -88,10 +98,14 @@ def mean_levels(levels: Levels) -> dict[str, float]:
 
 
 def whole_changes(levels: Levels) -> str:
-    """Which images differ as a whole from those before the event, in words; empty if none do."""
+    """Which images differ as a whole, and from which, in words; empty if none do."""
     means, references = mean_levels(levels), reference_images(list(levels))
     changes = {image: means[image] - means[references[image]] for image in levels}
-    found = [f"{i} by {dB:+.1f} dB" for i, dB in changes.items() if abs(dB) > NOTABLE_DB]
+    found = [
+        f"{image} by {dB:+.1f} dB from {references[image]}"
+        for image, dB in changes.items()
+        if abs(dB) > NOTABLE_DB
+    ]
     return ", ".join(found)
 
 

@@ -151,11 +151,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
         InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
             differ.
 
-    Attributes:
-        balance: Brings dates to one level in every window that is read from the files, if set.
     """
-
-    balance: Balance | None = None
 
     def __init__(
         self, composite: Path | str, bands: Sequence[str], truth: Path | None = None
@@ -179,6 +175,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
             self._source &= mask
         self._has_truth = truth is not None
         self._memory: Sample | None = None
+        self._balance: Balance | None = None
 
     @classmethod
     def of(cls, root: Path, orbit: str, bands: Sequence[str], *, truth: bool = True) -> "Scene":
@@ -225,6 +222,17 @@ class Scene(torch.utils.data.Dataset[Sample]):
     def bytes(self) -> int:
         """Memory that the whole scene takes when it is kept."""
         return self.grid.height * self.grid.width * (4 * len(self.bands) + 1)
+
+    @property
+    def balance(self) -> Balance | None:
+        """What brings dates to one level in every window that is read, if set."""
+        return self._balance
+
+    @balance.setter
+    def balance(self, balance: Balance) -> None:
+        if self._memory is not None:
+            raise RuntimeError(f"{self.path} is in memory: balance its dates before it is loaded")
+        self._balance = balance
 
     def load(self) -> None:
         """Read the whole scene once and serve windows from memory from then on."""
@@ -286,8 +294,8 @@ class Scene(torch.utils.data.Dataset[Sample]):
         if tuple(bands.shape[1:]) != size:
             raise RuntimeError(f"{self.path}: read {tuple(bands.shape[1:])} px, wanted {size}")
         image = bands[: len(self.bands)]
-        if self.balance is not None:
-            image = self.balance(image, window)
+        if self._balance is not None:
+            image = self._balance(image, window)
         unknown = image.isnan().any(dim=0) | self.visibility.unseen(bands[self._relief])
         mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
         return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))

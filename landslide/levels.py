@@ -1,5 +1,7 @@
 """How bright each image of a scene is, measured over ground that did not change."""
 
+import logging
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,10 +41,8 @@ def measure_levels(scene: Scene) -> Levels:
     The level of the image before the event is its median over the whole scene. Another image
     differs from it by the centre of their ratio, in dB, of averages of 4 x 4 px: from its
     median, the mean of what lies within 1.5 dB is taken again and again until it rests, where
-    most of the ground is (Fukunaga & Hostetler 1975, mean shift). Landslides on 30 % of the
-    ground move it by at most 0.2 dB where they changed by 3 dB and more, and by 0.35 dB where they
-    changed by 2 dB (the median would be off by 1.1 dB where they changed by 4 dB). A quarter of
-    the scene is read.
+    most of the ground is (Fukunaga & Hostetler 1975, mean shift). How far landslides move it is in
+    docs/prediction.md. A quarter of the scene is read, or all of it where little of that is valid.
 
     Args:
         scene: Scene whose ``bands`` are to be balanced; read as it is in its files.
@@ -55,12 +55,19 @@ def measure_levels(scene: Scene) -> Levels:
     if not images:
         return {}
     rows, cols = (max(1, int(length // TILE_METRES)) for length in _extent(scene.grid))
-    values, slope, tiles = _averages(scene, images, (rows, cols))
+    values, slope, tiles = _averages(scene, images, (rows, cols), step=2)
+    if len(tiles) < ENOUGH:
+        values, slope, tiles = _averages(scene, images, (rows, cols), step=1)
+    if not len(tiles):
+        return {}
+    if len(tiles) < ENOUGH:
+        logging.getLogger(__name__).warning(
+            f"{scene.path}: {len(tiles)} averages of {LOOKS} x {LOOKS} px are valid in all images, "
+            "too few to balance dates well: see whether the images overlap"
+        )
     hills = slope > HILLS
     if hills.sum() >= ENOUGH:
         values, tiles = values[:, hills], tiles[hills]
-    if not len(tiles):
-        return {}
     decibels = dict(zip(images, values, strict=True))
     levels = {}
     for image, reference in reference_images(images).items():
@@ -88,9 +95,15 @@ def _extent(grid: Grid) -> tuple[float, float]:
 
 
 def _averages(
-    scene: Scene, images: list[str], tiles: tuple[int, int]
+    scene: Scene, images: list[str], tiles: tuple[int, int], step: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
     """Averages of the scene's images where all are valid.
+
+    Args:
+        scene: The scene.
+        images: Bands of backscatter.
+        tiles: Rows and columns of tiles that have levels of their own.
+        step: 1 reads all of the scene, 2 every second window along both axes.
 
     Returns:
         Images in dB (I, N), slope in degrees (N; NaN where the scene has none), tile (N).
@@ -99,8 +112,11 @@ def _averages(
         slope = ["slope"] if "slope" in file.descriptions else []
     source = Scene(scene.path, [*images, *slope])
     found = []
-    for window in _places(scene.grid, tiles):
-        means = _mean(source.read(window)["image"])
+    for window in _places(scene.grid, tiles, step):
+        image = source.read(window)["image"]
+        means = _mean(image[: len(images)])
+        if slope:  # where it is not known there may be hills or not
+            means = torch.cat([means, _mean(image[len(images) :])])
         row, col = (
             ((start + np.arange(count) * LOOKS) * n // whole).astype(np.intp)
             for start, count, n, whole in (
@@ -108,7 +124,7 @@ def _averages(
                 (window.col, means.shape[2], tiles[1], scene.grid.width),
             )
         )
-        valid = means.isfinite().all(dim=0).numpy()
+        valid = means[: len(images)].isfinite().all(dim=0).numpy()
         tile = row[:, None] * tiles[1] + col[None, :]
         found.append((means.numpy()[:, valid], tile[valid]))
     values = np.concatenate([pair[0] for pair in found], axis=1)
@@ -117,9 +133,9 @@ def _averages(
     return decibels, angles, np.concatenate([pair[1] for pair in found])
 
 
-def _places(grid: Grid, tiles: tuple[int, int]) -> list[Window]:
-    """Windows of one of the file's tiles, every second along both axes."""
-    step = min(grid.height // tiles[0], grid.width // tiles[1], 2 * TILE)
+def _places(grid: Grid, tiles: tuple[int, int], step: int) -> list[Window]:
+    """Windows of one of the file's tiles; ``step`` 2 takes every second along both axes."""
+    step = min(grid.height // tiles[0], grid.width // tiles[1], step * TILE)
     step = max(step, TILE)
     return [
         Window(row, col, min(TILE, grid.height - row), min(TILE, grid.width - col))

@@ -326,7 +326,7 @@ def _notes(
             if scene.balance
             else "the model does not balance dates and may take that for landslides"
         )
-        notes.append(f"whole images differ from the one before the event, {changes}: {answer}")
+        notes.append(f"whole images differ, {changes}: {answer}")
     if scene.visibility.known_by == UNKNOWN_RELIEF.known_by:
         notes.append("layover and shadow are not known, and are mapped like the rest")
     return notes + naming_notes(scene.bands)

@@ -19,7 +19,7 @@ from test_mapping import map_it
 from test_task import make_task
 from test_windows import rough
 
-from landslide.balance import reference_images
+from landslide.balance import reference_images, whole_changes
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import Scene
 from landslide.errors import InputError
@@ -263,6 +263,28 @@ def test_real_rain_is_divided_out(
     assert float(change) == pytest.approx(0, abs=0.3), offset
 
 
+def test_landslides_hardly_move_the_level_of_real_dates(tmp_path: Path) -> None:
+    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
+    if not folder:
+        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with real images")
+    files = sorted((Path(folder) / "opera_rtc_quiet" / "T137-292322-IW2").glob("*_VV.tif"))[:2]
+    images = []
+    for path in files:
+        with rasterio.open(path) as source:
+            images.append(source.read(1))
+            grid = Grid.of(source)
+    levels = []
+    for cover in (0.0, 0.07, 0.3):
+        pre, post = images[0], images[1].copy()
+        post[blobs(post.shape, cover)] /= 2  # 3 dB
+        path = tmp_path / f"{cover}.tif"
+        write_raster(path, np.stack([pre, post]), grid, ["vv_pre", "vv_post1"], np.nan)
+        measured = measure_levels(Scene(path, ["vv_pre", "vv_post1"]))
+        levels.append(float((measured["vv_post1"] - measured["vv_pre"]).mean()))
+    assert abs(levels[1] - levels[0]) < 0.17
+    assert abs(levels[2] - levels[0]) < 0.7
+
+
 def test_bands_that_name_their_quantity_have_a_date_before_the_event_too() -> None:
     images = ["gamma0_vh_post1", "gamma0_vv_post1", "gamma0_vv_pre", "VV_20180917", "VV_20180905"]
     assert reference_images(images) == {
@@ -272,3 +294,30 @@ def test_bands_that_name_their_quantity_have_a_date_before_the_event_too() -> No
         "VV_20180917": "gamma0_vv_pre",
         "VV_20180905": "gamma0_vv_pre",
     }
+
+
+def test_stacks_and_days_are_compared_with_what_came_before() -> None:
+    assert set(reference_images(["vv_post_mean", "vv_pre_mean"]).values()) == {"vv_pre_mean"}
+    days = ["vh_20180917", "vh_20180905", "vh_20180929"]
+    assert set(reference_images(days).values()) == {"vh_20180905"}
+    assert set(reference_images(["vv_post2", "vv_post1"]).values()) == {"vv_post2"}
+    levels = {"vv_post_mean": np.array([[-9.0]]), "vv_pre_mean": np.array([[-12.0]])}
+    assert whole_changes(levels) == "vv_post_mean by +3.0 dB from vv_pre_mean"
+
+
+@pytest.mark.parametrize("gap", ["tiles that are skipped", "slope"])
+def test_what_is_valid_is_measured_wherever_it_lies(gap: str, tmp_path: Path) -> None:
+    power, slope = ground((500, 1500)) * brighter([0, -3, -3]), np.full((500, 1500), 20.0)
+    if gap == "slope":
+        slope[:] = np.nan
+    else:
+        power[:, :260] = np.nan
+    root = write(tmp_path / "s", power, slope)
+    assert changes(root) == pytest.approx((-3, -3), abs=0.05)
+
+
+def test_balancing_what_is_in_memory_already_is_refused(tmp_path: Path) -> None:
+    scene = Scene.of(write(tmp_path / "s", ground((64, 64))), "ascending", BANDS)
+    scene.load()
+    with pytest.raises(RuntimeError, match="before it is loaded"):
+        balance_dates(scene)

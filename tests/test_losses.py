@@ -3,7 +3,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from landslide.losses import DiceBCELoss, DiceLoss, TverskyLoss
+from landslide.losses import DiceBCELoss, DiceLoss, PixelLoss, PixelMean, TverskyLoss
 
 LOSSES = [DiceLoss(), DiceBCELoss(), TverskyLoss(), TverskyLoss(gamma=0.75)]
 
@@ -80,3 +80,29 @@ def test_the_truth_itself_costs_nothing(loss: nn.Module, batch: tuple[Tensor, Te
     _, mask = batch
     perfect = (mask[:, None].float() * 2 - 1) * 40
     assert loss(perfect, mask) < 1e-4
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, None])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_sums_over_many_pixels_are_exact_in_half_precision_too(
+    loss: PixelLoss | None, kind: torch.dtype
+) -> None:
+    # 0.25 and 0.75 in every format; four batches against all at once, in double precision.
+    generator = torch.Generator().manual_seed(0)
+    mask = (torch.rand(32, 64, 64, generator=generator) < 0.05).to(torch.uint8)
+    logits = torch.logit(torch.where(mask == 1, 0.75, 0.25))[:, None].to(kind)
+    # A library's loss rounds its own mean to 16 bits.
+    loss, tolerance = (loss, 1e-6) if loss else (PixelMean(Brightness()), 1e-3)
+    parts = sum(
+        loss.sums(*pair).double() for pair in zip(logits.split(8), mask.split(8), strict=True)
+    )
+    expected = loss(logits.double(), mask)
+    assert loss.value(parts).isfinite()
+    torch.testing.assert_close(loss.value(parts), expected.double(), atol=tolerance, rtol=0)
+
+
+class Brightness(nn.Module):
+    """A loss of a library that computes in the precision of its input."""
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        return (logits[:, 0] < 0).to(logits.dtype).mean()
