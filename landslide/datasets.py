@@ -150,7 +150,6 @@ class Scene(torch.utils.data.Dataset[Sample]):
     Raises:
         InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
             differ.
-
     """
 
     def __init__(
