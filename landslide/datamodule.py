@@ -170,6 +170,35 @@ class LandslideDataModule(LightningDataModule):
         """Identity of the division into training, validation and test."""
         return split_digest(self.patches, self.patch_size)
 
+    @property
+    def tested_digest(self) -> str:
+        """Identity of what is tested on."""
+        return split_digest(self.patches, self.patch_size, ["test"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must share: the split, and how patches are drawn and shown."""
+        return {
+            "the split": self.split_digest,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "patch_size": self.patch_size,
+            "datamodule.window_size": self.window_size,
+            "augmentation": ", ".join(type(module).__name__ for module in self.augment),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that a resumed run goes on with the data that it began with.
+
+        Raises:
+            InputError: It would be trained on other patches, or on what it is tested on.
+        """
+        for name, value in self.state_dict().items():
+            if state_dict[name] != value:
+                raise InputError(
+                    f"the run that is resumed was trained with {name} {state_dict[name]}, not "
+                    f"{value}: resume with the run's own settings and scene"
+                )
+
     def write_splits(self, path: Path) -> None:
         """Write every patch with its split as GeoJSON, for a look in a GIS."""
         write_splits(self.tables, path)

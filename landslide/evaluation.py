@@ -18,7 +18,9 @@ from landslide.metrics import COUNTS, SCORES, pixel_metrics
 from landslide.network import Network
 from landslide.task import LandslideTask
 
-Results = dict[str, dict[str, float]]
+Results = dict[str, dict[str, float | None]]
+"""Counts and scores by split; scores are None where there is no landslide to be found."""
+
 Curve = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -96,10 +98,11 @@ def _joined(state: Any) -> Any:  # noqa: ANN401
 
 def _results(
     metrics: MetricCollection, threshold: float, datamodule: LandslideDataModule, split: Split
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     computed = {name: value.item() for name, value in metrics.compute().items()}
-    counts: dict[str, float] = {name: int(computed[name]) for name in COUNTS}
-    scores = {name: computed[name] for name in SCORES}
+    counts: dict[str, float | None] = {name: int(computed[name]) for name in COUNTS}
+    quiet = computed["tp"] + computed["fn"] == 0
+    scores = {name: None if quiet else computed[name] for name in SCORES}
     return counts | scores | {"threshold": threshold, "patches": len(datamodule.patches_of(split))}
 
 
@@ -110,6 +113,7 @@ def print_results(results: Results, title: str) -> None:
     for heading in ("patches", *SCORES.values()):
         table.add_column(heading, justify="right")
     for split, values in results.items():
-        scores = [f"{100 * values[name]:.2f}" for name in SCORES]
+        found = [values[name] for name in SCORES]
+        scores = ["" if score is None else f"{100 * score:.2f}" for score in found]
         table.add_row(split, str(values["patches"]), *scores)
     Console().print(table)

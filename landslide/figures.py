@@ -80,7 +80,8 @@ def samples(
     those with a landslide: neither the best nor the worst are picked.
     """
     patches = datamodule.patches_of("test").sort_values("landslide_pixels", ascending=False)
-    patches = patches[patches.landslide_pixels > 0]
+    if patches.landslide_pixels.any():
+        patches = patches[patches.landslide_pixels > 0]
     ranks = np.unique(np.linspace(0, len(patches) - 1, count).round().astype(int))
     chosen = list(datamodule.samples(patches.iloc[ranks]))
     images = torch.stack([sample["image"] for sample in chosen])

@@ -113,8 +113,9 @@ def block_split(
 
     Args:
         patches: Patch table of one scene.
-        seed: Seed of the blocks' place: as many different ones as a round has lines, and as
-            many again with validation on the other side.
+        seed: Seed of the blocks' place. A shift by a whole block gives the same blocks to other
+            folds, so that over all folds there are as many divisions as a block has lines, each
+            with validation on either side.
         folds: Number of folds.
         fold: The fold, from 0.
         period: Length of a round in patches.
@@ -204,26 +205,30 @@ def require_apart(table: gpd.GeoDataFrame, patch_size: int, window_size: int) ->
         )
 
 
-def split_digest(patches: pd.DataFrame, patch_size: int) -> str:
+def split_digest(patches: pd.DataFrame, patch_size: int, parts: Sequence[str] = SPLITS) -> str:
     """Identity of a division: which patch of which scene lies in which part.
 
     Args:
         patches: Joined patch tables (see ``combine``).
         patch_size: Side of a patch in pixels.
+        parts: Those that count; ``("test",)`` tells what is tested on.
 
     Returns:
         Twelve hexadecimal digits of a SHA-256, the same in any order of the patches.
     """
     columns = ("scene", "row", "col", "split")
-    rows = sorted(zip(*(patches[name].tolist() for name in columns), strict=True))
+    chosen = patches[patches.split.isin(parts)]
+    rows = sorted(zip(*(chosen[name].tolist() for name in columns), strict=True))
     return hashlib.sha256(json.dumps([patch_size, rows]).encode()).hexdigest()[:12]
 
 
 def combine(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     """Join the split tables of several scenes, whose CRSs may differ.
 
+    A test split may be quiet: its false alarms count, alone and pooled over folds.
+
     Raises:
-        InputError: A split is empty or has no landslide pixel.
+        InputError: A split is empty, or training or validation has no landslide pixel.
     """
     patches: pd.DataFrame = pd.concat(
         [table.drop(columns="geometry").assign(scene=i) for i, table in enumerate(tables)],
@@ -231,7 +236,8 @@ def combine(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     )
     for split in SPLITS:
         part = patches[patches.split == split]
-        if not part.landslide_pixels.sum():
+        quiet = split != "test" and not part.landslide_pixels.sum()
+        if quiet or part.empty:
             raise InputError(
                 f"the {split} split has {len(part)} patches and no landslide pixel: choose "
                 "another seed, another split, a smaller patch_size or a larger scene"

@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from landslide.checks import TRAIN, check
+from landslide.datamodule import LandslideDataModule
 from landslide.errors import InputError
 from landslide.identity import IDENTITY, Identity
 from landslide.rasters import replacing, write_json
@@ -125,7 +126,9 @@ def run(config: DictConfig) -> float:
     settings = settings_of(config, hydra.runtime.choices)  # before Hydra resolves what follows
     folder = Path(config.output_dir)
     console = Console(soft_wrap=True)
-    if reason := _why_stale(folder, Identity.of(instantiate(config.datamodule).files)):
+    data: LandslideDataModule = instantiate(config.datamodule)
+    if reason := _why_stale(folder, Identity.of(data.files)):
+        data.setup()  # a scene that cannot be used, or is not there now, costs no finished run
         console.print(f"Trained anew: {folder} {reason}", markup=False, highlight=False)
         _clear(folder, keep=hydra.output_subdir)
     if (folder / METRICS).exists():

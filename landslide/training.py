@@ -87,24 +87,26 @@ def train(config: DictConfig) -> float:
     figures.training_curves(output / "history.csv", output / "figures" / "training.png", title=what)
     figures.samples(best, datamodule, output / "figures" / "samples.png", title=what)
     test = results["test"]
-    figures.precision_recall(
-        curve,
-        (test["precision"], test["recall"]),
-        best.threshold,
-        output / "figures" / "precision_recall.png",
-        title=f"{what}: test split",
-    )
+    if test["precision"] is not None and test["recall"] is not None:
+        figures.precision_recall(
+            curve,
+            (test["precision"], test["recall"]),
+            best.threshold,
+            output / "figures" / "precision_recall.png",
+            title=f"{what}: test split",
+        )
     # Last: a run with metrics is finished.
     facts = {
         "seed": config.seed,
         "simulated": bool(simulated),
         "split": datamodule.split_digest,
+        "tested": datamodule.tested_digest,
         "train_patches": len(datamodule.patches_of("train")),
     }
     write_json(output / "metrics.json", {**results, **facts, **identity._asdict()})
     print_results(results, f"{what}, seed {config.seed}: best checkpoint, percent")
     Console(soft_wrap=True).print(f"Run folder: {output}")
-    return results["val"]["f1"]
+    return float(results["val"]["f1"] or 0)
 
 
 def _trainer(config: DictConfig, **options: object) -> Trainer:

@@ -1,10 +1,15 @@
+import json
+import math
 from pathlib import Path
 
+import rasterio
 import torch
+from conftest import make_scene
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
+from landslide.study.runs import flat, read_metrics
 from landslide.task import LandslideTask, load_task
 from landslide.training import train
 
@@ -46,3 +51,28 @@ def test_statistics_of_a_small_scene_are_those_of_its_training_split(
     task, expected = trained(scene_root, tmp_path / "running", "default")
     lag = (task.model.conv1[1].running_mean - expected).abs()
     assert lag.max() > 0.1
+
+
+def test_a_fold_whose_test_ground_is_quiet_counts_its_false_alarms(tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene", (64, 320))
+    with rasterio.open(root / "landslides.tif", "r+") as file:
+        mask = file.read(1)
+        mask[:, :64] = 0
+        file.write(mask, 1)
+    with initialize_config_dir(CONF, version_base="1.3"):
+        config = compose(
+            "train",
+            [
+                *(f"dataset.root={root}", f"output_dir={tmp_path / 'run'}", "split=blocks"),
+                *("~callbacks.progress", "trainer=cpu", "trainer.max_epochs=1", "patch_size=32"),
+                *("model.filters=2", "batch_size=4"),
+            ],
+        )
+    train(config)
+    test = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
+    assert test["tp"] == test["fn"] == 0
+    assert test["fp"] + test["tn"] > 0
+    assert test["f1"] is test["average_precision"] is None
+    row = flat(read_metrics(tmp_path / "run"))
+    assert math.isnan(row["test_f1"])
+    assert row["test_fp"] == test["fp"]

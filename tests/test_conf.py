@@ -175,6 +175,28 @@ def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
     assert tables[("seed=0", "order")] != tables[("seed=1", "split.seed=0", "order")]
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("split.fold=2", "the split"),
+        ("seed=1", "the split"),
+        ("batch_size=4", "batch_size 8, not 4"),
+        ("augmentation=none", "augmentation RandomFlips, not "),
+    ],
+)
+def test_a_run_is_not_resumed_on_other_patches(override: str, told: str, tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene", (192, 640))
+    options = (f"dataset.root={root}", "output_dir=x", "split=blocks")
+    first, again, other = (
+        instantiate(composed(*options, *more).datamodule) for more in ((), (), (override,))
+    )
+    for datamodule in (first, again, other):
+        datamodule.setup()
+    again.load_state_dict(first.state_dict())
+    with pytest.raises(InputError, match=f"was trained with {told}.*run's own settings"):
+        other.load_state_dict(first.state_dict())
+
+
 def test_context_is_seen_but_neither_trained_on_nor_scored(tmp_path: Path) -> None:
     root = make_scene(tmp_path / "scene", (192, 640))
     options = (f"dataset.root={root}", "output_dir=x", "augmentation=none", "split=blocks")

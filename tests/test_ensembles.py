@@ -59,6 +59,7 @@ def write_run(sweep: Path, root: Path, variant: str, seed: int, *overrides: str)
     counts = {"patches": 9, "tp": 1, "fp": 2, "fn": 3, "tn": 4}
     found = {"val": scores | counts, "test": scores | counts}
     facts = {"simulated": True, "split": datamodule.split_digest, "train_patches": 36}
+    facts["tested"] = datamodule.tested_digest
     facts |= Identity.of(datamodule.files)._asdict()
     (folder / "metrics.json").write_text(json.dumps({**found, **facts}))
     (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n")

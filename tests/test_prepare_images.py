@@ -191,6 +191,15 @@ def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Pa
             check_kinds(sources)
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
         taken([gamma, write(tmp_path / "sigma0_20180905.tif", speckle(0.1))])
+    # Neither of them meets the other at a date, or in a file, that tells nothing.
+    flat = write(tmp_path / "terrain-flattened_20180917.tif", speckle(0.1))
+    late = write(tmp_path / "sigma0_20180929.tif", speckle(0.1))
+    sources = Sources({"ascending": taken([gamma], [flat], [late])}, Dem(()))
+    with pytest.raises(InputError, match=r"gamma0_20180905.*sigma0_20180929.tif is sigma0"):
+        check_kinds(sources)
+    same_day = [write(tmp_path / f"{k}_20180905.tif", speckle(0.1)) for k in ("a", "sigma0")]
+    with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
+        taken([same_day[0], gamma, same_day[1]])
     silent = Sources({"ascending": taken([gamma], [other])}, Dem(()))
     assert "nothing tells what post1 is" in check_kinds(silent)[0]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from conftest import BANDS, make_scene
 from scipy.ndimage import binary_dilation
 
@@ -260,3 +261,20 @@ def test_a_scene_without_a_valid_pixel_is_refused(tmp_path: Path) -> None:
     root = make_scene(tmp_path / "empty", (10, 6))  # all within the corner without data
     with pytest.raises(InputError, match="no pixel that is valid"):
         patch_table(Scene.of(root, "ascending", BANDS), 2)
+
+
+def test_quiet_ground_is_tested_on_and_not_trained_on_alone() -> None:
+    table = gpd.GeoDataFrame(
+        {
+            "row": 0,
+            "col": range(6),
+            "landslide_pixels": [5, 5, 5, 5, 0, 0],
+            "valid_pixels": 9,
+            "split": ["train", "train", "val", "val", "test", "test"],
+        },
+        geometry=[shapely.box(i, 0, i + 1, 1) for i in range(6)],
+    )
+    assert (combine([table]).split == "test").sum() == 2
+    swapped = table.split.map({"train": "train", "test": "val", "val": "test"})
+    with pytest.raises(InputError, match="the val split has 2 patches and no landslide pixel"):
+        combine([table.assign(split=swapped)])

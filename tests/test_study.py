@@ -56,6 +56,7 @@ def write_run(
         "simulated": True,
         "train_patches": 36,
         "split": f"{replicate}",
+        "tested": f"{replicate}",
         "code": "1",
         "data": {},
     }
@@ -107,6 +108,12 @@ def grid(tmp_path: Path) -> Path:
 
 def runs_of(sweep: Path, by: list[str] = BY, *, partial: bool = False) -> pd.DataFrame:
     return comparable(read_runs(sweep), sweep, by, partial=partial)
+
+
+def test_differences_that_are_all_the_same_have_no_p_value() -> None:
+    found = _estimate(pd.Series([-1.0] * 6), 0.25)
+    assert found["mean"] == -1
+    assert np.isnan([found["low"], found["high"], found["p"]]).all()
 
 
 def test_the_setting_is_chosen_on_validation_alone(grid: Path) -> None:
@@ -239,7 +246,7 @@ def test_two_splits_met_five_times_give_no_p_value(tmp_path: Path) -> None:
     for seed, flips in product(range(5), ("flips", "none")):
         f1 = 0.5 + (0.02 + 0.001 * (seed % 2)) * (flips == "flips")
         settings = {**dataset("ascending", "ba"), "augmentation": flips, "seed": seed}
-        same = {"split": f"of {seed % 2}"}
+        same = {"tested": f"of {seed % 2}"}
         write_run(tmp_path / "s", f"{seed}{flips}", f1, f1, same, **settings)
     (row,) = effects(runs_of(tmp_path / "s"), BY).itertuples()
     assert (row.over, row.units, row.pairs) == ("splits", 2, 5)

@@ -186,6 +186,14 @@ def test_runs_of_other_code_or_of_a_scene_that_changed_are_trained_anew(
     assert "Finished before" not in done.stdout
     assert "Goes on from" not in done.stdout
     assert all(results(folder)[name] != text for name, text in before.items())
+    # A disk that is not there now costs no finished run.
+    before = results(folder)
+    root.rename(tmp_path / "away")
+    done = sweep(root, folder, *overrides)
+    assert done.returncode == 1
+    assert "there is no scene folder" in done.stderr
+    assert results(folder) == before
+    assert len(list(folder.glob("*/checkpoints/best.ckpt"))) == 2
 
 
 @pytest.mark.parametrize(

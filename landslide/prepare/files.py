@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -244,8 +245,7 @@ def _agreed(facts: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
     Raises:
         InputError: They are not of one overpass, or not of one kind.
     """
-    (first, known), *others = facts.items()
-    for path, other in others:
+    for (first, known), (path, other) in combinations(facts.items(), 2):
         for key in ("relative_orbit", "direction"):
             values = [known.get(key), other.get(key)]
             if None not in values and values[0] != values[1]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def check_kinds(sources: Sources) -> list[str]:
     warnings = []
     for name, dates in sources.orbits.items():
         known = {date: a for date, a in dates.items() if a.product}
-        for a, b in pairwise(known.values()):
+        for a, b in combinations(known.values(), 2):
             require_alike(a.product, b.product, _file(a), _file(b))
         kinds = {date: Radiometry.of(a.product) for date, a in known.items()}
         if kinds and len(known) < len(dates):

@@ -170,9 +170,13 @@ def _estimate(differences: pd.Series, ratio: float) -> dict[str, float]:
     Args:
         differences: One for each member of the sample, at least two.
         ratio: n_test/n_train; 0 for independent differences, which is Student's test.
+
+    Returns:
+        NaN for interval and p-value where all differences are the same, which tells nothing of
+        their spread.
     """
     units, mean = len(differences), float(differences.mean())
-    error = float(np.sqrt((1 / units + ratio) * differences.var(ddof=1)))
+    error = float(np.sqrt((1 / units + ratio) * differences.var(ddof=1))) or np.nan
     reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, units - 1)) * error
     with np.errstate(invalid="ignore", divide="ignore"):
         p = float(2 * stats.t.sf(abs(np.float64(mean) / error), units - 1))

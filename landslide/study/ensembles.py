@@ -22,7 +22,7 @@ from landslide.identity import Identity
 from landslide.metrics import SCORES
 from landslide.network import FLIPS, Network
 from landslide.study.replications import SEED
-from landslide.study.runs import read_metrics
+from landslide.study.runs import flat, read_metrics
 from landslide.study.tables import BASELINE, said, selected
 from landslide.task import LandslideTask, load_task
 
@@ -90,9 +90,10 @@ def _score(
 
 def _summary(results: Sequence[Results]) -> dict[str, float]:
     """Mean and standard deviation in percent."""
-    line: dict[str, float] = {"val_f1": 100 * float(np.mean([r["val"]["f1"] for r in results]))}
+    scored = pd.DataFrame([flat(r) for r in results], dtype=float)
+    line: dict[str, float] = {"val_f1": 100 * float(scored.val_f1.mean())}
     for name in SCORES:
-        scores = [100 * r["test"][name] for r in results]
+        scores = 100 * scored[f"test_{name}"].to_numpy()
         line[name] = float(np.mean(scores))
         line[f"{name}_std"] = float(np.std(scores, ddof=1)) if len(scores) > 1 else np.nan
     return line

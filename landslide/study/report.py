@@ -14,8 +14,8 @@ from landslide.study import effects as paired
 from landslide.study import figures
 from landslide.study.ensembles import in_words
 from landslide.study.leaderboard import markdown
-from landslide.study.replications import FOLD, SEED, distinct_splits
-from landslide.study.runs import CODE
+from landslide.study.replications import FOLD, SEED, distinct_splits, repeated
+from landslide.study.runs import CODE, DIGEST
 from landslide.study.tables import free_settings, said, score_table
 
 ABOUT = (
@@ -148,13 +148,23 @@ def _pooling(runs: pd.DataFrame) -> str:
     pooled = "pixels pooled over the split"
     if FOLD in runs and runs[FOLD].nunique() > 1:
         pooled = (
-            "pixels pooled over the folds of a seed, which test every patch once; average "
-            "precision is the mean over folds"
+            "pixels pooled over the folds of a seed, which together test every patch once where "
+            "none is missing; average precision is the mean over folds"
         )
-    if runs[SEED].nunique() == 1:
+    if len(runs[[name for name in repeated(runs) if name != FOLD]].drop_duplicates()) == 1:
         return f"{pooled}; one seed, so that there is no standard deviation."
-    drawn = "each on a split of its own" if "split.seed" not in runs else "on the same split"
-    return f"{pooled}; mean ± standard deviation over seeds, {drawn}."
+    divisions = _divisions(runs)
+    return (
+        f"{pooled}; mean ± standard deviation over seeds, which are of {divisions} distinct "
+        f"division{'s' * (divisions > 1)} of the scene."
+    )
+
+
+def _divisions(runs: pd.DataFrame) -> int:
+    """How many ways of dividing the scene stand behind the seeds; shifted folds are the same."""
+    keys = [name for name in repeated(runs) if name != FOLD]
+    one = runs[runs.dataset == runs.dataset.iloc[0]] if "dataset" in runs else runs
+    return len({frozenset(part[DIGEST]) for _, part in one.groupby(keys, dropna=False)})
 
 
 def _effects_section(differences: pd.DataFrame) -> list[str]:

@@ -5,6 +5,7 @@ Each run is a folder with ``settings.json``; ``metrics.json`` is there once it i
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,9 @@ def _status(folder: Path) -> str:
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Scores and counts of both splits as ``test_f1``, ``val_tp``, …."""
-    return {f"{s}_{name}": metrics[s][name] for s in SPLITS for name in (*SCORES, *COUNTS)}
+    """Scores and counts of both splits as ``test_f1``, ``val_tp``, …; NaN without a landslide."""
+    found = {f"{s}_{name}": metrics[s][name] for s in SPLITS for name in (*SCORES, *COUNTS)}
+    return {name: math.nan if value is None else value for name, value in found.items()}
 
 
 def _found(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def _found(metrics: dict[str, Any]) -> dict[str, Any]:
         "test_patches": metrics["test"]["patches"],
         "train_patches": metrics["train_patches"],
         "simulated": bool(metrics.get("simulated")),
-        DIGEST: metrics["split"],
+        DIGEST: metrics["tested"],
         CODE: metrics["code"],
         DATA: metrics["data"],
     }
@@ -108,7 +110,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
                 f"{folder / METRICS} has no {missing[0]} of the {split} split: remove the run's "
                 "folder and start the sweep again"
             )
-    for name in ("split", "train_patches", CODE, DATA):
+    for name in ("split", "tested", "train_patches", CODE, DATA):
         if name not in metrics:
             raise InputError(
                 f"{folder / METRICS} has no {name}, so that an older version wrote it: start the "
