@@ -345,10 +345,14 @@ def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
         InputError: A file is missing, or the geometry in ``scene.json`` is none.
     """
     geometry = scene_info(Path(composite).parent).get("geometry") or {}
+    # None: the scene was prepared without knowing it.
     if not isinstance(geometry, Mapping) or not all(
-        isinstance(orbit, Mapping) for orbit in geometry.values()
+        orbit is None or isinstance(orbit, Mapping) for orbit in geometry.values()
     ):
-        raise InputError(f"scene.json of {composite}: geometry has no object for each orbit's name")
+        raise InputError(
+            f"{Path(composite).parent / 'scene.json'}: geometry has no object for each orbit's "
+            'name: write it like {"ascending": {"look": 78, "incidence": 36}}, or leave it out'
+        )
     views = []
     for file in files:
         orbit = Path(file).stem

@@ -149,6 +149,8 @@ def _inputs(
     if not Path(path).is_dir() and ("/vsi" in path or "://" in path or Path(path).exists()):
         scene, own = Scene(path, tasks[0].bands), None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
+    elif Path(path).suffix:
+        raise InputError(f"there is no file {path}: name a scene folder or a GeoTIFF with scene=")
     else:
         root = Path(path)
         orbit = config.orbit or tasks[0].orbit

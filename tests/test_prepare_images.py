@@ -10,13 +10,13 @@ import rasterio
 from test_prepare import GRID, composed, prepare, write
 
 from landslide.errors import InputError
-from landslide.prepare.backscatter import calibrate_orbit
+from landslide.prepare.backscatter import calibrate_orbit, texts_of
 from landslide.prepare.files import acquire, acquisition, metadata
-from landslide.prepare.names import Radiometry, facts_in, units_of
+from landslide.prepare.names import Radiometry, facts_in, units_in_name, units_of
 from landslide.prepare.orbit import track_of
 from landslide.prepare.quality import check_dates, check_kinds
 from landslide.prepare.scene import with_options
-from landslide.prepare.sources import Acquisition, Dem, Event, Sources
+from landslide.prepare.sources import Acquisition, Dem, Event, Sources, Tile
 
 SHAPE = (GRID.height, GRID.width)
 NUMBERS: dict[str, int | None] = {"vv": None, "vh": None}
@@ -356,3 +356,29 @@ def test_operas_names_tell_track_time_satellite_and_units() -> None:
     assert (facts["relative_orbit"], facts["platform"]) == (68, "S1A")
     assert facts["time"].isoformat() == "2018-09-05T08:43:00+00:00"
     assert units_of(OPERA.format(DAYS[0], "VV")) == "power"
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        ("power_station_vv.tif", None),
+        ("vv_interpolated-linear.tif", None),
+        ("S1_20180905_VV_power.tif", "power"),
+        ("S1_gamma0_linear_20180905.tif", "power"),
+        ("S1_intensity_VH.tif", "power"),
+        ("S1_20180905_VV_dB.tif", "db"),
+        ("S1_20180905_amplitude_VV.tif", "amplitude"),
+        (OPERA.format(DAYS[0], "VV"), "power"),
+    ],
+)
+def test_a_files_name_tells_units_only_of_what_is_measured(name: str, units: str | None) -> None:
+    assert units_in_name(name) == units
+
+
+def test_a_tag_that_is_no_unit_tells_nothing_of_units(tmp_path: Path) -> None:
+    path = write(tmp_path / "20180905_VV.tif", speckle(0.1))
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(1, interpolation_method="linear")
+        assert units_of(*texts_of(file, Tile(path, 1))) is None
+        file.update_tags(1, units="linear power")
+        assert units_of(*texts_of(file, Tile(path, 1))) == "power"

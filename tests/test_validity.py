@@ -210,3 +210,9 @@ def test_a_geometry_of_another_form_is_one_sentence(root: Path, geometry: object
     (root / "scene.json").write_text(json.dumps({"geometry": geometry}))
     with pytest.raises(InputError, match="geometry has no object for each orbit's name"):
         Scene.of(root, "ascending", BANDS)
+
+
+def test_a_scene_prepared_without_geometry_is_read(root: Path) -> None:
+    (root / "scene.json").write_text(json.dumps({"geometry": {"ascending": None}}))
+    scene = Scene.of(root, "ascending", BANDS)
+    assert (scene.read(Window(0, 0, *SIZE))["mask"] != UNKNOWN).any()

@@ -10,7 +10,7 @@ from rasterio.io import DatasetReader
 from landslide.errors import InputError
 from landslide.pixels import read_pixels
 from landslide.prepare.mosaic import open_georeferenced
-from landslide.prepare.names import units_of
+from landslide.prepare.names import units_in_name, units_of
 from landslide.prepare.sources import Acquisition, Tile, Units
 from landslide.relief import Float
 
@@ -119,7 +119,7 @@ def calibrate(tile: Tile, polarisation: str, units: Units | None = None) -> Cali
         pixels = read_pixels(source, tile.band, shape=shape)
         integer = np.issubdtype(np.dtype(source.dtypes[index]), np.integer)
         declared = source.nodata is not None
-        metadata = units_of(*texts_of(source, tile))
+        metadata = units_of(*texts_of(source, tile)) or units_in_name(tile.path.name)
     sample = pixels.values[pixels.valid]
     zero = sample == np.float32(offset)
     values = sample[~zero]
@@ -145,11 +145,11 @@ def calibrate(tile: Tile, polarisation: str, units: Units | None = None) -> Cali
 
 
 def texts_of(source: DatasetReader, tile: Tile) -> list[str | None]:
-    """What tells of a band's units: its unit, description and tags, the file's tags and name."""
+    """What tells of a band's units: its unit and description, tags of units of band and file."""
     index = tile.band - 1
-    tags = [f"{key} {value}" for key, value in source.tags(tile.band).items()]
-    tags += [value for key, value in source.tags().items() if "unit" in key.lower()]
-    return [source.units[index], source.descriptions[index], *tags, tile.path.name]
+    tags = [*source.tags(tile.band).items(), *source.tags().items()]
+    told = [value for key, value in tags if "unit" in key.lower()]
+    return [source.units[index], source.descriptions[index], *told]
 
 
 def guess_units(values: NDArray[Any], polarisation: str = "vv") -> Units:

@@ -49,6 +49,13 @@ UNITS: dict[Units, str] = {
 }
 """Words that tell units."""
 
+MEASURED = r"(?:vv|vh|hv|hh|(?:gamma|sigma|beta) ?(?:0|nought|naught))"
+LINEAR = r"(?:power|intensity|linear)"
+BESIDE = re.compile(
+    rf"(?<![a-z]){MEASURED} {LINEAR}(?![a-z])|(?<![a-z]){LINEAR} {MEASURED}(?![a-z])"
+)
+"""Words that also name power stations and interpolation tell units only beside what is measured."""
+
 HYP3_UNITS: dict[str, Units] = {"p": "power", "a": "amplitude", "d": "db"}
 
 QUANTITY = re.compile(r"(?<![a-z])(gamma|sigma|beta)[ _-]?(?:0|nought|naught)(?![0-9])")
@@ -121,6 +128,14 @@ def units_of(*texts: str | None) -> Units | None:
             if re.search(pattern, words):
                 return units
     return None
+
+
+def units_in_name(name: str) -> Units | None:
+    """Units that a file's name tells."""
+    units = units_of(name)
+    words = re.sub(r"[_.\-]", " ", name.lower())
+    known = HYP3.search(name) or OPERA.search(name)
+    return None if units == "power" and not known and not BESIDE.search(words) else units
 
 
 def polarisation_of(text: str) -> str | None:

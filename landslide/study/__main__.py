@@ -19,6 +19,9 @@ from landslide.study.tables import comparable, said
 
 HIDDEN = ("precision", "recall", "IoU")
 
+WIDE = 200
+"""Characters of a line where the output is no terminal."""
+
 
 @hydra.main(config_path="../../conf", config_name="study", version_base="1.3")
 @told_in_a_sentence()
@@ -33,7 +36,8 @@ def main(config: DictConfig) -> None:
     if config.ensembles:
         together = ensemble_table(runs, by, sweep, choose_device("auto"))
     words = said(write_study(runs, by, sweep, output, together))
-    console = Console(soft_wrap=True)
+    # A file has no width to fit into.
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
     console.print(_printed(words, by, f"{sweep.name}: test scores, percent"))
     if together is not None:
         console.print(_printed(in_words(together), by, "Ensembles and flips: percent"))
