@@ -78,7 +78,8 @@ class Overlap:
     """How much of each object lies in a mask, gathered block by block.
 
     Objects are counted in the order of the table, each with all of its pixels: one that overlaps
-    another takes nothing from it. Memory grows with the objects and the pairs that overlap.
+    another takes nothing from it. One smaller than a pixel is counted by the pixel that it lies in.
+    Memory grows with the objects and the pairs that overlap.
 
     Args:
         objects: Polygons with ``area_m2``.
@@ -88,12 +89,25 @@ class Overlap:
     def __init__(self, objects: gpd.GeoDataFrame, grid: Grid) -> None:
         self.objects, self.grid = objects, grid
         self.counts = np.zeros((2, len(objects) + 1), dtype=np.int64)
+        small = (objects.area_m2 < grid.pixel_area).to_numpy()
+        points = objects.geometry[small].representative_point()
+        cols, rows = ~grid.transform * (points.x.to_numpy(), points.y.to_numpy())
+        self._small = np.flatnonzero(small) + 1
+        self._places = np.floor([rows, cols]).astype(int)
         layer = layers(objects.geometry)
-        self._layers = [np.flatnonzero(layer == number) for number in np.unique(layer)]
+        self._layers = [
+            np.flatnonzero((layer == number) & ~small) for number in np.unique(layer[~small])
+        ]
 
     def add(self, window: Window, mask: NDArray[np.uint8]) -> None:
         """Count the pixels of a window where the mask is known."""
         length = self.counts.shape[1]
+        rows, cols = self._places - [[window.row], [window.col]]
+        here = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
+        known = mask[rows[here], cols[here]]
+        for value in (0, 1):
+            found = self._small[here][known == value]
+            self.counts[value] += np.bincount(found, minlength=length)
         for chosen in self._layers:
             ids = burn(self.objects.geometry.iloc[chosen], chosen + 1, self.grid, window)
             for value in (0, 1):

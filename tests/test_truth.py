@@ -146,3 +146,26 @@ def test_overlapping_landslides_are_each_counted(order: list[int], tmp_path: Pat
     # 1,600 m2, and 40,000 m2 twice; of each large one the small one covers 16 of 400 pixels
     assert hit == [(0, 0, 0), (1, 1, 1), (2, 2, 0), (3, 3, 1)]
     assert scores["tp"] + scores["fn"] == 20 * 25  # pixels are counted once
+
+
+def test_a_landslide_smaller_than_a_pixel_is_counted_by_the_pixel_that_it_lies_in(
+    tmp_path: Path,
+) -> None:
+    west, north = GRID.transform.c, GRID.transform.f
+
+    def square(row: float, col: float, side: float) -> shapely.Polygon:
+        left, top = west + 10 * col, north - 10 * row
+        return shapely.box(left, top - side, left + side, top)
+
+    # 3 m squares off the middles of their pixels, two of them in one pixel, and one of 20 m.
+    small = [square(5.1, 7.1, 3), square(5.6, 7.6, 3), square(40.1, 90.6, 3)]
+    gpd.GeoDataFrame(geometry=[*small, square(60, 60, 20)], crs=GRID.crs).to_file(
+        tmp_path / "inventory.gpkg"
+    )
+    mask = np.zeros((90, 130), dtype=np.uint8)
+    mask[5, 7] = mask[60, 60] = 1
+    write_raster(tmp_path / "probability.tif", mask.astype("f4"), GRID, ["probability"], np.nan)
+    write_raster(tmp_path / "landslides.tif", mask, GRID, ["landslides"], 255)
+    scores = compare(tmp_path, open_truth(tmp_path / "inventory.gpkg", GRID), GRID, 0.5)
+    total = scores["objects"]["hit"][-1]
+    assert (total["count"], total["touched"], total["half"]) == (4, 3, 2)
