@@ -78,8 +78,8 @@ class Overlap:
     """How much of each object lies in a mask, gathered block by block.
 
     Objects are counted in the order of the table, each with all of its pixels: one that overlaps
-    another takes nothing from it. One smaller than a pixel is counted by the pixel that it lies in.
-    Memory grows with the objects and the pairs that overlap.
+    another takes nothing from it. One that meets no pixel's centre, small or narrow, is counted by
+    the pixel that it lies in. Memory grows with the objects and the pairs that overlap.
 
     Args:
         objects: Polygons with ``area_m2``.
@@ -88,37 +88,34 @@ class Overlap:
 
     def __init__(self, objects: gpd.GeoDataFrame, grid: Grid) -> None:
         self.objects, self.grid = objects, grid
-        self.counts = np.zeros((2, len(objects) + 1), dtype=np.int64)
-        small = (objects.area_m2 < grid.pixel_area).to_numpy()
-        points = objects.geometry[small].representative_point()
+        self.counts = np.zeros((2, len(objects)), dtype=np.int64)
+        self.centres = np.zeros(len(objects), dtype=np.int64)
+        points = objects.geometry.representative_point()
         cols, rows = ~grid.transform * (points.x.to_numpy(), points.y.to_numpy())
-        self._small = np.flatnonzero(small) + 1
         self._places = np.floor([rows, cols]).astype(int)
+        self._at_place = np.full(len(objects), UNKNOWN)
         layer = layers(objects.geometry)
-        self._layers = [
-            np.flatnonzero((layer == number) & ~small) for number in np.unique(layer[~small])
-        ]
+        self._layers = [np.flatnonzero(layer == number) for number in np.unique(layer)]
 
     def add(self, window: Window, mask: NDArray[np.uint8]) -> None:
-        """Count the pixels of a window where the mask is known."""
-        length = self.counts.shape[1]
+        """Count the pixels of a window, which is given once, where the mask is known."""
+        length = len(self.objects) + 1
         rows, cols = self._places - [[window.row], [window.col]]
         here = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
-        known = mask[rows[here], cols[here]]
-        for value in (0, 1):
-            found = self._small[here][known == value]
-            self.counts[value] += np.bincount(found, minlength=length)
+        self._at_place[here] = mask[rows[here], cols[here]]
         for chosen in self._layers:
             ids = burn(self.objects.geometry.iloc[chosen], chosen + 1, self.grid, window)
+            self.centres += np.bincount(ids.ravel(), minlength=length)[1:]
             for value in (0, 1):
-                self.counts[value] += np.bincount(ids[mask == value], minlength=length)
+                self.counts[value] += np.bincount(ids[mask == value], minlength=length)[1:]
 
     def by_size(self) -> list[dict[str, Any]]:
         """Objects of each size class, and of all: how many are touched, how many by half.
 
         Objects without a known pixel are left out.
         """
-        outside, inside = self.counts[:, 1:]
+        at_place = [self._at_place == value for value in (0, 1)]
+        outside, inside = np.where(self.centres > 0, self.counts, at_place)
         known = inside + outside > 0
         share = inside / np.maximum(inside + outside, 1)
         area = self.objects.area_m2.to_numpy()

@@ -169,3 +169,22 @@ def test_a_landslide_smaller_than_a_pixel_is_counted_by_the_pixel_that_it_lies_i
     scores = compare(tmp_path, open_truth(tmp_path / "inventory.gpkg", GRID), GRID, 0.5)
     total = scores["objects"]["hit"][-1]
     assert (total["count"], total["touched"], total["half"]) == (4, 3, 2)
+
+
+def test_a_narrow_landslide_between_the_pixels_centres_is_counted(tmp_path: Path) -> None:
+    west, north = GRID.transform.c, GRID.transform.f
+    # Strips of 200 by 2 m, more than a pixel each, along the northern edges of rows 10, 20, 30;
+    # their middles lie in columns 20.
+    strips = [
+        shapely.box(west + 105, north - 10 * row - 3, west + 305, north - 10 * row - 1)
+        for row in (10, 20, 30)
+    ]
+    gpd.GeoDataFrame(geometry=strips, crs=GRID.crs).to_file(tmp_path / "inventory.gpkg")
+    mask = np.zeros((90, 130), dtype=np.uint8)
+    mask[10, 20] = 1
+    mask[30] = 255  # not observed
+    write_raster(tmp_path / "probability.tif", mask.astype("f4"), GRID, ["probability"], np.nan)
+    write_raster(tmp_path / "landslides.tif", mask, GRID, ["landslides"], 255)
+    scores = compare(tmp_path, open_truth(tmp_path / "inventory.gpkg", GRID), GRID, 0.5)
+    hit = [(row["count"], row["touched"], row["half"]) for row in scores["objects"]["hit"]]
+    assert hit == [(2, 1, 1), (0, 0, 0), (0, 0, 0), (2, 1, 1)]
