@@ -169,6 +169,8 @@ def test_scale_offset_and_nodata_of_integers_are_applied(tmp_path: Path) -> None
         ("gamma0, terrain-flattened", Radiometry("gamma0", True, None)),
         ("S1A__IW___A_20180905T084300_VV_gamma0-elp", Radiometry("gamma0", False, "pyroSAR")),
         ("sigma nought, not terrain-flattened", Radiometry("sigma0", False, None)),
+        ("20180905_VV_not-terrain-flattened", Radiometry(None, False, None)),
+        ("non_terrain_flattened", Radiometry(None, False, None)),
         (OPERA.format(DAYS[0], "VV"), Radiometry("gamma0", True, "OPERA")),
         ("vv_2018", Radiometry()),
     ],
@@ -200,6 +202,12 @@ def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Pa
     same_day = [write(tmp_path / f"{k}_20180905.tif", speckle(0.1)) for k in ("a", "sigma0")]
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
         taken([same_day[0], gamma, same_day[1]])
+    # What one date's files tell together is compared with the next date.
+    raw = write(tmp_path / "not-terrain-flattened_20180917.tif", speckle(0.1))
+    flat = write(tmp_path / "terrain-flattened_20180905.tif", speckle(0.1))
+    sources = Sources({"ascending": taken([gamma, flat], [raw])}, Dem(()))
+    with pytest.raises(InputError, match=r"is gamma0, terrain-flattened and .* not terrain"):
+        check_kinds(sources)
     silent = Sources({"ascending": taken([gamma], [other])}, Dem(()))
     assert "nothing tells what post1 is" in check_kinds(silent)[0]
 

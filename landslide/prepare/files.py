@@ -264,6 +264,8 @@ def _agreed(facts: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
                 )
         require_alike(known.get("product"), other.get("product"), str(first), str(path))
     merged = {key: value for other in [*facts.values()][::-1] for key, value in other.items()}
+    if product := str(Radiometry.of(*(other.get("product") for other in facts.values()))):
+        merged["product"] = product
     exact = [other["time"] for other in facts.values() if other.get("exact")]
     return merged | ({"time": min(exact), "exact": True} if exact else {})
 
@@ -300,8 +302,8 @@ def metadata(path: Path, band: int = 1) -> dict[str, Any]:
                 raise InputError(f"{path}: the tag for {key} is {value!r}, no number") from error
     if platform := _first(tags, ("platform",)):
         facts.setdefault("platform", platform_of(platform))
-    kind_of = Radiometry.of(description, *tags.values(), path.stem)
-    return facts | ({"product": str(kind_of)} if any(kind_of) else {})
+    product = str(Radiometry.of(description, *tags.values(), path.stem))
+    return facts | ({"product": product} if product else {})
 
 
 def _direction(state: str, path: Path) -> Pass:

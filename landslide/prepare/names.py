@@ -60,7 +60,7 @@ HYP3_UNITS: dict[str, Units] = {"p": "power", "a": "amplitude", "d": "db"}
 
 QUANTITY = re.compile(r"(?<![a-z])(gamma|sigma|beta)[ _-]?(?:0|nought|naught)(?![0-9])")
 
-NOT_FLATTENED = re.compile(r"not terrain[ _-]?flattened|(?<![a-z])elp(?![a-z])")
+NOT_FLATTENED = re.compile(r"no[nt][ _-]terrain[ _-]?flattened|(?<![a-z])elp(?![a-z])")
 FLATTENED = re.compile(r"terrain[ _-]?flattened|(?<![a-z])(?:rtc|tf)(?![a-z])")
 
 MAKERS = {"OPERA": r"opera(?![a-z])", "HyP3": r"hyp3", "pyroSAR": r"pyrosar", "sarsen": r"sarsen"}
