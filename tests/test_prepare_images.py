@@ -225,6 +225,10 @@ def test_one_image_given_for_two_dates_is_warned_of(tmp_path: Path) -> None:
     assert (
         "pre and post1 are the same pixels" in check_dates(sources, Event.of("", "2018-09-06"))[0]
     )
+    other = write(tmp_path / "b_VV.tif", speckle(0.1))
+    sources = Sources({"ascending": taken([path], [other], [path])}, Dem(()))
+    warnings = check_dates(sources, Event.of("", "2018-09-06"))
+    assert "pre and post2 are the same pixels" in warnings[0]
 
 
 def test_a_day_of_an_option_that_is_not_the_files_own_is_noted(tmp_path: Path) -> None:

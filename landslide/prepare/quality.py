@@ -95,7 +95,7 @@ def check_dates(sources: Sources, event: Event) -> list[str]:
                     f"as {name}: give it as sar.{acquisition.direction}"
                 )
             warnings += _side(name, date, acquisition, event)
-        for (first, a), (second, b) in pairwise(dates.items()):
+        for (first, a), (second, b) in combinations(dates.items(), 2):
             if any(tiles == b.tiles.get(polarisation) for polarisation, tiles in a.tiles.items()):
                 warnings.append(
                     f"{name}: {first} and {second} are the same pixels ({_file(a)}), between which "
