@@ -380,6 +380,9 @@ def test_operas_names_tell_track_time_satellite_and_units() -> None:
         ("S1_intensity_VH.tif", "power"),
         ("S1_20180905_VV_dB.tif", "db"),
         ("S1_20180905_amplitude_VV.tif", "amplitude"),
+        ("vh_2018_amp_valley.tif", None),
+        ("S1_20180905_VV_amp.tif", "amplitude"),
+        ("S1A_VV_20180905_Orb_Cal_TC_dB.tif", "db"),
         (OPERA.format(DAYS[0], "VV"), "power"),
     ],
 )

@@ -50,11 +50,15 @@ UNITS: dict[Units, str] = {
 """Words that tell units."""
 
 MEASURED = r"(?:vv|vh|hv|hh|(?:gamma|sigma|beta) ?(?:0|nought|naught))"
-LINEAR = r"(?:power|intensity|linear)"
-BESIDE = re.compile(
-    rf"(?<![a-z]){MEASURED} {LINEAR}(?![a-z])|(?<![a-z]){LINEAR} {MEASURED}(?![a-z])"
+LOOSE = r"(?:power|intensity|linear|amp)"
+IN_NAME = re.compile(
+    r"(?<![a-z])"
+    rf"(?:{MEASURED} {LOOSE}|{LOOSE} {MEASURED}|amplitude|decibels?|db)(?![a-z])"
 )
-"""Words that also name power stations and interpolation tell units only beside what is measured."""
+"""What tells units in a file's name.
+
+Words that also name power stations and interpolation count only beside what is measured.
+"""
 
 HYP3_UNITS: dict[str, Units] = {"p": "power", "a": "amplitude", "d": "db"}
 
@@ -132,10 +136,10 @@ def units_of(*texts: str | None) -> Units | None:
 
 def units_in_name(name: str) -> Units | None:
     """Units that a file's name tells."""
-    units = units_of(name)
-    words = re.sub(r"[_.\-]", " ", name.lower())
-    known = HYP3.search(name) or OPERA.search(name)
-    return None if units == "power" and not known and not BESIDE.search(words) else units
+    if HYP3.search(name) or OPERA.search(name):
+        return units_of(name)
+    told = IN_NAME.search(re.sub(r"[_.\-]", " ", name.lower()))
+    return units_of(told.group()) if told else None
 
 
 def polarisation_of(text: str) -> str | None:
