@@ -176,7 +176,10 @@ def _estimate(differences: pd.Series, ratio: float) -> dict[str, float]:
         their spread.
     """
     units, mean = len(differences), float(differences.mean())
-    error = float(np.sqrt((1 / units + ratio) * differences.var(ddof=1))) or np.nan
+    spread = float(differences.std(ddof=1))
+    # Differences that are the same but for rounding.
+    same = spread <= 1e-9 * max(1.0, abs(mean))
+    error = np.nan if same else float(np.sqrt(1 / units + ratio)) * spread
     reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, units - 1)) * error
     with np.errstate(invalid="ignore", divide="ignore"):
         p = float(2 * stats.t.sf(abs(np.float64(mean) / error), units - 1))
