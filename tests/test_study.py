@@ -111,10 +111,8 @@ def runs_of(sweep: Path, by: list[str] = BY, *, partial: bool = False) -> pd.Dat
 
 
 def test_differences_that_are_all_the_same_have_no_p_value() -> None:
-    # As F1 in percent: 2 points each but for rounding.
-    rounded = 100 * pd.Series([0.52, 0.42, 0.32, 0.22, 0.62, 0.72]) - 100 * pd.Series(
-        [0.50, 0.40, 0.30, 0.20, 0.60, 0.70]
-    )
+    # 2 points each but for the last bits, as differences of scores in percent are.
+    rounded = 2 + pd.Series([0.0, 1, -1, 2, -2, 1]) * np.spacing(2.0)
     assert rounded.nunique() > 1
     for differences in (pd.Series([-1.0] * 6), rounded):
         found = _estimate(differences, 0.25)
