@@ -1,7 +1,9 @@
 """Scenes to splits to geo-samplers to loaders."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -22,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from landslide.bands import is_direction, naming_notes, require_distinct
 from landslide.datasets import UNKNOWN, Sample, Scene
 from landslide.errors import InputError
+from landslide.identity import Identity
 from landslide.memory import Key, open_scenes
 from landslide.models.layers import DOWNSAMPLING
 from landslide.rasters import Window
@@ -175,9 +178,19 @@ class LandslideDataModule(LightningDataModule):
         """Identity of what is tested on."""
         return split_digest(self.patches, self.patch_size, ["test"])
 
+    @cached_property
+    def content(self) -> str:
+        """Digest of every file that is read, wherever it lies."""
+        checksums = sorted(Identity.of(self.files).data.values())
+        return hashlib.sha256("".join(checksums).encode()).hexdigest()[:12]
+
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must share: the split, and how patches are drawn and shown."""
+        """What a resumed run must share: scenes, split, and how patches are drawn and shown."""
         return {
+            "orbit": self.orbit,
+            "bands": ", ".join(self.bands),
+            "normalization.balance": self.balance,
+            "the scenes": self.content,
             "the split": self.split_digest,
             "seed": self.seed,
             "batch_size": self.batch_size,
@@ -193,9 +206,9 @@ class LandslideDataModule(LightningDataModule):
             InputError: It would be trained on other patches, or on what it is tested on.
         """
         for name, value in self.state_dict().items():
-            if state_dict[name] != value:
+            if state_dict.get(name) != value:
                 raise InputError(
-                    f"the run that is resumed was trained with {name} {state_dict[name]}, not "
+                    f"the run that is resumed was trained with {name} {state_dict.get(name)}, not "
                     f"{value}: resume with the run's own settings and scene"
                 )
 

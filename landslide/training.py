@@ -50,6 +50,8 @@ def train(config: DictConfig) -> float:
     datamodule: LandslideDataModule = instantiate(config.datamodule)
     identity = Identity.of(datamodule.files)  # before they are read
     datamodule.setup()
+    if resumed is not None:
+        _require_same_data(resumed, datamodule)
     calibrated = config.threshold == CALIBRATED
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
@@ -155,6 +157,22 @@ def _resumable(config: DictConfig) -> str | None:
                 "resume with the run's own settings"
             )
     return str(path)
+
+
+def _require_same_data(checkpoint: str, datamodule: LandslideDataModule) -> None:
+    """Check before anything is written what Lightning would check when it resumes.
+
+    Raises:
+        InputError: The checkpoint is of other data, or does not tell of which.
+    """
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = content.get(type(datamodule).__qualname__)
+    if state is None:
+        raise InputError(
+            f"ckpt_path={checkpoint} does not tell which patches it was trained on, so that it "
+            "might be tested on them: train anew"
+        )
+    datamodule.load_state_dict(state)
 
 
 def _leaves(name: str, setting: object) -> Iterator[tuple[str, object]]:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from conftest import make_scene
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -182,19 +183,27 @@ def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
         ("seed=1", "the split"),
         ("batch_size=4", "batch_size 8, not 4"),
         ("augmentation=none", "augmentation RandomFlips, not "),
+        ("dataset=descending_baa_s", "orbit ascending, not descending"),
+        ("normalization=zscore", "normalization.balance False, not True"),
+        ("dataset.root={other}", "the scenes"),
     ],
 )
 def test_a_run_is_not_resumed_on_other_patches(override: str, told: str, tmp_path: Path) -> None:
     root = make_scene(tmp_path / "scene", (192, 640))
+    # The same landslides on the same grid, in other images.
+    other = make_scene(tmp_path / "other", (192, 640))
+    with rasterio.open(other / "ascending.tif", "r+") as file:
+        file.write(2 * file.read(1), 1)
+    override = override.format(other=other)
     options = (f"dataset.root={root}", "output_dir=x", "split=blocks")
-    first, again, other = (
+    first, again, changed = (
         instantiate(composed(*options, *more).datamodule) for more in ((), (), (override,))
     )
-    for datamodule in (first, again, other):
+    for datamodule in (first, again, changed):
         datamodule.setup()
     again.load_state_dict(first.state_dict())
     with pytest.raises(InputError, match=f"was trained with {told}.*run's own settings"):
-        other.load_state_dict(first.state_dict())
+        changed.load_state_dict(first.state_dict())
 
 
 def test_context_is_seen_but_neither_trained_on_nor_scored(tmp_path: Path) -> None:
