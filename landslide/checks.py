@@ -1,10 +1,10 @@
 """Options that cannot be right, found before anything is opened or written."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -84,6 +84,29 @@ def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
         right = isinstance(value, rule.kind) and isinstance(value, bool) == (rule is SWITCH)
         if value is not None and not (right and rule.holds(value)):
             raise InputError(f"{key}={value} is not {rule.words}")
+
+
+def leaves(
+    tree: Mapping[str, Any],
+    prefix: str = "",
+    *,
+    skip: Callable[[str, object], bool] = lambda name, value: False,
+) -> Iterator[tuple[str, Any]]:
+    """Nested settings, flat: ``model.filters``, 32.
+
+    Args:
+        tree: Plain values, lists and mappings.
+        prefix: Of all names.
+        skip: Whether a name with its value, which may be a mapping, is left out.
+    """
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if skip(name, value):
+            continue
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{name}.", skip=skip)
+        else:
+            yield name, value
 
 
 def check_words(words: Sequence[str]) -> None:

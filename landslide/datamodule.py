@@ -1,6 +1,5 @@
 """Scenes to splits to geo-samplers to loaders."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -168,7 +167,12 @@ class LandslideDataModule(LightningDataModule):
         ]
         return [file for scene in scenes for file in scene.files]
 
-    @property
+    @cached_property
+    def identity(self) -> Identity:
+        """The program's code and the content of these files, as they are when first asked for."""
+        return Identity.of(self.files)
+
+    @cached_property
     def split_digest(self) -> str:
         """Identity of the division into training, validation and test."""
         return split_digest(self.patches, self.patch_size)
@@ -178,19 +182,13 @@ class LandslideDataModule(LightningDataModule):
         """Identity of what is tested on."""
         return split_digest(self.patches, self.patch_size, ["test"])
 
-    @cached_property
-    def content(self) -> str:
-        """Digest of every file that is read, wherever it lies."""
-        checksums = sorted(Identity.of(self.files).data.values())
-        return hashlib.sha256("".join(checksums).encode()).hexdigest()[:12]
-
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must share: scenes, split, and how patches are drawn and shown."""
         return {
             "orbit": self.orbit,
             "bands": ", ".join(self.bands),
             "normalization.balance": self.balance,
-            "the scenes": self.content,
+            "the scenes": ", ".join(sorted(self.identity.data.values())),
             "the split": self.split_digest,
             "seed": self.seed,
             "batch_size": self.batch_size,

@@ -30,9 +30,11 @@ ENOUGH = 200
 """Averages of ``LOOKS`` x ``LOOKS`` px that a tile must have to be measured by itself."""
 
 
-def balance_dates(scene: Scene) -> None:
-    """Let a scene be read with balanced dates from now on."""
-    scene.balance = Balance(scene.bands, scene.grid, measure_levels(scene))
+def balance_dates(scene: Scene) -> Levels:
+    """Let a scene be read with balanced dates from now on, and return what was measured."""
+    levels = measure_levels(scene)
+    scene.balance = Balance(scene.bands, scene.grid, levels)
+    return levels
 
 
 def measure_levels(scene: Scene) -> Levels:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import landslide
-from landslide.balance import Balance, Levels, mean_levels, whole_changes
+from landslide.balance import Levels, mean_levels, whole_changes
 from landslide.bands import (
     ORBITS,
     description,
@@ -29,7 +29,7 @@ from landslide.datasets import Scene, is_simulated, scene_info
 from landslide.errors import InputError, told_in_a_sentence
 from landslide.folders import partial, workplace
 from landslide.geopackage import write_geopackage
-from landslide.levels import measure_levels
+from landslide.levels import balance_dates, measure_levels
 from landslide.maps import Lines, landslide_map, outcome_map
 from landslide.metrics import SCORES
 from landslide.network import Network
@@ -184,10 +184,7 @@ def _balance(tasks: list[LandslideTask], scene: Scene) -> Levels:
         )
     if all(task.normalization.per_window for task in tasks):
         return {}
-    levels = measure_levels(scene)
-    if wanted == {True}:
-        scene.balance = Balance(scene.bands, scene.grid, levels)
-    return levels
+    return balance_dates(scene) if wanted == {True} else measure_levels(scene)
 
 
 def _dates(info: dict[str, Any], orbit: str, bands: list[str]) -> dict[str, str]:

@@ -79,13 +79,10 @@ class Network:
         """What makes windows exact for all members; None where windows can only be blended."""
         if self.per_window:
             return None
-        halos: list[Halo | None] = []
-        for i, task in enumerate(self.tasks):
-            # Members mostly differ in their weights, which a halo does not depend on.
-            models = [other.hparams["model"] for other in self.tasks[:i]]
-            alike = [j for j, model in enumerate(models) if model == task.hparams["model"]]
-            halos.append(halos[alike[0]] if alike else task.measure_halo())
-        return _largest(halos)
+        # Members mostly differ in their weights, which a halo does not depend on.
+        models = [task.hparams["model"] for task in self.tasks]
+        first_of_kind = [task for i, task in enumerate(self.tasks) if models.index(models[i]) == i]
+        return _largest([task.measure_halo() for task in first_of_kind])
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from landslide.checks import TRAIN, check
+from landslide.checks import TRAIN, check, leaves
 from landslide.datamodule import LandslideDataModule
 from landslide.errors import InputError
 from landslide.identity import IDENTITY, Identity
@@ -78,18 +78,8 @@ def settings_of(config: DictConfig, choices: Mapping[str, str | None]) -> Settin
         for key, value in tree.items()
         if key != "hydra" and key not in ELSEWHERE
     }
-    return named | dict(_leaves(tops)) | named  # options first, and said by their names
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if name in ELSEWHERE or _interpolated(value):
-            continue
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{name}.")
-        else:
-            yield name, value
+    values = leaves(tops, skip=lambda name, value: name in ELSEWHERE or _interpolated(value))
+    return named | dict(values) | named  # options first, and said by their names
 
 
 def _interpolated(value: object) -> bool:
@@ -127,7 +117,7 @@ def run(config: DictConfig) -> float:
     folder = Path(config.output_dir)
     console = Console(soft_wrap=True)
     data: LandslideDataModule = instantiate(config.datamodule)
-    if reason := _why_stale(folder, Identity.of(data.files)):
+    if reason := _why_stale(folder, data.identity):
         data.setup()  # a scene that cannot be used, or is not there now, costs no finished run
         console.print(f"Trained anew: {folder} {reason}", markup=False, highlight=False)
         _clear(folder, keep=hydra.output_subdir)

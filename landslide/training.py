@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ from rich.console import Console
 
 from landslide import figures
 from landslide.checkpoint import WholeCheckpoints
-from landslide.checks import CALIBRATED, TRAIN, check
+from landslide.checks import CALIBRATED, TRAIN, check, leaves
 from landslide.cpu import tune_cpu
 from landslide.datamodule import LandslideDataModule
 from landslide.datasets import scene_info
 from landslide.errors import InputError
 from landslide.evaluation import best_threshold, evaluate, print_results
-from landslide.identity import Identity
 from landslide.rasters import write_json
 from landslide.task import LandslideTask, load_task, set_threshold
 
@@ -48,7 +46,7 @@ def train(config: DictConfig) -> float:
     output = Path(config.output_dir)
     resumed = _resumable(config)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
-    identity = Identity.of(datamodule.files)  # before they are read
+    identity = datamodule.identity  # of the files before they are read
     datamodule.setup()
     if resumed is not None:
         _require_same_data(resumed, datamodule)
@@ -147,8 +145,8 @@ def _resumable(config: DictConfig) -> str | None:
         raise InputError(
             f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
-    wanted = dict(_leaves("", OmegaConf.to_container(config.task, resolve=True)))
-    trained = dict(_leaves("", dict(load_task(path).hparams)))
+    settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
+    wanted, trained = dict(leaves(settings)), dict(leaves(load_task(path).hparams))
     for name, value in wanted.items():
         # Encoder weights were a start only; checkpoints forget them.
         if name not in ("threshold", "model.encoder_weights") and trained.get(name) != value:
@@ -173,12 +171,3 @@ def _require_same_data(checkpoint: str, datamodule: LandslideDataModule) -> None
             "might be tested on them: train anew"
         )
     datamodule.load_state_dict(state)
-
-
-def _leaves(name: str, setting: object) -> Iterator[tuple[str, object]]:
-    """Nested settings, flat: ``model.filters``, 32."""
-    if not isinstance(setting, Mapping):
-        yield name, setting
-        return
-    for key, value in setting.items():
-        yield from _leaves(f"{name}.{key}" if name else key, value)

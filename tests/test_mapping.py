@@ -78,18 +78,22 @@ def test_a_scene_in_a_zip_gives_the_same_map(
     np.testing.assert_array_equal(read(output / "probability.tif"), local)
 
 
+def map_from_server(checkpoint: Path, scene: Path, output: Path, query: str = "") -> None:
+    with Archive() as server:
+        server.files["/data/ascending.tif"] = (scene / "ascending.tif").read_bytes()
+        source = f"/vsicurl/{server.address}/data/ascending.tif{query}"
+        done = predict(
+            f"checkpoint={checkpoint}", f"scene='{source}'", f"output={output}", "window.size=128"
+        )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_a_scene_on_a_server_gives_the_same_map(
     checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
 ) -> None:
     output = tmp_path / "map"
-    with Archive() as server:
-        server.files["/data/ascending.tif"] = (scene / "ascending.tif").read_bytes()
-        source = f"/vsicurl/{server.address}/data/ascending.tif"
-        done = predict(
-            f"checkpoint={checkpoint}", f"scene='{source}'", f"output={output}", "window.size=128"
-        )
-    assert done.returncode == 0, done.stderr
+    map_from_server(checkpoint, scene, output)
     np.testing.assert_array_equal(read(output / "probability.tif"), local)
 
 
@@ -253,13 +257,7 @@ def test_a_signed_address_is_a_scene_and_its_signature_stays_private(
     checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
 ) -> None:
     output = tmp_path / "map"
-    with Archive() as server:
-        server.files["/data/ascending.tif"] = (scene / "ascending.tif").read_bytes()
-        source = f"/vsicurl/{server.address}/data/ascending.tif?sig=secret%3D"
-        done = predict(
-            f"checkpoint={checkpoint}", f"scene='{source}'", f"output={output}", "window.size=128"
-        )
-    assert done.returncode == 0, done.stderr
+    map_from_server(checkpoint, scene, output, query="?sig=secret%3D")
     np.testing.assert_array_equal(read(output / "probability.tif"), local)
     for name in ("summary.json", "report.html", "probability.tif"):
         assert b"secret" not in (output / name).read_bytes()

@@ -18,7 +18,6 @@ from rich.progress import track
 from landslide.datamodule import LandslideDataModule
 from landslide.errors import InputError
 from landslide.evaluation import Results, score
-from landslide.identity import Identity
 from landslide.metrics import SCORES
 from landslide.network import FLIPS, Network
 from landslide.study.replications import SEED
@@ -118,7 +117,7 @@ def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     config = OmegaConf.load(settings)
     config.batch_size = BATCH
     data: LandslideDataModule = instantiate(config.datamodule)
-    others = Identity.of(data.files).data.items() ^ found[0]["data"].items()
+    others = data.identity.data.items() ^ found[0]["data"].items()
     if others:
         raise InputError(
             f"{min(file for file, _ in others)} is not what {folders[0]} was trained on: bring it "
