@@ -5,8 +5,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from landslide.checks import check_words
-from landslide.mapping import map_scene
+from landslide.config.checks import check_words
+from landslide.products.mapping import map_scene
 
 
 @hydra.main(config_path="conf", config_name="predict", version_base="1.3")

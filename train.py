@@ -5,9 +5,9 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from landslide.checks import check_words
+from landslide.config.checks import check_words
 from landslide.errors import told_in_a_sentence
-from landslide.sweeps import run
+from landslide.study.sweeps import run
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from landslide.bands import is_backscatter
-from landslide.datasets import UNKNOWN
-from landslide.mapping import map_scene
+from landslide.geo.rasters import UNKNOWN
+from landslide.products.mapping import map_scene
+from landslide.radar.bands import is_backscatter
 
 CONF = Path(__file__).parents[1] / "conf"
 SHIFTS = (

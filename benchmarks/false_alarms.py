@@ -23,8 +23,9 @@ from rasterio.crs import CRS
 from rich.console import Console
 from rich.table import Table
 
-from landslide.mapping import map_scene
-from landslide.rasters import Grid, write_raster
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import write_raster
+from landslide.products.mapping import map_scene
 
 CONF = Path(__file__).parents[1] / "conf"
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]

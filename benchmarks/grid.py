@@ -31,8 +31,8 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 from train_throughput import BANDS, PACKAGE, bare_step, environment, native_transpose
 
-from landslide.cpu import tune_cpu
 from landslide.models.layers import SameConvTranspose2d
+from landslide.training.cpu import tune_cpu
 
 FILTERS = BATCHES = (2, 4, 8, 16, 32)
 PATCH = 64

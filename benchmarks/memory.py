@@ -26,8 +26,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from landslide.rasters import Grid, raster_profile
-from landslide.task import save_task
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import raster_profile
+from landslide.training.task import save_task
 
 SIZES = ((2048, 4096), (8192, 8192), (20_000, 20_000))
 TILE = 1024

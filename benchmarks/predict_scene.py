@@ -29,14 +29,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from train_throughput import environment, native_transpose
 
-from landslide.cpu import tune_cpu
-from landslide.datasets import Scene
+from landslide.data.scene import Scene
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import to_cog, write_raster
 from landslide.models.layers import SameConvTranspose2d
-from landslide.network import Network
-from landslide.prediction import Canvas, Stopwatch, choose_predictor, predict_scene
-from landslide.products import write_mask
-from landslide.rasters import Grid, Window, to_cog, write_raster
-from landslide.task import LandslideTask
+from landslide.prediction.stream import Canvas, Stopwatch, choose_predictor, predict_scene
+from landslide.products.rasters import write_mask
+from landslide.training.cpu import tune_cpu
+from landslide.training.network import Network
+from landslide.training.task import LandslideTask
 
 ROOT = Path(__file__).resolve().parents[1]
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
@@ -51,8 +52,8 @@ def make_task(filters: int) -> LandslideTask:
     model = {"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": filters}
     return LandslideTask(
         model=model,
-        loss={"_target_": "landslide.losses.DiceLoss"},
-        normalization={"_target_": "landslide.normalization.ZScore"},
+        loss={"_target_": "landslide.training.losses.DiceLoss"},
+        normalization={"_target_": "landslide.data.normalization.ZScore"},
         optimizer={"_target_": "torch.optim.Adam"},
         bands=BANDS,
         orbit="ascending",

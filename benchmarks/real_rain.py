@@ -21,9 +21,10 @@ from rich.progress import track
 from rich.table import Table
 from scipy.ndimage import uniform_filter
 
-from landslide.datasets import Scene
-from landslide.levels import balance_dates
-from landslide.rasters import Grid, Window, write_raster
+from landslide.data.levels import balance_dates
+from landslide.data.scene import Scene
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import write_raster
 
 BANDS = ["vv_pre", "vv_post1"]
 CHANGE_DB = 3.0

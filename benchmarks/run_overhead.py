@@ -35,15 +35,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # Part: the functions that belong to it, by the names under which they are called.
 AROUND = {
     "Hydra: a job's folder, logging, copies": ["hydra.core.utils:run_job"],
-    "rest": ["landslide.sweeps:train"],
+    "rest": ["landslide.study.sweeps:train"],
     "fit: start and end": ["lightning:Trainer.fit"],
     "training": [
         "lightning.pytorch.loops.fit_loop:_FitLoop.advance",
         "lightning.pytorch.loops.fit_loop:_FitLoop.on_advance_end",
     ],
     "patch table and splits": [
-        "landslide.datamodule:LandslideDataModule.setup",
-        "landslide.datamodule:write_splits",
+        "landslide.data.datamodule:LandslideDataModule.setup",
+        "landslide.data.datamodule:write_splits",
     ],
 }
 WHOLE = {
@@ -51,21 +51,21 @@ WHOLE = {
     "Hydra: all runs composed beforehand": [
         "hydra.plugins.sweeper:Sweeper.validate_batch_is_legal"
     ],
-    "scenes: opening": ["landslide.datasets:Scene.__init__"],
-    "scenes: reading": ["landslide.datasets:Scene.load"],
-    "halo": ["landslide.task:measure_halo"],
-    "statistics of bands": ["landslide.normalization:ZScore.fit"],
-    "network": ["landslide.training:LandslideTask.__init__"],
+    "scenes: opening": ["landslide.data.scene:Scene.__init__"],
+    "scenes: reading": ["landslide.data.scene:Scene.load"],
+    "halo": ["landslide.training.task:measure_halo"],
+    "statistics of bands": ["landslide.data.normalization:ZScore.fit"],
+    "network": ["landslide.training.run:LandslideTask.__init__"],
     "trainer": ["lightning:Trainer.__init__"],
     "validation": ["lightning.pytorch.loops.evaluation_loop:_EvaluationLoop.run"],
     "checkpoints: writing": ["lightning:Trainer.save_checkpoint"],
-    "checkpoints: loading the best": ["landslide.training:load_task"],
-    "scoring": ["landslide.training:evaluate"],
-    "figure: training": ["landslide.figures:training_curves"],
-    "figure: samples": ["landslide.figures:samples"],
-    "figure: precision and recall": ["landslide.figures:precision_recall"],
-    "leaderboard, after every run": ["landslide.sweeps:SweepReport.on_job_end"],
-    "leaderboard, at the end": ["landslide.sweeps:SweepReport.on_multirun_end"],
+    "checkpoints: loading the best": ["landslide.training.run:load_task"],
+    "scoring": ["landslide.training.run:evaluate"],
+    "figure: training": ["landslide.training.figures:training_curves"],
+    "figure: samples": ["landslide.training.figures:samples"],
+    "figure: precision and recall": ["landslide.training.figures:precision_recall"],
+    "leaderboard, after every run": ["landslide.study.sweeps:SweepReport.on_job_end"],
+    "leaderboard, at the end": ["landslide.study.sweeps:SweepReport.on_multirun_end"],
 }
 SWEEP = {"Hydra: all runs composed beforehand", "leaderboard, at the end"}
 """Parts that come once a sweep."""
@@ -122,7 +122,7 @@ def sweep(options: argparse.Namespace) -> None:
     read = time.process_time if options.busy else time.perf_counter
     start = read()
     importlib.import_module("hydra")
-    importlib.import_module("landslide.sweeps")
+    importlib.import_module("landslide.study.sweeps")
     imports = read() - start
     clock = Clock(read, options.runs)
     for part, addresses in (AROUND | WHOLE).items():

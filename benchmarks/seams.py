@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from landslide.datasets import Scene, scene_info
-from landslide.figures import save
-from landslide.network import Network
-from landslide.prediction import choose_predictor
-from landslide.task import load_task
+from landslide.data.scene import Scene
+from landslide.geo.cartography import save_figure
+from landslide.geo.metadata import scene_info
+from landslide.prediction.stream import choose_predictor
+from landslide.training.network import Network
+from landslide.training.task import load_task
 
 SHOWN = 384
 """Side of the part that is drawn, in pixels."""
@@ -65,7 +66,7 @@ def main() -> None:
     figure.colorbar(image, ax=axes, shrink=0.7, label="probability of landslide")
     if scene_info(root).get("simulated"):
         figure.suptitle("Simulated scene")
-    save(figure, output)
+    save_figure(figure, output)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from landslide.cpu import keep_memory
-from landslide.losses import DiceLoss
 from landslide.models import AttentionUNet
 from landslide.models.layers import SameConvTranspose2d
 from landslide.simulate import simulate_scene
-from landslide.training import train
+from landslide.training.cpu import keep_memory
+from landslide.training.losses import DiceLoss
+from landslide.training.run import train
 
 ROOT = Path(__file__).resolve().parents[1]
 FILTERS, BANDS, BATCH = 32, 4, 8

@@ -9,7 +9,8 @@ from affine import Affine
 from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
-from landslide.rasters import Grid, write_raster
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import write_raster
 
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
 

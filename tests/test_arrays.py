@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from test_cli import SMALL, run
 from test_conf import composed
 
-from landslide.arrays import ArrayDataModule, PatchStack
-from landslide.datasets import Scene
+from landslide.data.nava_arrays import ArrayDataModule, PatchStack
+from landslide.data.scene import Scene
 from landslide.errors import InputError
 
 SIZE = 32

@@ -3,8 +3,8 @@ import torch
 from kornia.augmentation import RandomHorizontalFlip, RandomVerticalFlip
 from torch import nn
 
-from landslide.augmentation import RandomFlips, RandomGain, RandomSpeckle
-from landslide.datamodule import Paired
+from landslide.data.augmentation import RandomFlips, RandomGain, RandomSpeckle
+from landslide.data.datamodule import Paired
 
 AXES: list[list[int]] = [[], [2], [3], [2, 3]]
 

@@ -19,14 +19,15 @@ from test_mapping import map_it
 from test_task import make_task
 from test_windows import rough
 
-from landslide.balance import reference_images, whole_changes
-from landslide.datamodule import LandslideDataModule
-from landslide.datasets import Scene
+from landslide.data.datamodule import LandslideDataModule
+from landslide.data.levels import balance_dates, measure_levels
+from landslide.data.normalization import PatchMinMax
+from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.levels import balance_dates, measure_levels
-from landslide.normalization import PatchMinMax
-from landslide.rasters import Grid, Window, write_raster
-from landslide.task import save_task
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import write_raster
+from landslide.radar.balance import reference_images, whole_changes
+from landslide.training.task import save_task
 
 UTM = CRS.from_epsg(32654)
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
@@ -161,7 +162,7 @@ def checkpoint(path: Path, **normalization: object) -> Path:
     task = make_task(
         model={"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": 4},
         normalization={
-            "_target_": "landslide.normalization.ZScore",
+            "_target_": "landslide.data.normalization.ZScore",
             "scale": "decibel",
             **normalization,
         },

@@ -9,12 +9,13 @@ import torch
 from conftest import BANDS, make_scene
 from test_validity import SIZE, add_bands, datamodule
 
-from landslide.augmentation import RandomGain, RandomSpeckle
-from landslide.bands import is_backscatter, naming_notes
-from landslide.datasets import Scene
+from landslide.data.augmentation import RandomGain, RandomSpeckle
+from landslide.data.normalization import PatchMinMax, ZScore
+from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.normalization import PatchMinMax, ZScore
-from landslide.rasters import Grid, Window, write_raster
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import write_raster
+from landslide.radar.bands import is_backscatter, naming_notes
 
 POWER = [
     *("vv", "VH", "vv_pre", "vv_post", "hh_post12", "VV_Pre1", "vv_pre_mean", "vh_post_mean"),

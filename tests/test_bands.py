@@ -17,12 +17,13 @@ from test_prediction import read
 from test_task import make_task, save
 from test_windows import rough
 
-from landslide.augmentation import RandomGain, RandomSpeckle
-from landslide.bands import Stack, is_backscatter, radar_images, require_distinct
-from landslide.datasets import UNKNOWN, Scene
+from landslide.data.augmentation import RandomGain, RandomSpeckle
+from landslide.data.normalization import Normalization
+from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.normalization import Normalization
-from landslide.rasters import Grid, Window, write_raster
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import UNKNOWN, write_raster
+from landslide.radar.bands import Stack, is_backscatter, radar_images, require_distinct
 
 FUSED = ["vv_pre", "vv_post1", "vv_pre@descending", "vv_post1@descending", "slope"]
 WINDOW = Window(8, 16, 96, 64)

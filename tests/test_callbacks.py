@@ -10,8 +10,8 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from landslide.study.runs import flat, read_metrics
-from landslide.task import LandslideTask, load_task
-from landslide.training import train
+from landslide.training.run import train
+from landslide.training.task import LandslideTask, load_task
 
 CONF = str(Path(__file__).parents[1] / "conf")
 

@@ -17,8 +17,8 @@ from conftest import make_scene
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from landslide.datasets import UNKNOWN
-from landslide.task import load_task
+from landslide.geo.rasters import UNKNOWN
+from landslide.training.task import load_task
 
 pytestmark = pytest.mark.slow
 
@@ -350,7 +350,7 @@ def test_weights_of_the_authors_program_map_a_scene(tmp_path: Path) -> None:
         pytest.skip("LANDSLIDE_SHARED_DATA, which holds Keras weights, is unset")
     root = make_scene(tmp_path / "scene", (100, 150))
     done = run(
-        "-m landslide.models.keras",
+        "-m landslide.training.keras_weights",
         f"weights={shared}/keras_reference/keras_f4.hdf5",
         "bands=[vv_pre,vv_post1,vv_post2,slope]",
         f"output={tmp_path}/authors.ckpt",

@@ -9,11 +9,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.datamodule import LandslideDataModule
+from landslide.data.datamodule import LandslideDataModule
 from landslide.errors import InputError
-from landslide.rasters import Window
-from landslide.sweeps import settings_of
-from landslide.task import LandslideTask
+from landslide.geo.grid import Window
+from landslide.study.sweeps import settings_of
+from landslide.training.task import LandslideTask
 
 CONF = Path(__file__).parents[1] / "conf"
 PREPARE = ("archive", "event")
@@ -88,7 +88,7 @@ def test_the_papers_training_settings_are_the_defaults() -> None:
     assert config.trainer.max_epochs == 200
     assert config.callbacks.early_stopping.patience == 30
     assert config.task.model.filters == 32
-    assert config.task.loss._target_ == "landslide.losses.DiceLoss"
+    assert config.task.loss._target_ == "landslide.training.losses.DiceLoss"
 
 
 VARIANTS = [path.stem for path in sorted((CONF / "variant").glob("*.yaml"))]
@@ -132,7 +132,7 @@ def test_a_variant_is_one_change_of_the_baseline(variant: str) -> None:
 def test_where_quiet_ground_is_trained_on_it_counts_in_the_loss(
     overrides: list[str], loss: str
 ) -> None:
-    assert composed(*overrides, "output_dir=x").loss._target_ == f"landslide.losses.{loss}"
+    assert composed(*overrides, "output_dir=x").loss._target_ == f"landslide.training.losses.{loss}"
 
 
 def test_beyond_is_every_variant_on_one_split() -> None:
@@ -151,15 +151,15 @@ def test_the_operational_recipe_can_lose_an_ingredient() -> None:
     assert config.datamodule.orbit == "ascending"
     assert {"vv_pre@descending", "vh_pre"} < set(config.datamodule.bands)
     assert config.task.model.in_channels == 13
-    assert config.task.normalization._target_ == "landslide.normalization.ZScore"
-    assert config.task.loss._target_ == "landslide.losses.DiceBCELoss"
+    assert config.task.normalization._target_ == "landslide.data.normalization.ZScore"
+    assert config.task.loss._target_ == "landslide.training.losses.DiceBCELoss"
     assert list(config.datamodule.augmentation) == ["flips"]
-    assert config.datamodule.split._target_ == "landslide.splits.block_split"
+    assert config.datamodule.split._target_ == "landslide.data.splits.block_split"
     assert config.threshold == "calibrated"
     less = composed(*recipe, "dataset=ascending_baa_s", "loss=dice")
     assert "vv_pre@descending" not in less.datamodule.bands
-    assert less.task.loss._target_ == "landslide.losses.DiceLoss"
-    assert less.task.normalization._target_ == "landslide.normalization.ZScore"
+    assert less.task.loss._target_ == "landslide.training.losses.DiceLoss"
+    assert less.task.normalization._target_ == "landslide.data.normalization.ZScore"
 
 
 def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:

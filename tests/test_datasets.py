@@ -11,9 +11,11 @@ from affine import Affine
 from conftest import BANDS, make_scene
 from rasterio.crs import CRS
 
-from landslide.datasets import UNKNOWN, Scene, scene_info
+from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.rasters import Grid, Window, write_raster
+from landslide.geo.grid import Grid, Window
+from landslide.geo.metadata import scene_info
+from landslide.geo.rasters import UNKNOWN, write_raster
 
 
 def rewrite(path: Path, change: Callable[[np.ndarray, Grid], tuple[np.ndarray, Grid]]) -> None:

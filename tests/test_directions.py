@@ -12,13 +12,13 @@ from scipy.ndimage import gaussian_filter
 from test_task import make_task
 from torch import nn
 
-from landslide.augmentation import RandomFlips
-from landslide.datamodule import LandslideDataModule
+from landslide.data.augmentation import RandomFlips
+from landslide.data.datamodule import LandslideDataModule
+from landslide.data.samplers import PatchSampler
+from landslide.data.splits import random_split
 from landslide.errors import InputError
-from landslide.network import Network
-from landslide.relief import aspect_degrees, gradient, slope_degrees
-from landslide.samplers import PatchSampler
-from landslide.splits import random_split
+from landslide.geo.relief import aspect_degrees, gradient, slope_degrees
+from landslide.training.network import Network
 
 NAMES = ["vv_pre", "aspect", "slope", "dem_aspect@descending"]
 

@@ -17,16 +17,16 @@ from test_cli import SMALL, run
 from test_conf import composed
 from test_windows import rough
 
+from landslide.data.identity import Identity
 from landslide.errors import InputError
-from landslide.evaluation import score
-from landslide.identity import Identity
-from landslide.network import Network
 from landslide.study.ensembles import ensemble_table, in_words, shared_data
-from landslide.study.report import write_study
+from landslide.study.page import write_study
 from landslide.study.runs import SETTINGS, read_runs
+from landslide.study.sweeps import settings_of
 from landslide.study.tables import comparable
-from landslide.sweeps import settings_of
-from landslide.task import LandslideTask, load_task, save_task
+from landslide.training.evaluation import score
+from landslide.training.network import Network
+from landslide.training.task import LandslideTask, load_task, save_task
 
 SIZE = 32
 SEEDS = (0, 1, 2)

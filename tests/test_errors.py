@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import rasterio.shutil
 
-from landslide.checkpoint import write_checkpoint
-from landslide.checks import check_words
+from landslide.config.checks import check_words
 from landslide.errors import InputError, told_in_a_sentence
-from landslide.rasters import replacing
-from landslide.task import load_task
+from landslide.geo.files import replacing
+from landslide.training.checkpoint import write_checkpoint
+from landslide.training.task import load_task
 
 
 def test_a_full_disk_names_the_file_that_was_not_written(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from landslide.datasets import Scene
+from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.folders import HIDDEN, check_free, new_scene, partial, workplace
-from landslide.products import PRODUCTS, fingerprints
+from landslide.geo.folders import HIDDEN, check_free, new_scene, partial, workplace
+from landslide.products.rasters import PRODUCTS, fingerprints
 
 
 class Killed(BaseException):
@@ -144,7 +144,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from landslide.folders import workplace
+from landslide.geo.folders import workplace
 with workplace(Path(sys.argv[1]), ["summary.json"], {"map": "new"}, resume=False) as work:
     (work / "probability.tif").write_text("new probability.tif")
     (work / "finished.txt").write_text("0")

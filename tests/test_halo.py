@@ -3,8 +3,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from landslide.halo import Halo, measure_halo
 from landslide.models import AttentionUNet, UNet
+from landslide.models.halo import Halo, measure_halo
 
 
 class WholeImage(nn.Module):

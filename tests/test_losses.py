@@ -3,7 +3,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from landslide.losses import DiceBCELoss, DiceLoss, PixelLoss, PixelMean, TverskyLoss
+from landslide.training.losses import DiceBCELoss, DiceLoss, PixelLoss, PixelMean, TverskyLoss
 
 LOSSES = [DiceLoss(), DiceBCELoss(), TverskyLoss(), TverskyLoss(gamma=0.75)]
 

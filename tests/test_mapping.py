@@ -20,10 +20,11 @@ from test_prediction import read, trained
 from test_windows import rough
 
 from landslide.errors import InputError
-from landslide.folders import partial
-from landslide.mapping import map_scene
-from landslide.rasters import Grid, write_raster
-from landslide.task import save_task
+from landslide.geo.folders import partial
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import write_raster
+from landslide.products.mapping import map_scene
+from landslide.training.task import save_task
 
 ROOT = Path(__file__).parents[1]
 
@@ -242,7 +243,7 @@ def test_a_map_killed_after_its_rasters_is_finished(
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("landslide.mapping.landslide_map", fail)
+        patch.setattr("landslide.products.mapping.landslide_map", fail)
         with pytest.raises(InputError, match="the disk is full"):
             map_it(*words)
     assert (partial(tmp_path / "map") / "outcome.tif").exists()

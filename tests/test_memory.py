@@ -11,9 +11,10 @@ import torch
 from conftest import BANDS, make_scene
 
 from landslide import memory
-from landslide.datasets import Scene
-from landslide.memory import open_scenes
-from landslide.rasters import Grid, Window, write_raster
+from landslide.data.memory import open_scenes
+from landslide.data.scene import Scene
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import write_raster
 
 WINDOW = Window(0, 0, 96, 128)
 PLENTY = 2**30

@@ -3,9 +3,9 @@ import torch
 from test_task import make_task
 from torchmetrics.functional.classification import binary_f1_score
 
-from landslide.evaluation import best_threshold
-from landslide.metrics import pixel_metrics
-from landslide.task import LandslideTask
+from landslide.training.evaluation import best_threshold
+from landslide.training.metrics import pixel_metrics
+from landslide.training.task import LandslideTask
 
 
 def test_counts_are_pooled_over_batches_not_averaged() -> None:
@@ -61,7 +61,7 @@ def test_counting_batches_together_changes_nothing(monkeypatch: pytest.MonkeyPat
     together, singly = pixel_metrics(0.5), pixel_metrics(0.5)
     for batch in batches:
         together.update(*batch)
-    monkeypatch.setattr("landslide.metrics.COUNTED_AT_ONCE", 1)
+    monkeypatch.setattr("landslide.training.metrics.COUNTED_AT_ONCE", 1)
     for batch in batches:
         singly.update(*batch)
     assert together.compute() == singly.compute()

@@ -10,10 +10,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from landslide.errors import InputError
-from landslide.losses import DiceLoss
 from landslide.models import AttentionUNet, DeepLabV3Plus, UNet
-from landslide.models.keras import Weights, read_weights, state_dict
 from landslide.models.layers import BatchNorm, SameConvTranspose2d
+from landslide.training.keras_weights import Weights, read_weights, state_dict
+from landslide.training.losses import DiceLoss
 
 CONF = Path(__file__).parents[1] / "conf"
 SHARED = os.environ.get("LANDSLIDE_SHARED_DATA")

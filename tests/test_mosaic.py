@@ -11,10 +11,10 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from scipy import ndimage
 
+from landslide.geo.grid import Grid, Window
 from landslide.prepare.mosaic import Mosaic, as_is
 from landslide.prepare.sources import Dem, Tile
 from landslide.prepare.terrain import Geometry, derive
-from landslide.rasters import Grid, Window
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 560_000, 0, -10, 4_740_000), 120, 120)
 FIJI = Grid(CRS.from_epsg(32760), Affine(10, 0, 819_000, 0, -10, 8_140_000), 200, 200)

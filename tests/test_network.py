@@ -7,11 +7,11 @@ from test_windows import rough
 from torch import Tensor, nn
 
 from landslide.errors import InputError
-from landslide.halo import Halo, measure_halo
 from landslide.models import AttentionUNet, UNet
 from landslide.models.folding import Strips, fold
-from landslide.network import Network
-from landslide.task import LandslideTask
+from landslide.models.halo import Halo, measure_halo
+from landslide.training.network import Network
+from landslide.training.task import LandslideTask
 
 CPU = torch.device("cpu")
 
@@ -188,7 +188,7 @@ def test_the_halo_of_an_ensemble_is_its_members_largest_and_measured_once_if_ali
         measured.append(channels)
         return measure_halo(model, channels)
 
-    monkeypatch.setattr("landslide.task.measure_halo", noting)
+    monkeypatch.setattr("landslide.training.task.measure_halo", noting)
     small = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
     tasks = [make_task(model=small), make_task(), make_task(), make_task(model=small)]
     network = Network(tasks, torch.device("cpu"))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from landslide.normalization import Normalization, PatchMinMax, ZScore
+from landslide.data.normalization import Normalization, PatchMinMax, ZScore
 
 BANDS = ["vv_pre", "slope"]
 

@@ -7,9 +7,9 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
-from landslide.elevation import Elevation
 from landslide.errors import InputError
-from landslide.pixels import read_pixels
+from landslide.geo.elevation import Elevation
+from landslide.geo.pixels import read_pixels
 
 STORED = np.arange(12, dtype=np.int16).reshape(3, 4)
 

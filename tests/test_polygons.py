@@ -10,9 +10,10 @@ from scipy.ndimage import label
 from scipy.stats import circmean
 
 from landslide.errors import InputError
-from landslide.inventory import read_inventory
-from landslide.polygons import ZonalStatistics, burn, outlines
-from landslide.rasters import Grid, Window, write_raster
+from landslide.geo.grid import Grid, Window
+from landslide.geo.inventory import read_inventory
+from landslide.geo.polygons import ZonalStatistics, burn, outlines
+from landslide.geo.rasters import write_raster
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 90, 130)
 

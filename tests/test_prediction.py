@@ -15,18 +15,19 @@ from test_task import make_task
 from test_windows import rough
 from torch import Tensor
 
-from landslide.datasets import Scene
-from landslide.network import Network
-from landslide.prediction import (
+from landslide.data.scene import Scene
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import write_raster
+from landslide.prediction.stream import (
     Canvas,
     Stopwatch,
     choose_predictor,
     predict_scene,
 )
-from landslide.products import PRODUCTS
-from landslide.rasters import Grid, Window, write_raster
-from landslide.task import LandslideTask, save_task
-from landslide.windows import Predictor
+from landslide.prediction.windows import Predictor
+from landslide.products.rasters import PRODUCTS
+from landslide.training.network import Network
+from landslide.training.task import LandslideTask, save_task
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

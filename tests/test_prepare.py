@@ -21,14 +21,14 @@ from rasterio.enums import Resampling
 from rasterio.warp import calculate_default_transform, reproject
 from scipy import ndimage
 
-from landslide.datasets import Scene as ReadScene
+from landslide.data.scene import Scene as ReadScene
 from landslide.errors import InputError
-from landslide.prepare.backscatter import calibrate, guess_units
+from landslide.geo.grid import Grid
+from landslide.prepare.calibration import calibrate, guess_units
 from landslide.prepare.files import metadata
 from landslide.prepare.options import short_forms
 from landslide.prepare.prepare import Prepared, prepare_scene
 from landslide.prepare.sources import Event, Tile
-from landslide.rasters import Grid
 from landslide.simulate import Scene, simulate
 
 REPOSITORY = Path(__file__).parents[1]

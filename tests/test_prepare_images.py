@@ -10,12 +10,12 @@ import rasterio
 from test_prepare import GRID, composed, prepare, write
 
 from landslide.errors import InputError
-from landslide.prepare.backscatter import calibrate_orbit, texts_of
+from landslide.prepare.calibration import calibrate_orbit, texts_of
+from landslide.prepare.composite import with_options
 from landslide.prepare.files import acquire, acquisition, metadata
 from landslide.prepare.names import Radiometry, facts_in, units_in_name, units_of
 from landslide.prepare.orbit import track_of
 from landslide.prepare.quality import check_dates, check_kinds
-from landslide.prepare.scene import with_options
 from landslide.prepare.sources import Acquisition, Dem, Event, Sources, Tile
 
 SHAPE = (GRID.height, GRID.width)

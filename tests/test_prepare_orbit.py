@@ -9,12 +9,12 @@ from affine import Affine
 from pyproj import Geod
 from rasterio.crs import CRS
 
+from landslide.geo.grid import Grid
 from landslide.prepare.area import middle
 from landslide.prepare.orbit import NODE, SWATH, radar_orbit, satellite, track_of, view
 from landslide.prepare.quality import check_tracks
 from landslide.prepare.sources import Acquisition, Dem, Pass, Sources
 from landslide.prepare.terrain import north_convergence
-from landslide.rasters import Grid
 
 IBURI = (142.0, 42.75)
 

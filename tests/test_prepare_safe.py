@@ -18,10 +18,11 @@ from scipy.interpolate import CubicHermiteSpline, RegularGridInterpolator
 from scipy.optimize import brentq
 
 from landslide.errors import InputError
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import write_raster
 from landslide.prepare.prepare import Prepared, prepare_scene
 from landslide.prepare.safe.geoid import MODEL, undulation
 from landslide.prepare.sources import Dem, Tile
-from landslide.rasters import Grid, write_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -13,6 +13,7 @@ from rasterio.enums import Resampling
 from scipy import ndimage
 
 from landslide.errors import InputError
+from landslide.geo.grid import Grid, Window
 from landslide.prepare.orbit import radar_orbit, sentinel_heading
 from landslide.prepare.sources import Acquisition, Dem, Tile
 from landslide.prepare.terrain import (
@@ -24,8 +25,7 @@ from landslide.prepare.terrain import (
     require_cover,
     zero_hint,
 )
-from landslide.radar import Orbit, distortion, local_incidence
-from landslide.rasters import Grid, Window
+from landslide.radar.geometry import Orbit, distortion, local_incidence
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 96, 128)
 MIDDLE = (600_640.0, 4_739_520.0)

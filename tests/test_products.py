@@ -14,16 +14,17 @@ from affine import Affine
 from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
-from landslide.geopackage import write_geopackage
-from landslide.polygons import outlines
-from landslide.products import (
+from landslide.geo.grid import Grid
+from landslide.geo.polygons import outlines
+from landslide.geo.rasters import to_cog, write_raster
+from landslide.products.geopackage import write_geopackage
+from landslide.products.rasters import (
     clean_mask,
     describe,
     simplify,
     write_geojson,
     write_mask,
 )
-from landslide.rasters import Grid, to_cog, write_raster
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 120, 140)
 

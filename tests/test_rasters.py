@@ -7,14 +7,9 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 
-from landslide.rasters import (
-    Grid,
-    Window,
-    read_reduced,
-    replacing,
-    to_cog,
-    write_raster,
-)
+from landslide.geo.files import replacing
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import read_reduced, to_cog, write_raster
 
 
 def grid(west: float = 600_000.0, north: float = 4_740_000.0) -> Grid:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from conftest import BANDS
 
-from landslide.datasets import UNKNOWN, Scene
-from landslide.samplers import BalancedSampler, PatchSampler, Query
-from landslide.splits import block_split, combine, patch_table
+from landslide.data.samplers import BalancedSampler, PatchSampler, Query
+from landslide.data.scene import Scene
+from landslide.data.splits import block_split, combine, patch_table
+from landslide.geo.rasters import UNKNOWN
 
 SIZE = 32
 

@@ -7,8 +7,8 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 
 from landslide.errors import InputError
-from landslide.rasters import Grid
-from landslide.scale import length_error, require_true_scale
+from landslide.geo.grid import Grid
+from landslide.geo.scale import length_error, require_true_scale
 
 
 def placed(crs: str, longitude: float, latitude: float) -> Grid:

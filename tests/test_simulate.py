@@ -16,16 +16,17 @@ from rich.console import Console
 from scipy import ndimage
 
 from landslide.errors import InputError
-from landslide.radar import Orbit, distortion, local_incidence, projected_area
-from landslide.rasters import Grid, write_raster
-from landslide.relief import slope_degrees
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import write_raster
+from landslide.geo.relief import slope_degrees
+from landslide.radar.geometry import Orbit, distortion, local_incidence, projected_area
 from landslide.simulate import Options, Scene, simulate, simulate_scene
 from landslide.simulate.__main__ import report
 from landslide.simulate.backscatter import Radar, RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
+from landslide.simulate.event import HEADINGS
 from landslide.simulate.options import Terrain
 from landslide.simulate.scattering import whole_dates
-from landslide.simulate.scene import HEADINGS
 from landslide.simulate.slides import landslide_areas
 
 SMALL = (256, 320)

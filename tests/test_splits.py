@@ -9,9 +9,8 @@ import shapely
 from conftest import BANDS, make_scene
 from scipy.ndimage import binary_dilation
 
-from landslide.datasets import Scene
-from landslide.errors import InputError
-from landslide.splits import (
+from landslide.data.scene import Scene
+from landslide.data.splits import (
     SPLITS,
     block_split,
     combine,
@@ -21,6 +20,7 @@ from landslide.splits import (
     split_digest,
     write_splits,
 )
+from landslide.errors import InputError
 
 SHARES = {"test_share": 0.2, "val_share": 0.2}
 SIZE = 16

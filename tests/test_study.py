@@ -17,10 +17,10 @@ from test_conf import composed
 from landslide.errors import InputError
 from landslide.study.effects import _estimate, effects, holm
 from landslide.study.leaderboard import write_leaderboard
-from landslide.study.report import write_study
+from landslide.study.page import write_study
 from landslide.study.runs import read_runs, varying
+from landslide.study.sweeps import settings_of
 from landslide.study.tables import comparable, score_table
-from landslide.sweeps import settings_of
 
 BY = ["dataset", "augmentation"]
 BANDS = {"ba": ["vv_pre", "vv_post1", "slope"], "baa": ["vv_pre", "vv_post1", "vv_post2", "slope"]}
@@ -457,7 +457,7 @@ def test_an_experiment_is_its_sweep(experiment: str, runs: int) -> None:
     assert np.prod([len(values.split(",")) for values in params.values()]) == runs
     assert config.dataset.root == "here"
     split = "block_split" if experiment == "honest" else "random_split"
-    assert config.split._target_ == f"landslide.splits.{split}"
+    assert config.split._target_ == f"landslide.data.splits.{split}"
     assert config.learning_rate == 1e-3
     assert config.task.model.filters == 32
 

@@ -22,10 +22,10 @@ from test_cli import REPOSITORY, SMALL, run
 from test_conf import composed
 from test_study import write_run
 
-from landslide.callbacks import LastCheckpoint
 from landslide.study import leaderboard
-from landslide.sweeps import SweepReport
-from landslide.training import train
+from landslide.study.sweeps import SweepReport
+from landslide.training.callbacks import LastCheckpoint
+from landslide.training.run import train
 
 pytestmark = pytest.mark.slow
 

@@ -8,17 +8,17 @@ from lightning import Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from landslide.datasets import Sample
+from landslide.data.scene import Sample
 from landslide.errors import InputError
-from landslide.halo import Halo
-from landslide.task import LandslideTask, load_task, save_task
+from landslide.models.halo import Halo
+from landslide.training.task import LandslideTask, load_task, save_task
 
 
 def make_task(**changes: object) -> LandslideTask:
     settings: dict[str, object] = {
         "model": {"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": 2},
-        "loss": {"_target_": "landslide.losses.DiceLoss"},
-        "normalization": {"_target_": "landslide.normalization.ZScore"},
+        "loss": {"_target_": "landslide.training.losses.DiceLoss"},
+        "normalization": {"_target_": "landslide.data.normalization.ZScore"},
         "optimizer": {"_target_": "torch.optim.Adam", "lr": 1e-3},
         "bands": BANDS,
         "orbit": "ascending",
@@ -85,9 +85,9 @@ def test_a_task_trains_with_plain_loaders_and_given_statistics(tmp_path: Path) -
 @pytest.mark.parametrize(
     "loss",
     [
-        {"_target_": "landslide.losses.DiceLoss"},
-        {"_target_": "landslide.losses.DiceBCELoss"},
-        {"_target_": "landslide.losses.TverskyLoss", "gamma": 0.75},
+        {"_target_": "landslide.training.losses.DiceLoss"},
+        {"_target_": "landslide.training.losses.DiceBCELoss"},
+        {"_target_": "landslide.training.losses.TverskyLoss", "gamma": 0.75},
         {"_target_": "test_task.CrossEntropy"},
     ],
 )
@@ -148,7 +148,7 @@ def test_training_that_diverges_is_one_clear_sentence(tmp_path: Path) -> None:
     data = Patches(4)
     data.images[:, 0] = 0  # nothing tells where landslides are
     task = plain_task(
-        loss={"_target_": "landslide.losses.DiceBCELoss"},
+        loss={"_target_": "landslide.training.losses.DiceBCELoss"},
         optimizer={"_target_": "torch.optim.SGD", "lr": 1e38},
     )
     task.normalization.fit([data.images])

@@ -12,9 +12,10 @@ from rasterio.crs import CRS
 from torchmetrics.functional.classification import binary_average_precision, binary_f1_score
 
 from landslide.errors import InputError
-from landslide.polygons import outlines
-from landslide.rasters import Grid, Window, write_raster
-from landslide.truth import Ranking, Scores, compare, open_truth
+from landslide.geo.grid import Grid, Window
+from landslide.geo.polygons import outlines
+from landslide.geo.rasters import write_raster
+from landslide.products.comparison import Ranking, Scores, compare, open_truth
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 90, 130)
 

@@ -14,14 +14,15 @@ from scipy.ndimage import gaussian_filter
 from test_mapping import map_it
 from test_prediction import read, trained
 
-from landslide.datamodule import LandslideDataModule
-from landslide.datasets import UNKNOWN, Scene
+from landslide.data.datamodule import LandslideDataModule
+from landslide.data.memory import open_scenes
+from landslide.data.samplers import PatchSampler
+from landslide.data.scene import Scene
+from landslide.data.splits import random_split
 from landslide.errors import InputError
-from landslide.memory import open_scenes
-from landslide.rasters import Grid, Window, write_raster
-from landslide.samplers import PatchSampler
-from landslide.splits import random_split
-from landslide.task import save_task
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import UNKNOWN, write_raster
+from landslide.training.task import save_task
 
 SIZE = (192, 256)
 PATCH = 32

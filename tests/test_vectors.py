@@ -11,11 +11,11 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from landslide.errors import InputError
-from landslide.inventory import read_inventory
+from landslide.geo.grid import Grid
+from landslide.geo.inventory import read_inventory
+from landslide.geo.vectors import read_shapes
 from landslide.prepare.area import choose_grid, read_area
 from landslide.prepare.sources import Dem, Sources
-from landslide.rasters import Grid
-from landslide.vectors import read_shapes
 
 X, Y = 560_000.0, 4_740_000.0
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, X, 0, -10, Y), 200, 200)

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from landslide.errors import InputError
-from landslide.radar import Orbit, distortion, local_incidence
-from landslide.visibility import UNKNOWN_RELIEF, distorted, visibility
+from landslide.radar.geometry import Orbit, distortion, local_incidence
+from landslide.radar.visibility import UNKNOWN_RELIEF, distorted, visibility
 
 ASCENDING = Orbit(heading=348, incidence=36)
 

@@ -5,10 +5,10 @@ from test_task import make_task
 from torch import Tensor
 
 from landslide.errors import InputError
-from landslide.halo import Halo
-from landslide.network import Network
-from landslide.rasters import Grid, Window
-from landslide.windows import BlendPredictor, HaloPredictor, Predictor
+from landslide.geo.grid import Grid, Window
+from landslide.models.halo import Halo
+from landslide.prediction.windows import BlendPredictor, HaloPredictor, Predictor
+from landslide.training.network import Network
 
 CPU = torch.device("cpu")
 
@@ -60,8 +60,8 @@ def test_halo_windows_equal_one_pass_over_the_scene(
     sides = HaloPredictor(network, size, Halo(16, 96), side=128)
     assert (predict(sides, image) - expected).abs().max() <= 1e-5
     # As on a large scene: several windows alike.
-    monkeypatch.setattr("landslide.windows.AT_ONCE", 288**2)
-    monkeypatch.setattr("landslide.windows.NARROWEST", 16)
+    monkeypatch.setattr("landslide.prediction.windows.AT_ONCE", 288**2)
+    monkeypatch.setattr("landslide.prediction.windows.NARROWEST", 16)
     alike = HaloPredictor(network, size, Halo(16, 96))
     assert len(alike.blocks) > 1 or size[0] * size[1] < 288**2
     assert len({alike.source(block)[2:] for block in alike.blocks}) == 1
@@ -69,7 +69,7 @@ def test_halo_windows_equal_one_pass_over_the_scene(
 
 
 def constant_task(value: float) -> Network:
-    task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
+    task = make_task(normalization={"_target_": "landslide.data.normalization.PatchMinMax"})
     with torch.no_grad():
         head = task.model.head
         head.weight.zero_()
@@ -90,7 +90,7 @@ def test_blending_covers_every_pixel_without_edge_artefacts(
 
 def test_blending_does_not_depend_on_the_blocks() -> None:
     torch.manual_seed(0)
-    task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
+    task = make_task(normalization={"_target_": "landslide.data.normalization.PatchMinMax"})
     rough(task)
     image = torch.rand(4, 150, 201)
     predictor = BlendPredictor(Network([task], CPU), (150, 201), window=32, overlap=0.5)
@@ -100,7 +100,7 @@ def test_blending_does_not_depend_on_the_blocks() -> None:
 
 def test_no_overlap_is_the_papers_tiling() -> None:
     torch.manual_seed(0)
-    task = make_task(normalization={"_target_": "landslide.normalization.PatchMinMax"})
+    task = make_task(normalization={"_target_": "landslide.data.normalization.PatchMinMax"})
     rough(task)
     network = Network([task], CPU)
     image = torch.rand(4, 96, 128)

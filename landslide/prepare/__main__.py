@@ -6,11 +6,11 @@ import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from landslide.checks import check_words
+from landslide.config.checks import check_words
 from landslide.errors import told_in_a_sentence
 from landslide.prepare.options import short_forms
 from landslide.prepare.prepare import plan_scene, prepare_scene
-from landslide.prepare.report import report
+from landslide.prepare.summary import report
 
 
 @hydra.main(config_path="../../conf", config_name="prepare", version_base=None)

@@ -14,12 +14,13 @@ from rasterio.errors import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
-from landslide.extent import carry, covered
+from landslide.geo.extent import carry, covered
+from landslide.geo.grid import INSIDE, Grid, utm_crs
+from landslide.geo.rasters import open_raster
+from landslide.geo.scale import require_true_scale
+from landslide.geo.vectors import read_shapes
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.sources import Acquisition, Sources, Tile
-from landslide.rasters import INSIDE, Grid, open_raster, utm_crs
-from landslide.scale import require_true_scale
-from landslide.vectors import read_shapes
 
 DEGREES = CRS.from_epsg(4326)
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
+from landslide.geo.rasters import open_raster
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.names import (
     POLARISATION,
@@ -33,7 +34,6 @@ from landslide.prepare.sources import (
     Tile,
     parse_time,
 )
-from landslide.rasters import open_raster
 
 TIME_TAGS = ("datetime", "acquisition_time", "acquisition_date", "start_datetime")
 PASS_TAGS = ("sat:orbit_state", "orbit_state", "orbit_direction", "pass_direction", "pass")

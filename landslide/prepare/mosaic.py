@@ -19,10 +19,11 @@ from rasterio.io import DatasetReader
 from rasterio.warp import reproject
 
 from landslide.errors import InputError
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import open_raster
+from landslide.geo.relief import Float
 from landslide.prepare.sheets import ALIGNED, Convert, Sheet
 from landslide.prepare.sources import Tile
-from landslide.rasters import Grid, Window, open_raster
-from landslide.relief import Float
 
 KERNEL = 4
 """Pixels that the widest kernel (Lanczos is not offered) sees around a position, and to spare."""

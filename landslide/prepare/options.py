@@ -5,10 +5,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.checks import NATURAL, POSITIVE, Rule, check
+from landslide.config.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
+from landslide.geo.vectors import locate
 from landslide.prepare.mosaic import choose_resampling
-from landslide.vectors import locate
 
 FLAG = Rule(bool, lambda value: True, "true or false")
 ANGLE = Rule((int, float), lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees")

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from scipy.optimize import minimize_scalar
 
+from landslide.geo.grid import Grid
 from landslide.prepare.area import middle
 from landslide.prepare.sources import Acquisition, Pass
 from landslide.prepare.terrain import north_convergence
-from landslide.radar import ALTITUDE, EARTH, Orbit
-from landslide.rasters import Grid
+from landslide.radar.geometry import ALTITUDE, EARTH, Orbit
 
 TRACKS, DAYS = 175, 12
 """Revolutions of a cycle and the days it takes: tracks are numbered 1 to 175 in order of time."""

@@ -17,18 +17,28 @@ from matplotlib.patches import Patch
 from rasterio.enums import Resampling
 from scipy import ndimage
 
-from landslide.bands import is_backscatter, polarisation_of
-from landslide.figures import BLUE, GREEN, GREY, ORANGE, RED, save
-from landslide.maps import kilometres, north_arrow, scale_bar
+from landslide.geo.cartography import (
+    BLUE,
+    GREEN,
+    GREY,
+    NOT_OBSERVED,
+    ORANGE,
+    VERMILION,
+    WHITE,
+    kilometres,
+    north_arrow,
+    save_figure,
+    scale_bar,
+)
+from landslide.geo.grid import Grid
+from landslide.geo.relief import Float
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import PASSES, Pass
-from landslide.rasters import Grid
-from landslide.relief import Float
+from landslide.radar.bands import is_backscatter, polarisation_of
 
 LONGEST = 1000
 """Longer side in pixels of a panel; backscatter is averaged in linear power."""
 
-INVALID = "#f0e442"
 HIDDEN = ("clear", "layover", "shadow", "both")
 
 Styles = Mapping[str, tuple[str, float, float, str]]
@@ -101,7 +111,7 @@ def _bands(
             shown = _show(axis, image, grid, cmap=colors, vmin=low, vmax=high)
             figure.colorbar(shown, ax=axis, label=label, shrink=0.7)
         else:
-            palette = ListedColormap(["#f7f7f7", ORANGE, BLUE, RED])
+            palette = ListedColormap([WHITE, ORANGE, BLUE, VERMILION])
             norm = BoundaryNorm(np.arange(-0.5, 4), 4)
             shown = _show(axis, image, grid, cmap=palette, norm=norm, interpolation="nearest")
             bar = figure.colorbar(shown, ax=axis, ticks=range(4), shrink=0.7)
@@ -109,7 +119,7 @@ def _bands(
         axis.set_title(labels[band], fontsize=9)
     for axis in axes[len(images) :]:
         axis.set_visible(False)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _change(
@@ -142,11 +152,11 @@ def _change(
         if outlines is not None:
             outlines.boundary.plot(ax=axis, color="black", linewidth=0.5)
             axis.set(xlabel="", ylabel="")
-    handles: list[Artist] = [Patch(facecolor=INVALID, label="not measured")]
+    handles: list[Artist] = [Patch(facecolor=NOT_OBSERVED, label="not measured")]
     if outlines is not None:
         handles.append(Line2D([], [], color="black", linewidth=0.8, label="mapped landslide"))
     figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=8, ncols=2)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _histograms(bands: Mapping[Pass, Mapping[str, Histogram]], title: str, path: Path) -> None:
@@ -155,7 +165,7 @@ def _histograms(bands: Mapping[Pass, Mapping[str, Histogram]], title: str, path:
     figure.set_layout_engine("constrained")
     for axis, (name, histograms) in zip(axes, bands.items(), strict=False):
         images = [band for band, histogram in histograms.items() if histogram.decibel]
-        colors = (BLUE, ORANGE, RED, GREEN, GREY, "black")
+        colors = (BLUE, ORANGE, VERMILION, GREEN, GREY, "black")
         for color, band in zip(colors, images, strict=False):
             _line(axis, histograms[band], 10, band, color)
         axis.set(title=name, xlabel="backscatter (dB)", ylabel="share per 0.5 dB", xlim=(-30, 10))
@@ -164,7 +174,7 @@ def _histograms(bands: Mapping[Pass, Mapping[str, Histogram]], title: str, path:
     _line(axes[-1], slope, 20, "slope", BLUE)
     axes[-1].set(title="terrain", xlabel="slope (degrees)", ylabel="share per degree", xlim=(0, 70))
     figure.suptitle(title, fontsize=10)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _line(axis: Axes, histogram: Histogram, bins: int, label: str, color: str) -> None:
@@ -194,7 +204,7 @@ def _panels(rows: int, columns: int, grid: Grid, title: str) -> tuple[Figure, li
 def _show(axis: Axes, image: Float, grid: Grid, **style: object) -> AxesImage:
     west, south, east, north = grid.bounds
     shown = axis.imshow(image, extent=(west, east, south, north), **style)  # type: ignore[arg-type]
-    axis.set_facecolor(INVALID)
+    axis.set_facecolor(NOT_OBSERVED)
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
     kilometres(axis)
     scale_bar(axis, east - west)

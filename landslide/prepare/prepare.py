@@ -11,11 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from landslide.folders import check_free, new_scene
-from landslide.polygons import outlines
+from landslide.geo.files import write_json
+from landslide.geo.folders import check_free, new_scene
+from landslide.geo.grid import Grid
+from landslide.geo.polygons import outlines
+from landslide.geo.rasters import to_cog
 from landslide.prepare import files
 from landslide.prepare.area import choose_grid, middle, read_area, require_overlap
-from landslide.prepare.backscatter import calibrate_orbit, guessed
+from landslide.prepare.calibration import calibrate_orbit, guessed
+from landslide.prepare.composite import Written, with_options, write_orbit, write_truth
+from landslide.prepare.ground_truth import open_inventory
 from landslide.prepare.mosaic import choose_resampling
 from landslide.prepare.options import check_options
 from landslide.prepare.orbit import radar_orbit
@@ -28,11 +33,8 @@ from landslide.prepare.quality import (
     check_sun,
     check_tracks,
 )
-from landslide.prepare.scene import Written, with_options, write_orbit, write_truth
 from landslide.prepare.sources import Event, Sources
 from landslide.prepare.terrain import Geometry, derive, require_cover, zero_hint
-from landslide.prepare.truth import open_inventory
-from landslide.rasters import Grid, to_cog, write_json
 
 STAGES = 6
 

@@ -11,17 +11,18 @@ import shapely
 from omegaconf import DictConfig, OmegaConf
 
 import landslide
-from landslide.datasets import is_simulated
+from landslide.geo.files import checksum
+from landslide.geo.grid import Grid
+from landslide.geo.metadata import is_simulated
+from landslide.geo.vectors import locate
 from landslide.prepare.area import middle
-from landslide.prepare.backscatter import Calibrated, Calibration, KnownBy
+from landslide.prepare.calibration import Calibrated, Calibration, KnownBy
+from landslide.prepare.composite import Written
+from landslide.prepare.ground_truth import Truth, mapped_area_m2
 from landslide.prepare.orbit import tracks_of
 from landslide.prepare.quality import Histogram
-from landslide.prepare.scene import Written
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources, Tile
 from landslide.prepare.terrain import Terrain, dem_notes
-from landslide.prepare.truth import Truth, mapped_area_m2
-from landslide.rasters import Grid, checksum
-from landslide.vectors import locate
 
 
 def notes_of(

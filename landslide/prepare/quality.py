@@ -6,12 +6,12 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from landslide.bands import is_backscatter
 from landslide.errors import InputError
+from landslide.geo.relief import Float
 from landslide.prepare.names import Radiometry
 from landslide.prepare.orbit import tracks_of, view
 from landslide.prepare.sources import PASSES, Acquisition, Event, Pass, Sources
-from landslide.relief import Float
+from landslide.radar.bands import is_backscatter
 
 PLAUSIBLE = (-22.0, -1.0)
 """Median backscatter in dB that land has as a whole; outside, the units are probably wrong."""

@@ -10,11 +10,11 @@ from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
 from rasterio.warp import transform_bounds
 
-from landslide.extent import pixel_step
-from landslide.pixels import read_pixels
-from landslide.polygons import raster_window
-from landslide.rasters import Grid, Window
-from landslide.relief import Float
+from landslide.geo.extent import pixel_step
+from landslide.geo.grid import Grid, Window
+from landslide.geo.pixels import read_pixels
+from landslide.geo.polygons import raster_window
+from landslide.geo.relief import Float
 
 ALIGNED = 0.02
 """Part of a pixel by which tiles may miss their grid: files hold rounded coordinates."""

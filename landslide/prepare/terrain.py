@@ -21,17 +21,18 @@ from rasterio.fill import fillnodata
 from rasterio.warp import transform_bounds
 from scipy import ndimage
 
-from landslide.elevation import Elevation
 from landslide.errors import InputError
-from landslide.extent import pixel_step
-from landslide.polygons import raster_window
+from landslide.geo.elevation import Elevation
+from landslide.geo.extent import pixel_step
+from landslide.geo.grid import Grid, Window
+from landslide.geo.polygons import raster_window
+from landslide.geo.rasters import raster_profile
+from landslide.geo.relief import Float, aspect_degrees, gradient
+from landslide.geo.scale import TRUE_SCALE, length_error
 from landslide.prepare.area import coverage, middle
 from landslide.prepare.mosaic import Mosaic, as_is, open_georeferenced
 from landslide.prepare.sources import Dem, Pass, Tile
-from landslide.radar import Orbit, distortion, local_incidence
-from landslide.rasters import Grid, Window, raster_profile
-from landslide.relief import Float, aspect_degrees, gradient
-from landslide.scale import TRUE_SCALE, length_error
+from landslide.radar.geometry import Orbit, distortion, local_incidence
 
 BANDS = ("slope", "south", "east")
 """Bands of the raster on the DEM's grid; then two of each orbit whose geometry is known."""

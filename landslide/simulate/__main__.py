@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from landslide.bands import is_backscatter
-from landslide.checks import check_words
+from landslide.config.checks import check_words
 from landslide.errors import InputError, told_in_a_sentence
+from landslide.radar.bands import is_backscatter
 from landslide.simulate.backscatter import Radar
+from landslide.simulate.event import Scene
 from landslide.simulate.landcover import Changes
 from landslide.simulate.options import Options, Terrain
 from landslide.simulate.scattering import Scattering
-from landslide.simulate.scene import Scene
 from landslide.simulate.slides import Slides
 from landslide.simulate.write import bands_of, simulate_scene
 

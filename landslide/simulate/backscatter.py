@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from landslide.radar import Orbit
-from landslide.relief import Float
+from landslide.geo.relief import Float
+from landslide.radar.geometry import Orbit
 from landslide.simulate.noise import pixel_indices
 
 EDGE = 24

@@ -12,13 +12,14 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling, reproject, transform_bounds
 
-from landslide.elevation import Elevation
 from landslide.errors import InputError
-from landslide.inventory import is_raster, read_inventory
-from landslide.pixels import read_pixels
-from landslide.rasters import Grid, open_raster, utm_crs
-from landslide.relief import Float
-from landslide.scale import require_true_scale
+from landslide.geo.elevation import Elevation
+from landslide.geo.grid import Grid, utm_crs
+from landslide.geo.inventory import is_raster, read_inventory
+from landslide.geo.pixels import read_pixels
+from landslide.geo.rasters import open_raster
+from landslide.geo.relief import Float
+from landslide.geo.scale import require_true_scale
 
 SPACING = 10.0
 """Pixel size of a scene in metres, that of Sentinel-1 GRD."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from landslide.relief import Float, slope_degrees
+from landslide.geo.relief import Float, slope_degrees
 from landslide.simulate.drainage import drainage_area, route
 from landslide.simulate.noise import pixel_indices, smooth_noise
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from landslide.relief import Float
+from landslide.geo.relief import Float
 
 
 def smooth_noise(shape: tuple[int, int], length: float, rng: np.random.Generator) -> Float:

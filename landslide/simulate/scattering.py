@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from landslide.relief import Float
+from landslide.geo.relief import Float
 from landslide.simulate.landcover import Changes, Cover, LandCover
 from landslide.simulate.noise import smooth_noise
 

@@ -13,8 +13,8 @@ from rasterio.features import rasterize
 from scipy import ndimage, optimize, special, stats
 
 from landslide.errors import InputError
-from landslide.rasters import Grid
-from landslide.relief import Float, gradient, slope_degrees
+from landslide.geo.grid import Grid
+from landslide.geo.relief import Float, gradient, slope_degrees
 from landslide.simulate.noise import smooth_noise
 
 TAIL_EXPONENT = 1.4

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from landslide import __version__
-from landslide.folders import check_free, new_scene
-from landslide.polygons import write_polygons
-from landslide.radar import Orbit
-from landslide.rasters import write_raster
-from landslide.relief import Float
+from landslide.geo.folders import check_free, new_scene
+from landslide.geo.polygons import write_polygons
+from landslide.geo.rasters import write_raster
+from landslide.geo.relief import Float
+from landslide.radar.geometry import Orbit
+from landslide.simulate.event import DAYS, HEADINGS, Progress, Scene, simulate
 from landslide.simulate.options import Options
-from landslide.simulate.overview import draw_overview
-from landslide.simulate.scene import DAYS, HEADINGS, Progress, Scene, simulate
+from landslide.simulate.preview import draw_overview
 
 DATES = ("pre", "post1", "post2")
 EPICENTRE = (42.6908, 142.0067)

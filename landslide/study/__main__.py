@@ -9,13 +9,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from landslide.checks import SWITCH, check, check_words
+from landslide.config.checks import SWITCH, check, check_words
 from landslide.errors import told_in_a_sentence
-from landslide.prediction import choose_device
 from landslide.study.ensembles import ensemble_table, in_words
-from landslide.study.report import write_study
+from landslide.study.page import write_study
 from landslide.study.runs import read_runs
 from landslide.study.tables import comparable, said
+from landslide.training.network import choose_device
 
 HIDDEN = ("precision", "recall", "IoU")
 

@@ -15,15 +15,15 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.progress import track
 
-from landslide.datamodule import LandslideDataModule
+from landslide.data.datamodule import LandslideDataModule
 from landslide.errors import InputError
-from landslide.evaluation import Results, score
-from landslide.metrics import SCORES
-from landslide.network import FLIPS, Network
 from landslide.study.replications import SEED
 from landslide.study.runs import flat, read_metrics
 from landslide.study.tables import BASELINE, said, selected
-from landslide.task import LandslideTask, load_task
+from landslide.training.evaluation import Results, score
+from landslide.training.metrics import SCORES
+from landslide.training.network import FLIPS, Network
+from landslide.training.task import LandslideTask, load_task
 
 BATCH = 32
 """Patches a pass; changes no score."""

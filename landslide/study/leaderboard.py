@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from landslide.figures import BLUE, ORANGE, save
-from landslide.rasters import replacing
+from landslide.geo.cartography import BLUE, ORANGE, save_figure
+from landslide.geo.files import replacing
 from landslide.study.replications import FOLD, replications
 from landslide.study.runs import read_runs, varying
 
@@ -151,7 +151,7 @@ def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
     figure.suptitle(
         f"{len(board)} finished runs{simulated}; the bar is the best of each", fontsize=9
     )
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _order(value: object) -> tuple[bool, float, str]:

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from landslide.metrics import SCORES
 from landslide.study.runs import DIGEST, SPLITS
+from landslide.training.metrics import SCORES
 
 SEED, SPLIT_SEED, FOLD = "seed", "split.seed", "split.fold"
 

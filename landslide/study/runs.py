@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from landslide.errors import InputError
-from landslide.metrics import COUNTS, SCORES
+from landslide.training.metrics import COUNTS, SCORES
 
 SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
 

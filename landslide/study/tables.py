@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from landslide.errors import InputError
-from landslide.metrics import SCORES
 from landslide.study.paper import TABLES
 from landslide.study.replications import (
     FOLD,
@@ -19,6 +18,7 @@ from landslide.study.replications import (
     replications,
 )
 from landslide.study.runs import DATA, varying
+from landslide.training.metrics import SCORES
 
 BASELINE = "baseline"
 """Level that the other levels of a setting are compared with; comes first."""

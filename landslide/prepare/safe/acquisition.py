@@ -25,6 +25,9 @@ from scipy.interpolate import griddata
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
+from landslide.geo.files import checksum
+from landslide.geo.grid import Grid, Window
+from landslide.geo.relief import Float
 from landslide.prepare.area import choose_grid, middle
 from landslide.prepare.files import given_dates, local_dem
 from landslide.prepare.mosaic import Mosaic
@@ -34,8 +37,6 @@ from landslide.prepare.safe.geoid import undulation
 from landslide.prepare.safe.product import Product
 from landslide.prepare.sources import OVERPASS, Acquisition, Dem, Event, Pass, Sources, Tile
 from landslide.prepare.terrain import elevations, require_cover
-from landslide.rasters import Grid, Window, checksum
-from landslide.relief import Float
 
 METHOD = 1
 """Number of the way images are geocoded; a change makes files in the cache out of date."""

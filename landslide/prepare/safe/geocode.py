@@ -23,10 +23,12 @@ from rasterio.errors import RasterioIOError
 from scipy import ndimage
 
 from landslide.errors import InputError
-from landslide.polygons import raster_window
+from landslide.geo.files import replacing
+from landslide.geo.grid import Grid, Window
+from landslide.geo.polygons import raster_window
+from landslide.geo.rasters import raster_profile
+from landslide.geo.relief import Float
 from landslide.prepare.terrain import without_voids
-from landslide.rasters import Grid, Window, raster_profile, replacing
-from landslide.relief import Float
 
 Double = NDArray[np.float64]
 Heights = Callable[[Window], Float]

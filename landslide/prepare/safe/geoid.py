@@ -5,10 +5,10 @@ from pyproj import Transformer, network
 from pyproj.exceptions import ProjError
 
 from landslide.errors import InputError
+from landslide.geo.grid import Grid
 from landslide.prepare.area import middle
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.sources import Dem
-from landslide.rasters import Grid
 
 MODEL = "us_nga_egm96_15.tif"
 """PROJ's grid of the geoid EGM96. EGM2008 differs by 1 m at most places, a tenth of a pixel."""

@@ -14,6 +14,7 @@ from rich.table import Table
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
+from landslide.geo.grid import utm_crs
 from landslide.prepare.sources import (
     DATES,
     PASSES,
@@ -29,7 +30,6 @@ from landslide.prepare.stac.archive import Archive, Box, Slice
 from landslide.prepare.stac.download import Part, fetch, measured
 from landslide.prepare.stac.overpasses import Choice, Overpass, Track, Wish, choose, tracks_of
 from landslide.prepare.stac.table import table_of
-from landslide.rasters import utm_crs
 
 IMAGE_MARGIN = 200.0
 """Metres fetched of images around the area, so that any grid of it is covered."""

@@ -13,7 +13,7 @@ from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 from urllib3 import Retry
 
-from landslide.checks import NATURAL, POSITIVE, Rule, check
+from landslide.config.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
 from landslide.prepare.names import platform_of
 from landslide.prepare.sources import PASSES, Pass, Units

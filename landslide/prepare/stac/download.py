@@ -19,10 +19,12 @@ from rasterio.windows import from_bounds
 from requests import RequestException
 
 from landslide.errors import InputError
-from landslide.polygons import raster_window
+from landslide.geo.files import replacing
+from landslide.geo.grid import Grid
+from landslide.geo.polygons import raster_window
+from landslide.geo.rasters import raster_profile
 from landslide.prepare.sources import Units
 from landslide.prepare.stac.archive import PAUSE, REFUSED, Archive, Box, root_cause
-from landslide.rasters import Grid, raster_profile, replacing
 
 WORKERS = 4
 """Files fetched at a time: enough to hide the way to the server, few enough to be welcome."""

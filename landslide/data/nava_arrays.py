@@ -1,0 +1,209 @@
+"""Patches in NumPy arrays, as the authors publish their training and test data.
+
+``trainX.npy`` and ``testX.npy`` are (N, S, S, C) float, already scaled to [0, 1];
+``trainY.npy`` and ``testY.npy`` are (N, S, S, 1) with 0 no landslide and 1 landslide.
+"""
+
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import torch
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from landslide.data.datamodule import LandslideDataModule
+from landslide.data.samplers import PatchSampler
+from landslide.data.scene import Sample, Scene
+from landslide.data.splits import combine, patch_table
+from landslide.errors import InputError
+from landslide.geo.files import replacing
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import UNKNOWN
+
+CHUNK = 64
+"""Patches that are checked at a time."""
+
+
+class PatchStack(Scene):
+    """Patches one below the other, as a scene without a place on Earth.
+
+    The arrays stay on disk and are mapped into memory: a patch is read when it is asked for.
+
+    Args:
+        images: (N, S, S, C) float in [0, 1], NaN where there is no measurement.
+        masks: (N, S, S, 1), 0 or 1.
+        bands: Names of the C bands.
+
+    Raises:
+        InputError: A file is missing or no array; rank, type, range or lengths are wrong.
+    """
+
+    def __init__(self, images: Path, masks: Path, bands: list[str]) -> None:
+        self.path, self.bands = images, list(bands)
+        image, mask = _open(images), _open(masks)
+        _require_matching(images, image, masks, mask, self.bands)
+        _require_scaled(images, image)
+        _require_binary(masks, mask)
+        count, size, _, channels = image.shape
+        self.patch_size = size
+        # A view: N patches of S x S are N S rows of S pixels.
+        self._image = image.reshape(count * size, size, channels)
+        self._mask = mask.reshape(count * size, size)
+        self.grid = Grid(CRS(), Affine(1, 0, 0, 0, -1, 0), count * size, size)
+        self._memory = None
+
+    def _read_inside(self, window: Window) -> Sample:
+        rows = slice(window.row, window.row + window.height)
+        cols = slice(window.col, window.col + window.width)
+        image = torch.from_numpy(self._image[rows, cols].astype(np.float32)).permute(2, 0, 1)
+        mask = torch.from_numpy(self._mask[rows, cols].astype(np.uint8))
+        return Sample(image=image, mask=mask.masked_fill(image.isnan().any(dim=0), UNKNOWN))
+
+
+class ArrayDataModule(LandslideDataModule):
+    """The authors' arrays, in place of scenes; the test split is theirs.
+
+    Arguments are those of ``LandslideDataModule``, with a folder of arrays as ``root``.
+    """
+
+    def setup(self, stage: str | None = None) -> None:
+        """Map the arrays and split the training patches, once.
+
+        Raises:
+            InputError: The arrays cannot be used, or not with these settings.
+        """
+        if self.scenes:
+            return
+        if self.window_size != self.patch_size:
+            raise InputError("patches of arrays have no context: leave out datamodule.window_size")
+        if self.balance:
+            raise InputError(
+                "patches of arrays do not show whole dates: set normalization.balance=false"
+            )
+        if len(self.roots) != 1:
+            raise InputError("dataset.root: name one folder of arrays, not several")
+        if getattr(self.sampler, "func", None) is not PatchSampler:
+            raise InputError(
+                "the sampler draws windows across patch borders, but patches of arrays are no "
+                "neighbours: use sampler=patches"
+            )
+        root = self.roots[0]
+        train, test = (
+            PatchStack(root / f"{part}X.npy", root / f"{part}Y.npy", self.bands)
+            for part in ("train", "test")
+        )
+        for stack in (train, test):
+            if stack.patch_size != self.patch_size:
+                raise InputError(
+                    f"{stack.path} holds patches of {stack.patch_size} px: set "
+                    f"patch_size={stack.patch_size}"
+                )
+        table = self.split(patch_table(train, self.patch_size))
+        if "test" in set(table.split):
+            raise InputError("arrays come with a test split of their own: use split=arrays")
+        tested = patch_table(test, self.patch_size).assign(split="test")
+        self.tables = [table, tested[tested.valid_pixels > 0]]
+        self.patches = combine(self.tables)
+        self.scenes = [train, test]
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that images and masks are read from."""
+        return [self.roots[0] / f"{part}{kind}.npy" for part in ("train", "test") for kind in "XY"]
+
+    def write_splits(self, path: Path) -> None:
+        """Write the split of every patch as CSV: arrays do not say where a patch lies."""
+        with replacing(path.with_suffix(".csv")) as temporary:
+            self.patches.assign(
+                array=self.patches.scene.map({0: "train", 1: "test"}), patch=self.patches.row
+            ).to_csv(
+                temporary,
+                columns=["array", "patch", "split", "landslide_pixels", "valid_pixels"],
+                index=False,
+            )
+
+
+def array_split(
+    patches: gpd.GeoDataFrame, *, seed: int, val_share: float, shuffle: bool
+) -> gpd.GeoDataFrame:
+    """Divide a training array into training and validation.
+
+    Args:
+        patches: Patch table of the array.
+        seed: Seed of the shuffle.
+        val_share: Share that is validated on.
+        shuffle: Whether validation is drawn at random; if not it is the end of the array,
+            as Keras' ``validation_split`` takes it.
+
+    Returns:
+        The patches that have a valid pixel, with their ``split``.
+    """
+    patches = patches[patches.valid_pixels > 0]
+    n_train = math.floor(len(patches) * (1 - val_share))
+    order = np.arange(len(patches))
+    if shuffle:
+        order = np.random.default_rng(seed).permutation(order)
+    split = np.full(len(patches), "train", dtype=object)
+    split[order[n_train:]] = "val"
+    return patches.assign(split=split)
+
+
+def _open(path: Path) -> NDArray[np.generic]:
+    if not path.exists():
+        raise InputError(
+            f"there is no {path}: dataset.root names a folder with trainX.npy, trainY.npy, "
+            "testX.npy and testY.npy"
+        )
+    try:
+        array: NDArray[np.generic] = np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as a NumPy array: {error}") from error
+    return array
+
+
+def _require_matching(
+    images: Path,
+    image: NDArray[np.generic],
+    masks: Path,
+    mask: NDArray[np.generic],
+    bands: list[str],
+) -> None:
+    """Raise where shapes or types are not those of images and their masks."""
+    if image.ndim != 4 or image.shape[1] != image.shape[2] or not image.size:
+        raise InputError(f"{images} has the shape {image.shape}: (N, 64, 64, bands) is needed")
+    if not np.issubdtype(image.dtype, np.floating):
+        raise InputError(f"{images} holds {image.dtype}: images are floats scaled to [0, 1]")
+    if image.shape[3] != len(bands):
+        raise InputError(
+            f"{images} has {image.shape[3]} bands, but dataset.bands names {len(bands)}: name "
+            "them in their order"
+        )
+    if mask.ndim != 4 or mask.shape[1:] != (*image.shape[1:3], 1):
+        raise InputError(
+            f"{masks} has the shape {mask.shape}: {(len(image), *image.shape[1:3], 1)} is needed"
+        )
+    if len(mask) != len(image):
+        raise InputError(f"{images} has {len(image)} patches, but {masks} has {len(mask)}")
+    if mask.dtype.kind not in "biuf":
+        raise InputError(f"{masks} holds {mask.dtype}: masks are numbers, 0 or 1")
+
+
+def _require_scaled(path: Path, image: NDArray[np.generic]) -> None:
+    for start in range(0, len(image), CHUNK):
+        part = image[start : start + CHUNK]
+        outside = part[(part < 0) | (part > 1)]  # type: ignore[operator]
+        if outside.size:
+            raise InputError(
+                f"{path} holds the value {outside[0]:g}: images are scaled to [0, 1] beforehand"
+            )
+
+
+def _require_binary(path: Path, mask: NDArray[np.generic]) -> None:
+    for start in range(0, len(mask), CHUNK):
+        part = mask[start : start + CHUNK]
+        strange = part[(part != 0) & (part != 1)]
+        if strange.size:
+            raise InputError(f"{path} holds the value {strange[0]:g}: masks are 0 or 1")

@@ -1,0 +1,169 @@
+"""Geo-samplers over the patches of a split."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from torchgeo.samplers import GeoSampler
+
+from landslide.data.scene import Scene
+from landslide.geo.grid import Window
+
+
+class Query(NamedTuple):
+    """Where a patch lies: its scene and its map coordinates there."""
+
+    scene: int
+    x: slice
+    y: slice
+
+
+class PatchSampler(GeoSampler):
+    """Every patch of a split once an epoch.
+
+    Under distributed training each process draws its own share. Shares of a shuffled
+    split are filled up with patches drawn twice; shares of a split in order with
+    windows outside of the scene, unknown everywhere, which metrics do not count.
+
+    Args:
+        patches: Patch table of the split.
+        scenes: Scenes that the table's ``scene`` refers to.
+        patch_size: Side of a patch in pixels.
+        seed: Seed of the shuffle; None keeps the table's order.
+        rank: This process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        patches: pd.DataFrame,
+        scenes: Sequence[Scene],
+        patch_size: int,
+        *,
+        seed: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.patches = patches
+        self.scenes = scenes
+        self.patch_size = patch_size
+        self.seed = seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+        self._places = patches[["scene", "row", "col"]].to_numpy(dtype=int)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw another order from the same seed (Lightning calls this every epoch)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Patches that this process draws in an epoch."""
+        return -(-len(self.patches) // self.world_size)
+
+    def __iter__(self) -> Iterator[Query]:  # type: ignore[override]
+        """Yield the queries of this process."""
+        queries = self._queries()
+        missing = len(self) * self.world_size - len(queries)
+        queries += queries[:missing] if self.seed is not None else [self._outside()] * missing
+        return iter(queries[self.rank :: self.world_size])
+
+    def _queries(self) -> list[Query]:
+        order = np.arange(len(self.patches))
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        size = self.patch_size
+        return [
+            self._query(scene, Window(row * size, col * size, size, size))
+            for scene, row, col in self._places[order].tolist()
+        ]
+
+    def _query(self, scene: int, window: Window) -> Query:
+        return Query(scene, *self.scenes[scene].grid.slices(window))
+
+    def _outside(self) -> Query:
+        size = self.patch_size
+        return self._query(0, Window(-size, -size, size, size))
+
+
+class BalancedSampler(PatchSampler):
+    """Random windows inside the split, a chosen share of them with landslide pixels.
+
+    A window may start at any pixel so long as all of it lies in patches of the split;
+    every epoch draws new ones. Where a kind of window cannot be found (a split without
+    quiet terrain, say) the other kind takes its place.
+
+    Args:
+        patches: Patch table of the split.
+        scenes: Scenes that the table's ``scene`` refers to, with ground truth.
+        patch_size: Side of a patch in pixels.
+        landslide_share: Share of windows with at least one landslide pixel, in [0, 1].
+        seed: Seed of the draws.
+        rank: This process.
+        world_size: Number of processes.
+    """
+
+    attempts = 20
+    """Shifts of a patch tried before the patch itself is taken."""
+
+    def __init__(
+        self,
+        patches: pd.DataFrame,
+        scenes: Sequence[Scene],
+        patch_size: int,
+        *,
+        landslide_share: float,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(patches, scenes, patch_size, seed=seed, rank=rank, world_size=world_size)
+        self.landslide_share = landslide_share
+        self._cells = set(map(tuple, self._places.tolist()))
+        self._sums = [_landslide_sums(scene) for scene in scenes]
+        positive = (patches.landslide_pixels > 0).to_numpy()
+        table = patches[["scene", "row", "col"]].to_numpy()
+        self._homes = {True: table[positive], False: table[~positive]}
+
+    def _queries(self) -> list[Query]:
+        rng = np.random.default_rng([self.seed or 0, self.epoch])
+        n = len(self.patches)
+        wanted = rng.permutation(np.arange(n) < round(self.landslide_share * n))
+        return [self._draw(bool(landslide), rng) for landslide in wanted]
+
+    def _draw(self, landslide: bool, rng: np.random.Generator) -> Query:
+        homes = (
+            self._homes[landslide] if len(self._homes[landslide]) else self._homes[not landslide]
+        )
+        scene, row, col = (int(v) for v in homes[rng.integers(len(homes))])
+        size = self.patch_size
+        home = Window(row * size, col * size, size, size)
+        for _ in range(self.attempts):
+            down, right = (int(v) for v in rng.integers(1 - size, size, 2))
+            window = home._replace(row=home.row + down, col=home.col + right)
+            if self._in_split(scene, window) and self._has_landslide(scene, window) == landslide:
+                return self._query(scene, window)
+        return self._query(scene, home)
+
+    def _in_split(self, scene: int, window: Window) -> bool:
+        size = self.patch_size
+        rows = {window.row // size, (window.row + size - 1) // size}
+        cols = {window.col // size, (window.col + size - 1) // size}
+        return all((scene, row, col) in self._cells for row in rows for col in cols)
+
+    def _has_landslide(self, scene: int, window: Window) -> bool:
+        sums, size = self._sums[scene], self.patch_size
+        top, left = window.row, window.col
+        bottom, right = top + size, left + size
+        total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+        return bool(total > 0)
+
+
+def _landslide_sums(scene: Scene) -> np.ndarray:
+    """Landslide pixels north-west of every pixel corner, (H + 1, W + 1)."""
+    sums = np.zeros((scene.grid.height + 1, scene.grid.width + 1), dtype=np.int32)
+    for window in scene.strips():
+        landslide = (scene.read(window)["mask"] == 1).numpy()
+        rows = slice(window.row + 1, window.row + window.height + 1)
+        sums[rows, 1:] = landslide
+    return sums.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)

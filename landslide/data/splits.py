@@ -1,0 +1,256 @@
+"""The patch grid of a scene, and its division into training, validation and test.
+
+A patch table is a GeoDataFrame, one row per patch, in the scene's CRS: ``scene``
+(index of the scene), ``row`` and ``col`` (of the patch grid, from the north-west
+corner), ``landslide_pixels``, ``valid_pixels``, ``split`` and ``geometry``. Before
+the division it holds the whole grid, after it only patches with a valid pixel.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import cast
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
+
+from landslide.data.scene import Scene
+from landslide.errors import InputError
+from landslide.geo.files import replacing
+from landslide.geo.grid import Window
+from landslide.geo.rasters import UNKNOWN
+
+SPLITS = ("train", "val", "test")
+
+
+def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
+    """Whole patches on the scene's pixel grid, valid or not.
+
+    Args:
+        scene: Scene with ground truth.
+        patch_size: Side of a patch in pixels.
+
+    Raises:
+        InputError: The scene is smaller than a patch, or no pixel of it is valid.
+    """
+    rows, cols = scene.grid.height // patch_size, scene.grid.width // patch_size
+    if not rows or not cols:
+        raise InputError(
+            f"{scene.path} is {scene.grid.width} x {scene.grid.height} px, smaller than a patch "
+            f"of {patch_size} px: choose a smaller patch_size or a larger scene"
+        )
+    landslide, valid = np.empty((2, rows, cols), dtype=np.int64)
+    for row in range(rows):
+        window = Window(row * patch_size, 0, patch_size, cols * patch_size)
+        mask = scene.read(window)["mask"].view(patch_size, cols, patch_size)
+        landslide[row] = (mask == 1).sum(dim=(0, 2))
+        valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
+    if not valid.any():
+        raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
+    of_row, of_col = (index.ravel() for index in np.indices((rows, cols)))
+    a, _, west, _, e, north = scene.grid.transform[:6]
+    left, top = west + of_col * patch_size * a, north + of_row * patch_size * e
+    return gpd.GeoDataFrame(
+        {
+            "row": of_row,
+            "col": of_col,
+            "landslide_pixels": landslide.ravel(),
+            "valid_pixels": valid.ravel(),
+        },
+        geometry=shapely.box(left, top + patch_size * e, left + patch_size * a, top),
+        crs=scene.grid.crs,
+    )
+
+
+def random_split(
+    patches: gpd.GeoDataFrame, *, seed: int, test_share: float, val_share: float
+) -> gpd.GeoDataFrame:
+    """The paper's split: only patches with a landslide pixel, shuffled, neighbours mixed.
+
+    Args:
+        patches: Patch table of one scene.
+        seed: Seed of the shuffle.
+        test_share: Share of the patches that is tested on.
+        val_share: Share of the rest that is validated on.
+
+    Returns:
+        The patches kept, with their ``split``.
+    """
+    kept = patches[patches.landslide_pixels > 0]
+    order = np.random.default_rng(seed).permutation(len(kept))
+    n_test = round(test_share * len(kept))
+    n_val = round(val_share * (len(kept) - n_test))
+    split = np.full(len(kept), "train", dtype=object)
+    split[order[:n_test]] = "test"
+    split[order[n_test : n_test + n_val]] = "val"
+    return kept.assign(split=split)
+
+
+def block_split(
+    patches: gpd.GeoDataFrame,
+    *,
+    seed: int,
+    folds: int,
+    fold: int,
+    period: int,
+    patch_size: int,
+    window_size: int,
+) -> gpd.GeoDataFrame:
+    """Contiguous blocks across the scene, apart by a guard band, with all patches.
+
+    The lines of patches along the scene's longer side are cut into blocks, ``folds`` of them
+    in each round of about ``period`` lines. Fold k tests every k-th block of the rounds, so
+    that over the folds every patch is tested exactly once; it validates on the block beside
+    and trains on the rest. The seed moves all blocks along the scene: what leaves it at one
+    end comes in at the other. The guard band is taken from training and validation, never
+    from test; it is as wide as patches need that do not see each other's pixels, and at
+    least one patch.
+
+    Args:
+        patches: Patch table of one scene.
+        seed: Seed of the blocks' place. A shift by a whole block gives the same blocks to other
+            folds, so that over all folds there are as many divisions as a block has lines, each
+            with validation on either side.
+        folds: Number of folds.
+        fold: The fold, from 0.
+        period: Length of a round in patches.
+        patch_size: Side of a patch in pixels.
+        window_size: Side in pixels of what the network sees around a patch.
+
+    Returns:
+        The patches kept, with their ``split``.
+
+    Raises:
+        InputError: There is no such fold, or the scene is too short for so many.
+    """
+    if fold >= folds:
+        raise InputError(
+            f"split.fold={fold}: the folds of split.folds={folds} are 0 to {folds - 1}"
+        )
+    axis = "col" if patches.col.max() >= patches.row.max() else "row"
+    lines = int(patches[axis].max()) + 1
+    rounds = max(1, round(lines / period))
+    guard = max(1, math.ceil(window_size / patch_size) - 1)
+    _require_room(lines, folds=folds, rounds=rounds, guard=guard)
+    shift, side = _place(seed, lines // rounds, folds)
+    block = (np.arange(lines) - shift) % lines * (rounds * folds) // lines % folds
+    test, val = block == fold, block == (fold + side) % folds
+    by_line = _with_guard(test, val, guard)
+    split = by_line[patches[axis].to_numpy()]
+    return patches.assign(split=split)[(split != "guard") & (patches.valid_pixels > 0)]
+
+
+def _require_room(lines: int, *, folds: int, rounds: int, guard: int) -> None:
+    """Raise where the guard bands would leave a round without training or validation."""
+    shortest = lines // (rounds * folds)
+    needed = max(guard, 2 * guard // (folds - 2)) + 1
+    if shortest < needed:
+        raise InputError(
+            f"split.folds={folds} cuts the scene, {lines} patches long, into {rounds * folds} "
+            f"blocks of {shortest} or more, and {needed} are needed beside a guard band of "
+            f"{guard}: choose fewer folds, a longer split.period, a smaller patch_size or "
+            "window_size, or a larger scene"
+        )
+
+
+def _place(seed: int, places: int, folds: int) -> tuple[int, int]:
+    """By how many lines blocks are shifted, and on which side of test validation lies.
+
+    Each seed goes on by a block and a line. Neighbouring seeds thus test other ground in the
+    same fold, and their folds have other borders; all shifts are met before one comes again,
+    then with validation on the other side.
+    """
+    width = -(-places // folds)
+    step = next(step for step in count(width + 1) if math.gcd(step, places) == 1)
+    turn, place = divmod(seed, places)
+    return place * step % places, -1 if (place // width + turn) % 2 else 1
+
+
+def _with_guard(test: NDArray[np.bool_], val: NDArray[np.bool_], guard: int) -> NDArray[np.object_]:
+    """Part of every line; validation gives way to test, and training to both."""
+    kept = val & ~binary_dilation(test, iterations=guard)
+    near = binary_dilation(test | kept, iterations=guard)
+    return np.select([test, kept, ~(near | val)], ["test", "val", "train"], "guard").astype(object)
+
+
+def require_apart(table: gpd.GeoDataFrame, patch_size: int, window_size: int) -> None:
+    """Raise where patches of different parts see the same pixels.
+
+    Args:
+        table: Patch table of one scene with its ``split``.
+        patch_size: Side of a patch in pixels.
+        window_size: Side in pixels of what the network sees around a patch.
+
+    Raises:
+        InputError: Context reaches from one part into what another sees.
+    """
+    reach = math.ceil(window_size / patch_size) - 1
+    part = table.split.map(SPLITS.index).to_numpy()
+    place = (table.row.to_numpy(), table.col.to_numpy())
+    nearby = []
+    for extreme, none in ((minimum_filter, len(SPLITS)), (maximum_filter, -1)):
+        parts = np.full((table.row.max() + 1, table.col.max() + 1), none)
+        parts[place] = part
+        nearby.append(extreme(parts, 2 * reach + 1, mode="constant", cval=none)[place])
+    if (nearby[0] != nearby[1]).any():
+        raise InputError(
+            f"datamodule.window_size={window_size} shows pixels to patches of one split that those "
+            "of another see too: use split=blocks, whose guard band is as wide as that needs, or "
+            f"datamodule.window_size={patch_size}"
+        )
+
+
+def split_digest(patches: pd.DataFrame, patch_size: int, parts: Sequence[str] = SPLITS) -> str:
+    """Identity of a division: which patch of which scene lies in which part.
+
+    Args:
+        patches: Joined patch tables (see ``combine``).
+        patch_size: Side of a patch in pixels.
+        parts: Those that count; ``("test",)`` tells what is tested on.
+
+    Returns:
+        Twelve hexadecimal digits of a SHA-256, the same in any order of the patches.
+    """
+    columns = ("scene", "row", "col", "split")
+    chosen = patches[patches.split.isin(parts)]
+    rows = sorted(zip(*(chosen[name].tolist() for name in columns), strict=True))
+    return hashlib.sha256(json.dumps([patch_size, rows]).encode()).hexdigest()[:12]
+
+
+def combine(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
+    """Join the split tables of several scenes, whose CRSs may differ.
+
+    A test split may be quiet: its false alarms count, alone and pooled over folds.
+
+    Raises:
+        InputError: A split is empty, or training or validation has no landslide pixel.
+    """
+    patches: pd.DataFrame = pd.concat(
+        [table.drop(columns="geometry").assign(scene=i) for i, table in enumerate(tables)],
+        ignore_index=True,
+    )
+    for split in SPLITS:
+        part = patches[patches.split == split]
+        quiet = split != "test" and not part.landslide_pixels.sum()
+        if quiet or part.empty:
+            raise InputError(
+                f"the {split} split has {len(part)} patches and no landslide pixel: choose "
+                "another seed, another split, a smaller patch_size or a larger scene"
+            )
+    return patches
+
+
+def write_splits(tables: Sequence[gpd.GeoDataFrame], path: Path) -> None:
+    """Write the patches of all scenes with their split as GeoJSON in WGS 84."""
+    in_degrees = [table.assign(scene=i).to_crs("EPSG:4326") for i, table in enumerate(tables)]
+    joined = cast(gpd.GeoDataFrame, pd.concat(in_degrees, ignore_index=True))
+    with replacing(path) as temporary:
+        # Else the layer is named after the temporary file.
+        joined.to_file(temporary, driver="GeoJSON", layer=path.stem)

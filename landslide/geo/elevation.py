@@ -1,0 +1,71 @@
+"""Elevation in metres from what a DEM declares."""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+
+from landslide.errors import InputError
+from landslide.geo.relief import Float
+
+LOWEST, HIGHEST = -500.0, 9000.0
+"""Elevations on land in metres; others are fill, such as -32768 that no tag declares."""
+
+METRES = {
+    r"(us|u s) (survey )?(ft|foot|feet)|us ?ft|(ft|foot|feet) ?us|survey (ft|foot|feet)": 1200
+    / 3937,
+    r"(international )?(ft|foot|feet)": 0.3048,
+    r"m|met(er|re)s?": 1.0,
+    r"dm|decimet(er|re)s?": 0.1,
+    r"cm|centimet(er|re)s?": 0.01,
+}
+"""Length in metres of the units that DEMs declare; what follows, as in "m a.s.l.", is no matter."""
+
+
+class Elevation(NamedTuple):
+    """How values of a DEM become elevations.
+
+    Attributes:
+        unit: The unit that it declares, in its own words; metres where it declares none.
+        metres: Length of the unit in metres.
+    """
+
+    unit: str = "metre"
+    metres: float = 1.0
+
+    @classmethod
+    def of(cls, source: DatasetReader, band: int) -> "Elevation":
+        """Read the unit of a band, else of its CRS's heights.
+
+        Raises:
+            InputError: The unit is no length that is known.
+        """
+        unit = source.units[band - 1] or _vertical_unit(source)
+        if not unit:
+            return cls()
+        words = " ".join(re.findall(r"[a-z]+", unit.lower()))
+        for pattern, metres in METRES.items():
+            if re.match(rf"({pattern})\b", words):
+                return cls(unit, metres)
+        raise InputError(
+            f"{source.name} declares elevations in {unit!r}, which is no known unit of length: "
+            "correct it, for example with gdal_edit.py -units metre"
+        )
+
+    def __call__(self, values: Float, valid: NDArray[np.bool_]) -> Float:
+        """Return elevations in metres, NaN in voids."""
+        elevation = values * np.float32(self.metres)
+        with np.errstate(invalid="ignore"):
+            valid = valid & (elevation > LOWEST) & (elevation < HIGHEST)
+        return np.where(valid, elevation, np.float32(np.nan))
+
+
+def _vertical_unit(source: DatasetReader) -> str | None:
+    """Unit of the third axis of a raster's CRS, if it has one."""
+    if source.crs is None:
+        return None
+    axes = pyproj.CRS.from_user_input(source.crs.to_wkt(version="WKT2_2019")).axis_info
+    return axes[2].unit_name if len(axes) > 2 else None

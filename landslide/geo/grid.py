@@ -1,0 +1,113 @@
+"""Pixel grids and windows of them."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.io import DatasetReader
+from rasterio.transform import array_bounds
+
+TILE = 256
+"""Side in pixels of the internal tiles of every raster written here."""
+
+INSIDE = 1e-3
+"""Part of a pixel by which map coordinates may miss a pixel's edge."""
+
+BLOCK = 4 * TILE
+"""Side in pixels of the blocks that a scene is gone through in."""
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels, by its offset from a scene's north-west corner."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    def within(self, outer: "Window") -> tuple[slice, slice]:
+        """Rows and columns of this window in an array of a window around it."""
+        top, left = self.row - outer.row, self.col - outer.col
+        return slice(top, top + self.height), slice(left, left + self.width)
+
+
+class Grid(NamedTuple):
+    """A north-up pixel grid in a projected CRS."""
+
+    crs: CRS
+    transform: Affine
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, source: DatasetReader) -> Self:
+        """Grid of an open raster."""
+        return cls(source.crs, source.transform, source.height, source.width)
+
+    @property
+    def pixel_area(self) -> float:
+        """Area of one pixel in m²."""
+        return abs(self.transform.a * self.transform.e)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Bounds (west, south, east, north) in CRS units."""
+        west, south, east, north = array_bounds(self.height, self.width, self.transform)
+        return west, south, east, north
+
+    def blocks(self, side: int = BLOCK) -> list[Window]:
+        """Windows that cover the grid, row by row from the north-west corner."""
+        return [
+            Window(row, col, min(side, self.height - row), min(side, self.width - col))
+            for row in range(0, self.height, side)
+            for col in range(0, self.width, side)
+        ]
+
+    def slices(self, window: Window) -> tuple[slice, slice]:
+        """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed.
+
+        They begin a thousandth of a pixel inside, since GDAL cuts an offset of 511.9999999
+        down to 511.
+        """
+        xres, yres = self.transform.a, -self.transform.e
+        west = self.transform.c + (window.col + INSIDE) * xres
+        north = self.transform.f - (window.row + INSIDE) * yres
+        return (
+            slice(west, west + window.width * xres),
+            slice(north - window.height * yres, north),
+        )
+
+    def window(self, x: slice, y: slice) -> Window:
+        """Pixel window of map coordinates: the inverse of ``slices``."""
+        xres, yres = self.transform.a, -self.transform.e
+        return Window(
+            row=round((self.transform.f - y.stop) / yres),
+            col=round((x.start - self.transform.c) / xres),
+            height=round((y.stop - y.start) / yres),
+            width=round((x.stop - x.start) / xres),
+        )
+
+    def matches(self, other: Self) -> bool:
+        """Whether both grids have the same CRS, size and (to 1e-3 px) corners."""
+        tolerance = INSIDE * abs(self.transform.a)
+        return (
+            self.crs == other.crs
+            and (self.height, self.width) == (other.height, other.width)
+            and np.allclose(self.bounds, other.bounds, rtol=0, atol=tolerance)
+        )
+
+    def __str__(self) -> str:
+        """Describe the grid in one phrase."""
+        return (
+            f"{self.width} x {self.height} px of {self.transform.a:g} m from "
+            f"({self.transform.c:.2f}, {self.transform.f:.2f}) in {self.crs}"
+        )
+
+
+def utm_crs(bounds: tuple[float, float, float, float]) -> CRS:
+    """UTM zone of the middle of (west, south, east, north) in degrees."""
+    west, south, east, north = bounds
+    east += 360 * (west > east)  # over the antimeridian
+    zone = int((west + east) / 2 // 6 + 30) % 60 + 1
+    return CRS.from_epsg((32600 if south + north >= 0 else 32700) + zone)

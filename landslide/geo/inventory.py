@@ -1,0 +1,114 @@
+"""Landslide inventories: vector files of any format and CRS, read into a grid's CRS."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from landslide.errors import InputError
+from landslide.geo.extent import extent_in
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import open_raster
+from landslide.geo.vectors import is_vector, read_shapes
+
+
+class Inventory(NamedTuple):
+    """Outlines of landslides and what was done to them.
+
+    Attributes:
+        polygons: Valid polygons in the grid's CRS that touch the grid. Those that reach far
+            beyond it are cut there, all others are whole.
+        features: Number of features in the file.
+        repaired: How many had an invalid outline, which was repaired.
+        outside: How many lie outside of the grid.
+        left_out: How many are empty, or no polygon (nor point with a radius).
+    """
+
+    polygons: gpd.GeoSeries
+    features: int
+    repaired: int
+    outside: int
+    left_out: int
+
+
+def is_raster(path: Path, key: str = "inventory") -> bool:
+    """Whether an inventory is a mask raster.
+
+    Raises:
+        InputError: There is no such file, or it is neither a raster nor a vector file.
+    """
+    if is_vector(path, key):
+        return False
+    open_raster(path).close()
+    return True
+
+
+def read_inventory(
+    path: Path, grid: Grid, *, key: str = "inventory", radius: float | None = None
+) -> Inventory:
+    """Read polygons, or points with a radius, of any vector format.
+
+    Args:
+        path: Vector file, or file and layer as in ``slides.gpkg/landslides``.
+        grid: Where the polygons are wanted.
+        key: Option that named the file, for messages.
+        radius: Metres around points; without one, points are no landslides.
+
+    Raises:
+        InputError: The file cannot be read, has no CRS, no feature, or none that has an area; or
+            it is not clear which of its layers is meant.
+    """
+    found = read_shapes(path, key, points=radius is not None)
+    if radius is None and len(found.points) and found.areas.empty:
+        raise InputError(
+            f"{key}={path} has no polygon but points: give their radius in metres with "
+            f"{key}.radius="
+        )
+    shapes = pd.concat([found.areas, found.points[: None if radius else 0]]).sort_index()
+    if shapes.empty:
+        raise InputError(
+            f"{key}={path} has no polygon but {found.kinds}: give outlines of landslides"
+        )
+    near = _near(shapes, grid)
+    discs = near[near.index.isin(found.points.index)].buffer(radius or 0)
+    polygons = pd.concat([near[near.index.isin(found.areas.index)], discs]).sort_index()
+    polygons = polygons[polygons.intersects(shapely.box(*grid.bounds))]
+    return Inventory(
+        polygons=polygons.reset_index(drop=True),
+        features=found.features,
+        repaired=found.repaired,
+        outside=len(shapes) - len(polygons),
+        left_out=found.features - len(shapes),
+    )
+
+
+def _near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
+    """Shapes around a grid in its CRS; what lies on the Earth's other side has no place in it."""
+    if shapes.crs.is_geographic:
+        shapes = _continuous(shapes)
+    west, south, east, north = grid.bounds
+    size = max(east - west, north - south)
+    extent = extent_in(grid, shapes.crs, margin=size)
+    shapely.prepare(extent)
+    near = shapes[shapely.intersects(extent, shapes.values)]
+    large = ~shapely.contains(extent, near.values)
+    cut = near[large].intersection(extent)
+    step = extent.length / 1000
+    near = pd.concat([near[~large], cut.segmentize(step)]).sort_index()
+    return near.to_crs(grid.crs)
+
+
+def _continuous(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
+    """Shapes in degrees, those that jump from 180 to -180 going on beyond 180."""
+    west, _, east, _ = shapely.bounds(shapes.values).T
+    wide = shapes[east - west > 180]
+    moved = shapely.transform(wide.values, lambda p: np.stack([p[:, 0] % 360, p[:, 1]], axis=1))
+    # What goes around the Earth stays as it is.
+    left, _, right, _ = shapely.bounds(moved).T
+    jumping = (right > left) & (right - left < 180)
+    shapes = shapes.copy()
+    shapes.loc[wide.index[jumping]] = moved[jumping]
+    return shapes

@@ -1,0 +1,49 @@
+"""Pixels as their raster declares them: nodata, masks, scale and offset."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterWindow
+
+from landslide.geo.relief import Float
+
+
+class Pixels(NamedTuple):
+    """Pixels of one band.
+
+    Attributes:
+        values: (H, W) float32 in the band's unit: as stored, times its scale, plus its offset.
+        valid: (H, W) whether they are finite and no nodata value, mask or alpha band hides them.
+    """
+
+    values: Float
+    valid: NDArray[np.bool_]
+
+
+def read_pixels(
+    source: DatasetReader,
+    band: int,
+    window: RasterWindow | None = None,
+    shape: tuple[int, int] | None = None,
+) -> Pixels:
+    """Read one band of an open raster.
+
+    Args:
+        source: Open raster.
+        band: Number of the band, from 1.
+        window: Pixels to read; None for all.
+        shape: (H, W) to pick the nearest pixels for; None for every pixel.
+    """
+    stored = source.read(band, window=window, out_shape=shape)
+    valid = source.read_masks(band, window=window, out_shape=shape) > 0
+    nodata = source.nodatavals[band - 1]
+    if nodata is not None:
+        # GDAL asks either a mask or the nodata value, not both.
+        valid &= stored != nodata
+    values = stored.astype(np.float32)
+    scale, offset = source.scales[band - 1], source.offsets[band - 1]
+    if (scale, offset) != (1.0, 0.0):
+        values = values * np.float32(scale) + np.float32(offset)
+    return Pixels(values, valid & np.isfinite(values))

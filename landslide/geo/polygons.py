@@ -1,0 +1,156 @@
+"""From a landslide mask to polygons with their area, probability and slope."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from pyogrio import set_gdal_config_options
+from rasterio.features import rasterize, shapes
+from rasterio.windows import Window as RasterWindow
+
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import UNKNOWN
+
+
+def outlines(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Outline the connected pixels (4-neighbourhood) of a mask raster.
+
+    GDAL goes through the raster line by line, so memory grows with the polygons only.
+
+    Returns:
+        Landslides and what was not observed, each with ``area_m2`` and ``perimeter_m``,
+        largest first.
+    """
+    found: dict[int, list[shapely.Geometry]] = {1: [], UNKNOWN: []}
+    with rasterio.open(mask) as source:
+        for outline, value in shapes(rasterio.band(source, 1), transform=grid.transform):
+            if value in found:
+                found[int(value)].append(shapely.geometry.shape(outline))
+    return _measured(found[1], grid), _measured(found[UNKNOWN], grid)
+
+
+def _measured(outlines: list[shapely.Geometry], grid: Grid) -> gpd.GeoDataFrame:
+    polygons = gpd.GeoDataFrame(geometry=outlines, crs=grid.crs)
+    polygons["area_m2"] = polygons.area.astype(float)
+    polygons["perimeter_m"] = polygons.length.astype(float)
+    return polygons.sort_values("area_m2", ascending=False, ignore_index=True)
+
+
+def burn(
+    geometries: gpd.GeoSeries,
+    values: Iterable[int],
+    grid: Grid,
+    window: Window,
+    *,
+    all_touched: bool = False,
+) -> NDArray[np.int32]:
+    """Rasterise geometries in a window, 0 elsewhere; a pixel counts by its centre.
+
+    Args:
+        geometries: Geometries in the grid's CRS.
+        values: Value of each, above 0.
+        grid: Grid of the scene.
+        window: Window to rasterise.
+        all_touched: Count every pixel that a geometry touches.
+    """
+    transform = rasterio.windows.transform(raster_window(window), grid.transform)
+    x, y = grid.slices(window)
+    values = np.fromiter(values, dtype=np.int32)
+    near = geometries.sindex.query(shapely.box(x.start, y.start, x.stop, y.stop))
+    size = (window.height, window.width)
+    if not len(near):
+        return np.zeros(size, dtype=np.int32)
+    pairs = zip(geometries.iloc[near], values[near].tolist(), strict=True)
+    burnt: NDArray[np.int32] = rasterize(
+        pairs, size, transform=transform, dtype="int32", all_touched=all_touched
+    )
+    return burnt
+
+
+def layers(geometries: gpd.GeoSeries) -> NDArray[np.int64]:
+    """Number layers such that no two geometries of one layer meet.
+
+    Each geometry, in their order, comes into the first layer where it meets none.
+    """
+    layer = np.zeros(len(geometries), dtype=np.int64)
+    later, earlier = geometries.sindex.query(geometries.geometry, predicate="intersects")
+    pairs = np.stack([later, earlier])[:, earlier < later]
+    pairs = pairs[:, np.lexsort(pairs[::-1])]
+    ours, starts = np.unique(pairs[0], return_index=True)
+    for index, met in zip(ours, np.split(pairs[1], starts)[1:], strict=True):
+        layer[index] = np.setdiff1d(np.arange(len(met) + 1), layer[met])[0]
+    return layer
+
+
+def raster_window(window: Window) -> RasterWindow:
+    """The same window as rasterio names it."""
+    return RasterWindow(window.col, window.row, window.width, window.height)
+
+
+def write_polygons(path: Path, polygons: gpd.GeoDataFrame, layer: str) -> None:
+    """Write a GeoPackage whose bytes depend on nothing but the polygons."""
+    # A GeoPackage dates itself: the date is fixed.
+    set_gdal_config_options({"OGR_CURRENT_DATE": "2018-09-06T03:07:00.000Z"})
+    try:
+        polygons.to_file(path, layer=layer, driver="GPKG")
+    finally:
+        set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+class ZonalStatistics:
+    """Means of rasters within polygons, and the largest probability, gathered block by block.
+
+    Args:
+        polygons: Polygons on the pixel edges of the grid.
+        grid: Grid of the rasters.
+        names: Rasters: ``probability`` first; ``aspect`` is averaged as a direction.
+    """
+
+    def __init__(self, polygons: gpd.GeoDataFrame, grid: Grid, names: Sequence[str]) -> None:
+        self.geometry, self.grid, self.names = polygons.geometry, grid, list(names)
+        self.length = len(polygons) + 1  # 0 is outside
+        self.count = {name: np.zeros(self.length) for name in names}
+        # A direction's mean is that of its unit vector, so totals are complex for all.
+        self.total = {name: np.zeros(self.length, dtype=complex) for name in names}
+        self.largest = np.zeros(self.length)
+
+    def touches(self, window: Window) -> bool:
+        """Whether any polygon lies in a window."""
+        x, y = self.grid.slices(window)
+        found = self.geometry.sindex.query(shapely.box(x.start, y.start, x.stop, y.stop))
+        return bool(len(found))
+
+    def add(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
+        """Add the pixels of a window, one (H, W) array for each name; NaN is left out."""
+        ids = burn(self.geometry, range(1, self.length), self.grid, window)
+        for name, values in zip(self.names, layers, strict=True):
+            valid = (ids > 0) & np.isfinite(values)
+            inside, measured = ids[valid], values[valid].astype(float)
+            self.count[name] += np.bincount(inside, minlength=self.length)
+            if name == "aspect":
+                direction = np.exp(1j * np.deg2rad(measured))
+                real = np.bincount(inside, direction.real, minlength=self.length)
+                imaginary = np.bincount(inside, direction.imag, minlength=self.length)
+                self.total[name] += real + 1j * imaginary
+            else:
+                self.total[name] += np.bincount(inside, measured, minlength=self.length)
+        seen = (ids > 0) & np.isfinite(layers[0])
+        np.maximum.at(self.largest, ids[seen], layers[0][seen])
+
+    def columns(self) -> Iterator[tuple[str, NDArray[np.float64]]]:
+        """Yield the polygons' columns; NaN where nothing was measured."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for name in self.names:
+                mean = (self.total[name] / self.count[name])[1:]
+                if name == "aspect":
+                    # NaN where directions cancel out, as on a ridge.
+                    degrees = np.rad2deg(np.angle(mean)) % 360
+                    yield "mean_aspect", np.where(np.abs(mean) > 1e-6, degrees, np.nan)
+                else:
+                    yield f"mean_{name}", mean.real
+                if name == "probability":
+                    yield "max_probability", self.largest[1:]

@@ -1,0 +1,49 @@
+"""Whether lengths on a grid are lengths on the ground, as slopes and areas need."""
+
+import numpy as np
+from pyproj import Proj
+from rasterio.crs import CRS
+
+from landslide.errors import InputError
+from landslide.geo.grid import Grid
+
+TRUE_SCALE = 0.02
+"""Error of lengths that a grid may have. UTM has up to 0.001 in its zone and 0.003 in the next,
+continental equal-area projections up to 0.017, Web Mercator 0.02 at 11 and 0.36 at 43 degrees."""
+
+
+def length_error(crs: CRS, grid: Grid) -> float:
+    """Largest relative error of lengths in a CRS, at the middle and the corners of a grid.
+
+    By the axes of Tissot's indicatrix (Snyder 1987, USGS Professional Paper 1395, section 4);
+    infinite where the projection does not reach.
+
+    Args:
+        crs: Projected CRS in metres.
+        grid: Grid of the same or another projected CRS.
+    """
+    west, south, east, north = grid.bounds
+    x = [(west + east) / 2, west, east, west, east]
+    y = [(south + north) / 2, south, south, north, north]
+    degrees = Proj(grid.crs)(x, y, inverse=True)
+    factors = Proj(crs).get_factors(*degrees)
+    scales = np.stack([factors.tissot_semimajor, factors.tissot_semiminor])
+    return float(np.abs(scales - 1).max())
+
+
+def require_true_scale(grid: Grid, name: str) -> None:
+    """Check that lengths on a grid are lengths on the ground, to ``TRUE_SCALE``.
+
+    Args:
+        grid: Grid in a projected CRS in metres.
+        name: What it is the grid of, for the message.
+
+    Raises:
+        InputError: They are not, so that slopes and areas would be wrong too.
+    """
+    error = length_error(grid.crs, grid)
+    if not error <= TRUE_SCALE:
+        raise InputError(
+            f"{name} is in {grid.crs}, where lengths are off by up to {100 * error:.0f} % here, "
+            "and areas and slopes with them: warp it to UTM"
+        )

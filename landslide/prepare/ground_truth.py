@@ -1,0 +1,130 @@
+"""An inventory of landslides as ground truth on the scene's grid."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rasterio.enums import Resampling
+
+from landslide.errors import InputError
+from landslide.geo.grid import Grid, Window
+from landslide.geo.inventory import Inventory, is_raster, read_inventory
+from landslide.geo.polygons import burn
+from landslide.geo.rasters import UNKNOWN
+from landslide.geo.relief import Float
+from landslide.prepare.mosaic import Mosaic, open_georeferenced
+from landslide.prepare.sources import Tile
+
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth as a function of a window, and what became of the inventory.
+
+    Attributes:
+        read: (H, W) of a window: 0 no landslide, 1 landslide, 255 unknown.
+        outlines: The polygons, where the inventory has any.
+        notes: What a user should know.
+    """
+
+    read: Callable[[Window], Mask]
+    outlines: gpd.GeoDataFrame | None
+    notes: tuple[str, ...]
+
+
+def open_inventory(options: DictConfig, grid: Grid, resampling: Resampling) -> Truth:
+    """Open an inventory.
+
+    Args:
+        options: ``inventory`` of ``conf/prepare.yaml``; ``file`` is set.
+        grid: Grid of the scene.
+        resampling: Of a mask raster.
+
+    Raises:
+        InputError: The inventory or the mapped area cannot be used.
+    """
+    path = Path(options.file)
+    known = _mapped_area(options.mapped_area, grid)
+    if is_raster(path):
+        return Truth(_from_raster(path, grid, resampling, known), None, ())
+    inventory = read_inventory(path, grid, radius=options.radius)
+    if inventory.polygons.empty:
+        raise InputError(
+            f"inventory={path} has no landslide within the area ({grid}): check its place and CRS"
+        )
+    polygons, ones = inventory.polygons, [1] * len(inventory.polygons)
+
+    def read(window: Window) -> Mask:
+        burnt = burn(polygons, ones, grid, window, all_touched=options.all_touched)
+        return np.where(known(window), burnt, UNKNOWN).astype(np.uint8)
+
+    outlines = gpd.GeoDataFrame({"id": range(1, len(polygons) + 1)}, geometry=polygons)
+    outlines["area_m2"] = outlines.area.round(1)
+    return Truth(read, outlines, _notes(path, inventory))
+
+
+def _notes(path: Path, inventory: Inventory) -> tuple[str, ...]:
+    counts = {
+        "outlines were invalid and were repaired": inventory.repaired,
+        "features lie outside of the area": inventory.outside,
+        "features are empty or no polygons and were left out": inventory.left_out,
+    }
+    name, total = path.name, inventory.features
+    return tuple(f"{name}: {n} of {total} {text}" for text, n in counts.items() if n)
+
+
+def _mapped_area(path: str | None, grid: Grid) -> Callable[[Window], NDArray[np.bool_]]:
+    """Where truth is known: within the polygons of a file, or everywhere."""
+    if path is None:
+        return lambda window: np.ones((window.height, window.width), np.bool_)
+    area = read_inventory(Path(path), grid, key="inventory.mapped_area").polygons
+    if area.empty:
+        raise InputError(
+            f"inventory.mapped_area={path} does not overlap with the area ({grid}): check its CRS"
+        )
+    ones = [1] * len(area)
+    return lambda window: burn(area, ones, grid, window) == 1
+
+
+def _from_raster(
+    path: Path,
+    grid: Grid,
+    resampling: Resampling,
+    known: Callable[[Window], NDArray[np.bool_]],
+) -> Callable[[Window], Mask]:
+    with open_georeferenced(Tile(path)) as source:
+        # Masks that declare 0 as nodata mean no landslide there.
+        zero_is_known = source.nodata == 0
+
+    def convert(values: Float, valid: NDArray[np.bool_]) -> Float:
+        if zero_is_known:
+            valid = valid | (values == 0)
+        valid = valid & (values != UNKNOWN)
+        strange = values[valid & (values != 0) & (values != 1)]
+        if len(strange):
+            raise InputError(
+                f"inventory={path} holds the value {strange[0]:g}: a mask has 0 (no landslide), 1 "
+                f"(landslide) and {UNKNOWN} (unknown) only"
+            )
+        return np.where(valid, values, np.float32(np.nan))
+
+    mosaic = Mosaic([(Tile(path), convert)], resampling)
+
+    def read(window: Window) -> Mask:
+        with mosaic:
+            mask = mosaic.read(grid, window)
+        valid = np.isfinite(mask) & known(window)
+        return np.where(valid, np.nan_to_num(mask) >= 0.5, UNKNOWN).astype(np.uint8)
+
+    return read
+
+
+def mapped_area_m2(outlines: gpd.GeoDataFrame, grid: Grid) -> float:
+    """Area of the polygons within the grid in m², overlaps counted once."""
+    return float(shapely.union_all(outlines.geometry.clip(shapely.box(*grid.bounds))).area)

@@ -1,0 +1,116 @@
+"""Where the radar cannot see the ground, from what a scene tells of it.
+
+``Scene`` asks this once, when it is opened, and marks what is found as unknown in its mask.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from landslide.errors import InputError
+from landslide.radar.geometry import Orbit
+
+LAYOVER_SHADOW = "layover_shadow"
+"""Band that is above 0 where the radar cannot see the ground."""
+
+
+class Visibility(NamedTuple):
+    """How to tell what the radar sees.
+
+    Attributes:
+        bands: Bands to read for it, by description.
+        unseen: From these bands (C, H, W) to booleans (H, W). No lambda: a scene goes to other
+            processes with it.
+        known_by: The same in words, for the summary.
+    """
+
+    bands: list[str]
+    unseen: Callable[[Tensor], Tensor]
+    known_by: str
+
+
+def _nothing(image: Tensor) -> Tensor:
+    return torch.zeros(image.shape[1:], dtype=torch.bool)
+
+
+def _marked(image: Tensor) -> Tensor:
+    return image[0] != 0  # NaN too
+
+
+def _steep(image: Tensor, orbit: Orbit) -> Tensor:
+    return distorted(image[0], image[1], orbit)
+
+
+def _any(image: Tensor, views: Sequence["Visibility"], picks: Sequence[Sequence[int]]) -> Tensor:
+    each = [view.unseen(image[pick]) for view, pick in zip(views, picks, strict=True)]
+    return torch.stack(each).any(dim=0)
+
+
+UNKNOWN_RELIEF = Visibility(
+    [], _nothing, "nodata only: the scene tells nothing of layover and shadow"
+)
+
+
+def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> Visibility:
+    """Choose the best source there is.
+
+    Args:
+        described: Bands of the scene.
+        geometry: ``incidence`` on the ellipsoid and ``look`` (azimuth) of the radar in degrees,
+            as ``scene.json`` has them for each orbit.
+
+    Returns:
+        The band ``layover_shadow``, which knows of cast shadows too; else the slopes that face
+        the radar too steeply or turn away from it, from the bands ``slope`` and ``aspect``;
+        else nothing.
+
+    Raises:
+        InputError: The angles are not what a side-looking radar has.
+    """
+    if LAYOVER_SHADOW in described:
+        return Visibility([LAYOVER_SHADOW], _marked, "the layover_shadow band")
+    look, incidence = ((geometry or {}).get(name) for name in ("look", "incidence"))
+    if not {"slope", "aspect"} <= set(described) or look is None or incidence is None:
+        return UNKNOWN_RELIEF
+    numbers = all(isinstance(angle, int | float) for angle in (look, incidence))
+    if not numbers or not 0 < incidence < 90:
+        raise InputError(
+            f"scene.json: geometry has look {look} and incidence {incidence}: give degrees, the "
+            "incidence angle between 0 and 90"
+        )
+    orbit = Orbit(heading=look - 90, incidence=incidence)
+    return Visibility(
+        ["slope", "aspect"],
+        partial(_steep, orbit=orbit),
+        "slope, aspect and the radar's geometry, without shadows that are cast",
+    )
+
+
+def together(views: Sequence[Visibility]) -> Visibility:
+    """What several orbits see, all of them: unseen is what any of them does not."""
+    bands = list(dict.fromkeys(band for view in views for band in view.bands))
+    picks = [[bands.index(band) for band in view.bands] for view in views]
+    known_by = "; ".join(dict.fromkeys(view.known_by for view in views))
+    return Visibility(bands, partial(_any, views=views, picks=picks), known_by)
+
+
+def distorted(slope: Tensor, aspect: Tensor, orbit: Orbit) -> Tensor:
+    """Slopes in active layover or active shadow (Kropatsch & Strobl 1990, IEEE TGRS 28(1)).
+
+    With p = -tan(slope) cos(aspect - look), the rise along the look: slant range falls where
+    p > tan(incidence), and the surface turns away where p < -1 / tan(incidence).
+
+    Args:
+        slope: Degrees, any shape.
+        aspect: Degrees clockwise from north in which the ground falls, of the same shape.
+        orbit: Geometry, in the same north as ``aspect``.
+
+    Returns:
+        Booleans; False where a band is NaN.
+    """
+    rise = -slope.deg2rad().tan() * (aspect - orbit.look).deg2rad().cos()
+    steepness = torch.tensor(orbit.incidence).deg2rad().tan()
+    return (rise > steepness) | (rise < -1 / steepness)

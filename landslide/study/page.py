@@ -1,0 +1,256 @@
+"""A study as files: CSV, LaTeX, Markdown, and one page that stands alone."""
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import markdown as converter
+import pandas as pd
+
+from landslide.geo.files import replacing
+from landslide.study import charts
+from landslide.study import effects as paired
+from landslide.study.ensembles import in_words
+from landslide.study.leaderboard import markdown
+from landslide.study.replications import FOLD, SEED, distinct_splits, repeated
+from landslide.study.runs import CODE, DIGEST
+from landslide.study.tables import free_settings, said, score_table
+
+ABOUT = (
+    "The same checkpoints, no training: one member is the mean over seeds, several are their mean "
+    "probability; flips average it over the four flips of a patch. Gains are over one member "
+    "without flips."
+)
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ccc; text-align: left; }
+td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+img { max-width: 100%; }
+"""
+
+
+def write_study(
+    runs: pd.DataFrame,
+    by: Sequence[str],
+    sweep: Path,
+    output: Path,
+    together: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Write tables, figures and the page of a study.
+
+    Args:
+        runs: Comparable runs (see ``comparable``).
+        by: Settings whose combinations are the rows.
+        sweep: Folder of the sweep.
+        output: Folder to write.
+        together: Scores of ensembles and flips (see ``ensemble_table``), if wanted.
+
+    Returns:
+        The score table.
+    """
+    table, differences = score_table(runs, by), paired.effects(runs, by)
+    title = sweep.name + (" (simulated backscatter)" if runs.simulated.any() else "")
+    pictures = _figures(table, differences, runs, by, sweep, output / "figures", title)
+    frames = {"table": table, "effects": differences, "runs": runs}
+    spoken = [said(table), paired.said(differences)]
+    if together is not None:
+        frames["ensembles"] = together
+        spoken.append(in_words(together))
+    for name, frame in frames.items():
+        with replacing(output / f"{name}.csv") as temporary:
+            frame.to_csv(temporary, index=False)
+    with replacing(output / "tables.tex") as temporary:
+        temporary.write_text("\n".join(map(_latex, spoken)))
+    text = _text(table, differences, together, runs, by, title, pictures)
+    with replacing(output / "study.md") as temporary:
+        temporary.write_text(text)
+    with replacing(output / "study.html") as temporary:
+        temporary.write_text(_page(text, title, output))
+    return table
+
+
+def _figures(
+    table: pd.DataFrame,
+    differences: pd.DataFrame,
+    runs: pd.DataFrame,
+    by: Sequence[str],
+    sweep: Path,
+    folder: Path,
+    title: str,
+) -> dict[str, str]:
+    """Draw what there is to see; return the captions by file name."""
+    captions = {}
+    charts.scores(table, by, folder / "scores.png", title=title)
+    captions["scores.png"] = "Test F1 of each row's chosen setting."
+    settings = charts.grid_settings(runs, by)
+    if settings:
+        charts.heat_maps(runs, by, settings, folder / "grid.png", title=title)
+        captions["grid.png"] = f"Validation F1 over {settings[0]} and {settings[1]}; chosen: red."
+    if len(differences):
+        charts.forest(differences, folder / "effects.png", title=title)
+        captions["effects.png"] = "Paired differences of test F1 with 95 % intervals."
+    charts.learning_curves(runs, by, sweep, folder / "curves.png", title=title)
+    captions["curves.png"] = "F1 over the epochs, a line a run."
+    return captions
+
+
+def _text(
+    table: pd.DataFrame,
+    differences: pd.DataFrame,
+    together: pd.DataFrame | None,
+    runs: pd.DataFrame,
+    by: Sequence[str],
+    title: str,
+    pictures: dict[str, str],
+) -> str:
+    free = free_settings(runs, by)
+    chosen = f"the best of {', '.join(free)} by validation F1" if free else "as set"
+    parts = [
+        f"# {title}",
+        f"{len(runs)} runs: {_repetitions(runs)}; scene "
+        f"{runs['dataset.root'].iloc[0]}; split `{runs['split'].iloc[0]}`; at most "
+        f"{runs['trainer.max_epochs'].iloc[0]} epochs.",
+        "## Scores on the test split",
+        f"Percent, {_pooling(runs)} Settings of a row: {chosen}. Test scores chose nothing.",
+        markdown(said(table)),
+        *(_effects_section(differences) if len(differences) else []),
+        *(
+            []
+            if together is None
+            else ["## Ensembles and flips", ABOUT, markdown(in_words(together))]
+        ),
+        "## Figures",
+        *(f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures.items()),
+        "## What these numbers cannot say",
+        "\n".join(f"- {caveat}" for caveat in _caveats(runs, table)),
+    ]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _repetitions(runs: pd.DataFrame) -> str:
+    """How many seeds, folds and distinct splits stand behind the numbers."""
+    folds = runs[FOLD].nunique() if FOLD in runs else 1
+    parts = [_count(runs[SEED].nunique(), "seed")]
+    parts += [_count(folds, "fold")] if folds > 1 else []
+    return ", ".join([*parts, _count(distinct_splits(runs).nunique(), "distinct split")])
+
+
+def _pooling(runs: pd.DataFrame) -> str:
+    """What a score is pooled over, and what its spread is over."""
+    pooled = "pixels pooled over the split"
+    if FOLD in runs and runs[FOLD].nunique() > 1:
+        pooled = (
+            "pixels pooled over the folds of a seed, which together test every patch once where "
+            "none is missing; average precision is the mean over folds"
+        )
+    if len(runs[[name for name in repeated(runs) if name != FOLD]].drop_duplicates()) == 1:
+        return f"{pooled}; one seed, so that there is no standard deviation."
+    divisions = _divisions(runs)
+    return (
+        f"{pooled}; mean ± standard deviation over seeds, which are of {divisions} distinct "
+        f"division{'s' * (divisions > 1)} of the scene."
+    )
+
+
+def _divisions(runs: pd.DataFrame) -> int:
+    """How many ways of dividing the scene stand behind the seeds; shifted folds are the same."""
+    keys = [name for name in repeated(runs) if name != FOLD]
+    one = runs[runs.dataset == runs.dataset.iloc[0]] if "dataset" in runs else runs
+    return len({frozenset(part[DIGEST]) for _, part in one.groupby(keys, dropna=False)})
+
+
+def _effects_section(differences: pd.DataFrame) -> list[str]:
+    about = {
+        "splits": "Differences of test F1 of each row's chosen setting between runs of one "
+        "seed and fold, averaged within each distinct split; the mean over splits, whose interval "
+        "is that of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one "
+        "scene share training data. There is no p-value below "
+        f"{paired.FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
+        "seeds": "Differences of test F1 of each row's chosen setting, paired by seed, on one "
+        "split. The interval is over seeds and tells of weights and order; what another split "
+        "would show it cannot say, so there are no p-values.",
+        "settings": "Differences of test F1 paired over all settings that were tried, on "
+        "one split. The interval is of the mean over such settings; what another split would show "
+        "it cannot say, so there are no p-values: train with several folds for them.",
+    }[differences.over.iloc[0]] + " What is chosen is chosen by the mean difference on validation."
+    return ["## Effects", about, markdown(paired.said(differences))]
+
+
+def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    caveats = [_of_splits(runs), *_of_code(runs)]
+    if runs.simulated.any():
+        caveats.append("The backscatter is simulated: no number was measured on a real image.")
+    if runs["split"].iloc[0] == "random":
+        caveats.append(
+            "Under the paper's split neighbouring patches are trained and tested on, and patches "
+            "without landslides are never scored: the numbers flatter."
+        )
+    if "paper_f1" in table:
+        caveats.append(
+            "The paper's scores are means over batches of one model each, picked on test scores; "
+            "ours are pooled, and picked on validation."
+            + ("" if runs["split"].iloc[0] == "random" else " Theirs are of the random split.")
+        )
+    return caveats
+
+
+def _of_splits(runs: pd.DataFrame) -> str:
+    if distinct_splits(runs).nunique() > 1:
+        return (
+            "Splits of one scene share most of their ground: intervals and p-values allow for it, "
+            "and say nothing of another scene, let alone of another event."
+        )
+    if runs[SEED].nunique() > 1:
+        return (
+            "Seeds redraw weights and order of one split: intervals say nothing of other ground, "
+            "not even of the same scene, let alone of another event."
+        )
+    return (
+        "One run for each setting: there is no telling how much is chance, nor what another split "
+        "would show, let alone another event."
+    )
+
+
+def _of_code(runs: pd.DataFrame) -> list[str]:
+    """Name the versions of the program where there are several."""
+    versions = runs.groupby(CODE).run.agg(["size", "first"])
+    if len(versions) == 1:
+        return []
+    named = [
+        f"{row.size_} of {row.Index} (such as {row.first})"
+        for row in versions.rename(columns={"size": "size_"}).itertuples()
+    ]
+    return [
+        f"The runs are of {len(versions)} versions of the program: {', '.join(named)}. Start the "
+        "sweep again: it trains anew what is of another version."
+    ]
+
+
+def _latex(table: pd.DataFrame) -> str:
+    """A booktabs table."""
+    style = table.style.hide(axis="index").format(escape="latex")
+    text: str = style.format_index(escape="latex", axis="columns").to_latex(hrules=True)
+    return text.replace("±", r"$\pm$")
+
+
+def _page(text: str, title: str, folder: Path) -> str:
+    """The Markdown as a page with its figures inside."""
+
+    def inline(match: re.Match[str]) -> str:
+        data = base64.b64encode((folder / match[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{data}"'
+
+    body = re.sub(r'src="([^"]+\.png)"', inline, converter.markdown(text, extensions=["tables"]))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )

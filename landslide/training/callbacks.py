@@ -1,0 +1,180 @@
+"""What is written and printed while training runs."""
+
+import csv
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.trainer.states import TrainerFn
+from torch.optim.swa_utils import update_bn
+
+from landslide.geo.files import replacing
+from landslide.training.task import LandslideTask
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar with the losses and F1 of the last epoch, drawn once a second.
+
+    As it comes it is drawn up to a hundred times a second and collects its metrics at every
+    step, which together is 3 percent of a step of the paper's network on a CPU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=1, leave=False)
+        self._last: dict[str, Any] = {}
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Collect the last epoch's metrics."""
+        self._last = dict(trainer.progress_bar_metrics)
+        super().on_train_epoch_start(trainer, pl_module)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Return what is shown beside the bar."""
+        return self._last
+
+
+class History(Callback):
+    """Write one row of losses and metrics an epoch, kept through a resumed run.
+
+    Args:
+        path: CSV file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: LandslideTask
+    ) -> None:
+        """Append the epoch, validation included, and write the file anew."""
+        # Lightning has not logged the module's own epoch end yet; all processes take part.
+        training = pl_module.epoch_metrics("train")
+        if not trainer.is_global_zero:
+            return
+        row: dict[str, float] = {"epoch": trainer.current_epoch}
+        logged = {**trainer.callback_metrics, **training}
+        row |= {name: float(value) for name, value in logged.items()}
+        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["seconds"] = time.perf_counter() - self._start
+        self.rows.append(row)
+        self._write()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the rows of a resumed run, which may have no epoch left to train."""
+        if self.rows and trainer.is_global_zero:
+            self._write()
+
+    def _write(self) -> None:
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the rows in the checkpoint, so that a resumed run goes on with them."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of the interrupted run."""
+        self.rows = list(state_dict["rows"])
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """The checkpoint of the best epoch, of the interrupted run's epochs too.
+
+    Lightning forgets the best score when a resumed run writes to another folder, as
+    every run here does; the best checkpoint comes along instead.
+    """
+
+    state_key = "BestCheckpoint"  # else written out anew at every hook of every step
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best epoch so far, with its file."""
+        best, folder = Path(state_dict["best_model_path"]), Path(str(self.dirpath))
+        if best.is_file() and best.parent != folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / best.name) as temporary:
+                shutil.copyfile(best, temporary)
+        # The run folder may also have been moved, best checkpoint and all.
+        if best.parent != folder and (folder / best.name).is_file():
+            here = str(folder / best.name)
+            score = state_dict["best_model_score"]
+            state_dict = state_dict | {
+                "dirpath": str(folder),
+                "best_model_path": here,
+                "kth_best_model_path": here,
+                "best_k_models": {here: score},
+                "last_model_path": "",
+            }
+        super().load_state_dict(state_dict)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """The checkpoint that a killed run goes on from, at most ``seconds`` old.
+
+    Small networks finish several epochs a second, and writing each takes longer than some of
+    their batches. Also written are the last epoch and every epoch with a new best checkpoint,
+    so that the two are always of one history.
+    """
+
+    seconds = 10.0
+
+    state_key = "LastCheckpoint"
+
+    _written = -math.inf
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the epoch if it is due."""
+        due = (
+            time.monotonic() - self._written >= self.seconds
+            or trainer.should_stop
+            or trainer.current_epoch + 1 == trainer.max_epochs
+            or any(
+                isinstance(other, ModelCheckpoint)
+                and other._last_global_step_saved == trainer.global_step
+                for other in trainer.checkpoint_callbacks
+            )
+        )
+        # All processes write together.
+        if trainer.strategy.broadcast(due):
+            super().on_train_epoch_end(trainer, pl_module)
+            self._written = time.monotonic()
+
+
+class PatientStopping(EarlyStopping):
+    """Early stopping that a resumed run remembers.
+
+    Lightning would train another epoch when a run is resumed that had already stopped.
+    """
+
+    state_key = "PatientStopping"
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop at once where the interrupted run had run out of patience."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class FreshStatistics(Callback):
+    """Take batch normalisation's statistics from the training split before every validation.
+
+    The paper's network moves its running statistics by a hundredth a step. On a small scene
+    training ends before they have forgotten how they began: the network has learned, and
+    validation F1 is 0. Costs a forward pass over the training split an epoch.
+    """
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Average the statistics of all training batches, not augmented."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            batches = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+            update_bn((batch["image"].to(pl_module.device) for batch in batches), pl_module)

@@ -1,0 +1,313 @@
+"""Normalisation, model, loss, metrics and optimiser in one LightningModule."""
+
+import pickle
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+import landslide
+from landslide.data.normalization import Normalization
+from landslide.data.scene import Sample
+from landslide.errors import InputError
+from landslide.models.halo import Halo, measure_halo
+from landslide.training.checkpoint import write_checkpoint
+from landslide.training.losses import PixelLoss, PixelMean
+from landslide.training.metrics import PooledLoss, pixel_metrics
+
+Config = dict[str, Any]
+Stage = Literal["train", "val", "test"]
+
+FORMAT = "landslide_version"
+"""Key by which a checkpoint is known as ours; holds the version that wrote it."""
+
+
+class LandslideTask(LightningModule):
+    """Segment landslides.
+
+    All settings are plain values, so that the checkpoint holds everything prediction
+    needs and loads with ``weights_only=True``.
+
+    Args:
+        model: ``_target_`` and arguments of an ``nn.Module``: (B, C, H, W) to logits
+            (B, 1, H, W).
+        loss: The same of a loss of logits (B, 1, H, W) and mask (B, H, W), a ``PixelLoss`` or
+            any other.
+        normalization: The same of a ``Normalization``, which is given ``bands``.
+        optimizer: The same of an optimiser, which is given the parameters.
+        scheduler: The same of a learning-rate scheduler, which is given the optimiser
+            and stepped every epoch with ``val_loss`` if it asks for a metric.
+        bands: Names of the input channels.
+        orbit: Orbit of the training scenes.
+        patch_size: Side in pixels of what it saw in training: a patch with its context.
+        threshold: Probability above which a pixel counts as landslide.
+        simulated: Whether it was trained on simulated images.
+        halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
+            network that has none; None where it is measured before a scene is mapped.
+    """
+
+    model: nn.Module
+    normalization: Normalization
+
+    def __init__(
+        self,
+        *,
+        model: Config,
+        loss: Config,
+        normalization: Config,
+        optimizer: Config,
+        scheduler: Config | None = None,
+        bands: Sequence[str],
+        orbit: str,
+        patch_size: int,
+        threshold: float = 0.5,
+        simulated: bool = False,
+        halo: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.bands, self.orbit = list(bands), orbit
+        self.patch_size, self.threshold = patch_size, threshold
+        self.simulated = simulated
+        self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
+        # Channels last is the layout that convolutions are fastest in.
+        self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        criterion = _module(loss)
+        self.loss = criterion if isinstance(criterion, PixelLoss) else PixelMean(criterion)
+        self.train_metrics = pixel_metrics(threshold, average_precision=False)
+        self.val_metrics = pixel_metrics(threshold)
+        self.test_metrics = pixel_metrics(threshold)
+        self.train_loss, self.val_loss, self.test_loss = (PooledLoss(self.loss) for _ in range(3))
+
+    def measure_halo(self) -> Halo | None:
+        """What makes windows exact, as the checkpoint has it or else measured; None without one."""
+        known = self.hparams["halo"]
+        if known is None:
+            return measure_halo(self.model, len(self.bands))
+        return Halo(*known) if known else None
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map measurements (B, C, H, W), NaN where invalid, to logits (B, 1, H, W).
+
+        Raises:
+            InputError: The model does not take patches of this size, or does not return one
+                logit per pixel.
+        """
+        x = self.normalization(image).contiguous(memory_format=torch.channels_last)
+        B, _, H, W = image.shape
+        try:
+            logits: Tensor = self.model(x)
+        except RuntimeError as error:
+            if "divisible by" not in str(error):  # how segmentation_models_pytorch says it
+                raise
+            raise InputError(
+                f"the model {self.hparams['model']['_target_']} does not take {H} x {W} px "
+                f"({str(error).rstrip('.')}): choose another patch_size"
+            ) from error
+        if logits.shape != (B, 1, H, W):
+            raise InputError(
+                f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} "
+                f"where logits of shape {(B, 1, H, W)} are needed: give it one output channel"
+            )
+        return logits
+
+    def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        """Add a batch to the validation metrics."""
+        self._step(batch, "val")
+
+    def test_step(self, batch: Sample, batch_idx: int) -> None:
+        """Add a batch to the test metrics."""
+        self._step(batch, "test")
+
+    def _step(self, batch: Sample, stage: Stage) -> Tensor:
+        image, mask = batch["image"], batch["mask"]
+        logits = self(image)
+        sums = self.loss.sums(logits, mask)
+        self.metrics(stage).update(torch.sigmoid(logits.detach().squeeze(1)), mask)
+        self._pooled_loss(stage).update(sums)
+        return self.loss.value(sums)
+
+    def on_fit_start(self) -> None:
+        """Remember the run's seed.
+
+        Raises:
+            InputError: The normalisation has no statistics.
+        """
+        if not self.normalization.fitted:
+            raise InputError(
+                "the normalisation has no statistics of the training split: give them with "
+                "task.normalization.fit(images) before training"
+            )
+        self._seed = torch.initial_seed() + self.global_rank
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch's counts; seed the epoch, so that resuming changes nothing."""
+        self._reset("train")
+        torch.manual_seed(self._seed + 1000 * (self.current_epoch + 1))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's counts."""
+        self._reset("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the last epoch's counts."""
+        self._reset("test")
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's pooled metrics."""
+        self._log_metrics("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's pooled metrics.
+
+        Raises:
+            InputError: The loss is not a finite number.
+        """
+        if not self.val_loss.compute().isfinite():
+            raise InputError(
+                f"training diverged: after epoch {self.current_epoch} the validation loss is "
+                "not a finite number: choose a smaller learning_rate"
+            )
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the pooled metrics."""
+        self._log_metrics("test")
+
+    def _reset(self, stage: Stage) -> None:
+        self._pooled_loss(stage).reset()
+        self.metrics(stage).reset()
+
+    def metrics(self, stage: Stage) -> MetricCollection:
+        """Pooled metrics of a stage."""
+        metrics: MetricCollection = getattr(self, f"{stage}_metrics")
+        return metrics
+
+    def _pooled_loss(self, stage: Stage) -> PooledLoss:
+        loss: PooledLoss = getattr(self, f"{stage}_loss")
+        return loss
+
+    def epoch_metrics(self, stage: Stage) -> dict[str, Tensor]:
+        """Loss and metrics so far, as ``<stage>_<name>``, pooled over all processes."""
+        computed = self.metrics(stage).compute() | {"loss": self._pooled_loss(stage).compute()}
+        return {f"{stage}_{name}": value.float() for name, value in computed.items()}
+
+    def _log_metrics(self, stage: Stage) -> None:
+        for name, value in self.epoch_metrics(stage).items():
+            self.log(name, value, prog_bar=name.endswith(("_loss", "_f1")))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimiser and, where one is set, the scheduler."""
+        optimizer = instantiate(self.hparams["optimizer"], params=self.parameters())
+        if self.hparams["scheduler"] is None:
+            return optimizer  # type: ignore[no-any-return]
+        scheduler = instantiate(self.hparams["scheduler"], optimizer=optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": "val_loss"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Mark the checkpoint as ours and free it from the download of encoder weights."""
+        checkpoint[FORMAT] = landslide.__version__
+        model = dict(checkpoint.get("hyper_parameters", {}).get("model", {}))
+        if "encoder_weights" in model:
+            checkpoint["hyper_parameters"]["model"] = model | {"encoder_weights": None}
+
+
+def save_task(task: LandslideTask, path: Path) -> None:
+    """Write a checkpoint of weights and settings, without the state of a training."""
+    content: dict[str, Any] = {
+        "state_dict": task.state_dict(),
+        "hyper_parameters": dict(task.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+    }
+    task.on_save_checkpoint(content)
+    write_checkpoint(content, path)
+
+
+def set_threshold(path: Path, threshold: float) -> None:
+    """Replace the threshold that a checkpoint holds."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint["hyper_parameters"]["threshold"] = threshold
+    write_checkpoint(checkpoint, path)
+
+
+def load_task(path: Path) -> LandslideTask:
+    """Load a checkpoint for inference on the CPU.
+
+    Raises:
+        InputError: The file is missing, truncated, or was not written by this project.
+    """
+    if not path.is_file():
+        if path.is_dir():
+            raise InputError(f"checkpoint {path} is a folder: name a file, such as best.ckpt in it")
+        raise InputError(f"there is no checkpoint {path}: train one with train.py")
+    try:
+        if not zipfile.is_zipfile(path):  # on other files torch guesses, and fails in many ways
+            raise pickle.UnpicklingError(f"{path} is not in torch's format")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a readable checkpoint (truncated, or of another program): name one "
+            "that train.py wrote, such as checkpoints/best.ckpt of a run folder"
+        ) from error
+    if not isinstance(checkpoint, Mapping) or FORMAT not in checkpoint:
+        raise InputError(
+            f"{path} was not written by this program: weights of the authors' Keras program are "
+            "converted with `python -m landslide.training.keras_weights`"
+        )
+    try:
+        task = LandslideTask(**checkpoint["hyper_parameters"])
+        task.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, TypeError, RuntimeError, ImportError) as error:
+        raise InputError(
+            f"{path} does not fit this version of the program, or its model's class is missing: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return task.eval()
+
+
+def _module(config: Config, **arguments: object) -> nn.Module:
+    """Instantiate ``_target_``, which may only be an ``nn.Module``: checkpoints name theirs."""
+    target = config.get("_target_", "")
+    kind = get_class(target)
+    if not issubclass(kind, nn.Module):
+        raise InputError(f"_target_: {target} is not a torch.nn.Module: name a class that is one")
+    if any("_target_" in value for value in _nested(config)):
+        raise InputError(f"_target_: {target} has an argument with a _target_ of its own")
+    try:
+        module: nn.Module = instantiate(config, **arguments)
+    except InstantiationException as error:
+        weights = config.get("encoder_weights")
+        if weights is None or isinstance(error.__cause__, TypeError):
+            raise
+        reason = str(error.__cause__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"model.encoder_weights={weights}: these weights cannot be had ({reason}): choose "
+            "others, or null to start from random ones"
+        ) from error
+    return module
+
+
+def _nested(value: object) -> Iterator[Mapping[str, object]]:
+    """All mappings below the top level."""
+    children = value.values() if isinstance(value, Mapping) else value
+    if isinstance(children, Iterable) and not isinstance(children, str):
+        for child in children:
+            if isinstance(child, Mapping):
+                yield child
+            yield from _nested(child)
