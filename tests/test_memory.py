@@ -10,7 +10,7 @@ import rasterio
 import torch
 from conftest import BANDS, make_scene
 
-from landslide import memory
+from landslide.data import memory
 from landslide.data.memory import open_scenes
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid, Window
