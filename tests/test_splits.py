@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import shapely
 from conftest import BANDS, make_scene
+from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from landslide.data.scene import Scene
@@ -67,11 +68,15 @@ def test_over_the_folds_every_patch_is_tested_once(rows: int, cols: int, seed: i
     # The shortest have no room for a guard band of two patches.
     [(*size, w) for size in SIZES for w in (4, 6, 8, 10, 12) if w <= 8 or max(size) > 20],
 )
-def test_no_patch_of_one_split_sees_what_another_sees(rows: int, cols: int, window: int) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_no_patch_of_one_split_sees_what_another_sees(
+    rows: int, cols: int, window: int, together: bool
+) -> None:
     reach = (window - 4) // 2
     for seed, fold in [(0, 0), (1, 4), (2, 1), (7, 3)]:
+        corner = np.add(*np.indices((rows, cols))) < min(rows, cols)
         table = block_split(
-            grid_of(rows, cols),
+            clustered(rows, cols, corner | (not together)),
             **{**BLOCKS, "patch_size": 4, "window_size": window},
             seed=seed,
             fold=fold,
@@ -82,7 +87,7 @@ def test_no_patch_of_one_split_sees_what_another_sees(rows: int, cols: int, wind
             for row, col in table.loc[table.split == split, ["row", "col"]].to_numpy():
                 pixels[4 * row : 4 * row + window, 4 * col : 4 * col + window] = True
             seen[split] = pixels
-            assert pixels.any()
+            assert pixels.any() or together
         assert np.sum(list(seen.values()), axis=0).max() == 1
         # And without context no patch touches one of another split.
         beside = np.ones((3, 3), dtype=bool)
@@ -110,6 +115,45 @@ def test_neighbouring_seeds_test_other_ground() -> None:
     areas = [area_tested(36, 60, seed=seed, fold=0) for seed in range(4)]
     for first, second in pairwise(areas):
         assert not first & second
+
+
+def clustered(rows: int, cols: int, landslides: NDArray[np.bool_]) -> gpd.GeoDataFrame:
+    return grid_of(rows, cols).assign(landslide_pixels=np.where(landslides.ravel(), 9, 0))
+
+
+def test_validation_lies_where_landslides_are() -> None:
+    # Landslides in the four western columns of ten; each fold tests two columns.
+    table = clustered(7, 10, np.indices((7, 10))[1] < 4)
+    usable = 0
+    for seed in range(10):
+        tested = []
+        for fold in range(5):
+            split = block_split(table, **{**BLOCKS, "period": 10}, seed=seed, fold=fold)
+            tested += split[split.split == "test"].index.tolist()
+            columns = set(split[split.split == "test"].col)
+            # Where test and its guard band cover all four, nothing is left to learn from.
+            covered = {c + step for c in columns for step in (-1, 0, 1)} >= {0, 1, 2, 3}
+            landslides = split.groupby("split").landslide_pixels.sum()
+            assert (landslides[["train", "val"]] > 0).all() != covered
+            usable += not covered
+            if not covered:
+                combine([split])
+        assert sorted(tested) == list(range(70))
+    assert usable == 45
+
+
+def test_validation_stays_beside_test_where_landslides_are_everywhere() -> None:
+    # Block 1 of five, two columns each, beside block 0; one column gives way to the guard band.
+    table = block_split(grid_of(7, 10), **{**BLOCKS, "period": 10}, seed=0, fold=0)
+    columns = {part: sorted(set(table[table.split == part].col)) for part in SPLITS}
+    assert columns == {"test": [0, 1], "val": [3], "train": [5, 6, 7, 8, 9]}
+
+
+def test_a_fold_that_cannot_learn_names_the_cure() -> None:
+    table = clustered(7, 10, np.indices((7, 10))[1] == 0)
+    split = block_split(table, **{**BLOCKS, "period": 10}, seed=0, fold=0)
+    with pytest.raises(InputError, match=r"no landslide pixel: .*fewer split\.folds"):
+        combine([split])
 
 
 def test_gaps_in_one_orbit_move_no_block() -> None:
