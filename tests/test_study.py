@@ -128,6 +128,43 @@ def test_the_setting_is_chosen_on_validation_alone(grid: Path) -> None:
     assert "f1_std" not in table  # one seed
 
 
+def test_seeds_of_one_division_count_as_one(tmp_path: Path) -> None:
+    f1 = {(0, "a"): 0.5, (1, "a"): 0.7, (2, "b"): 0.4, (3, "b"): 0.4}
+    for (seed, division), score in f1.items():
+        write_run(
+            tmp_path,
+            f"{seed}",
+            0.5,
+            score,
+            {"split": division},
+            seed=seed,
+            **dataset("ascending", "baa"),
+        )
+    runs = comparable(read_runs(tmp_path), tmp_path, ["dataset"], partial=False)
+    row = score_table(runs, ["dataset"]).iloc[0]
+    # Divisions score 60 and 40: the mean is 50 and the standard deviation 10 times the root of 2.
+    assert (row.f1, row.f1_std) == pytest.approx((50, 14.142), abs=1e-3)
+    assert (row.seeds, row.divisions) == (4, 2)
+    write_study(runs, ["dataset"], tmp_path, tmp_path / "study")
+    text = (tmp_path / "study" / "study.md").read_text()
+    assert "standard deviation over 2 divisions of the scene" in text
+
+
+def test_what_is_scored_on_less_ground_is_named(tmp_path: Path) -> None:
+    for model, folds in (("a", 3), ("b", 2)):
+        for fold in range(folds):
+            settings = dataset("ascending", "baa") | {"model": model, "split.fold": fold}
+            write_run(tmp_path, f"{model}{fold}", 0.5, 0.5, **settings)
+    quiet = json.loads((tmp_path / "a0" / "metrics.json").read_text())
+    quiet["test"] |= {"f1": None, "tp": 0, "fn": 0}
+    (tmp_path / "a0" / "metrics.json").write_text(json.dumps(quiet))
+    runs = comparable(read_runs(tmp_path), tmp_path, ["model"], partial=True)
+    write_study(runs, ["model"], tmp_path, tmp_path / "study")
+    text = (tmp_path / "study" / "study.md").read_text()
+    assert "Of 3 distinct splits some rows are scored on fewer: b on 2." in text
+    assert "1 run had no landslide in the test split." in text
+
+
 def test_one_lucky_seed_does_not_beat_several(best: Path) -> None:
     write_run(best, "lucky", 0.99, 0.99, **dataset("ascending", "ba"), augmentation="none")
     table = score_table(runs_of(best), BY)

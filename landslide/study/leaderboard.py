@@ -88,7 +88,8 @@ def _fold_line(folds: pd.DataFrame) -> dict[str, Any]:
     line: dict[str, Any] = dict((finished if len(finished) else folds).iloc[0])
     line |= {"run": " ".join(folds.run), "status": "finished", "folds": len(finished)}
     if len(finished):
-        line |= dict(replications(finished).iloc[0]) | {"folds": len(finished)}
+        scores = replications(finished).drop(columns="division").iloc[0]
+        line |= dict(scores) | {"folds": len(finished)}
     if states:
         errors = folds.error.dropna()
         line |= {"status": states[0], "error": errors.iloc[0] if len(errors) else None}

@@ -14,8 +14,14 @@ from landslide.study import charts
 from landslide.study import effects as paired
 from landslide.study.ensembles import in_words
 from landslide.study.leaderboard import markdown
-from landslide.study.replications import FOLD, SEED, distinct_splits, repeated
-from landslide.study.runs import CODE, DIGEST
+from landslide.study.replications import (
+    FOLD,
+    SEED,
+    count_divisions,
+    distinct_splits,
+    repeated,
+)
+from landslide.study.runs import CODE
 from landslide.study.tables import free_settings, said, score_table
 
 ABOUT = (
@@ -115,7 +121,7 @@ def _text(
         f"{runs['dataset.root'].iloc[0]}; split `{runs['split'].iloc[0]}`; at most "
         f"{runs['trainer.max_epochs'].iloc[0]} epochs.",
         "## Scores on the test split",
-        f"Percent, {_pooling(runs)} Settings of a row: {chosen}. Test scores chose nothing.",
+        f"Percent, {_pooling(runs, by)} Settings of a row: {chosen}. Test scores chose nothing.",
         markdown(said(table)),
         *(_effects_section(differences) if len(differences) else []),
         *(
@@ -126,7 +132,7 @@ def _text(
         "## Figures",
         *(f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures.items()),
         "## What these numbers cannot say",
-        "\n".join(f"- {caveat}" for caveat in _caveats(runs, table)),
+        "\n".join(f"- {caveat}" for caveat in _caveats(runs, table, by)),
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
@@ -143,7 +149,7 @@ def _repetitions(runs: pd.DataFrame) -> str:
     return ", ".join([*parts, _count(distinct_splits(runs).nunique(), "distinct split")])
 
 
-def _pooling(runs: pd.DataFrame) -> str:
+def _pooling(runs: pd.DataFrame, by: Sequence[str]) -> str:
     """What a score is pooled over, and what its spread is over."""
     pooled = "pixels pooled over the split"
     if FOLD in runs and runs[FOLD].nunique() > 1:
@@ -151,20 +157,16 @@ def _pooling(runs: pd.DataFrame) -> str:
             "pixels pooled over the folds of a seed, which together test every patch once where "
             "none is missing; average precision is the mean over folds"
         )
-    if len(runs[[name for name in repeated(runs) if name != FOLD]].drop_duplicates()) == 1:
-        return f"{pooled}; one seed, so that there is no standard deviation."
-    divisions = _divisions(runs)
+    repetitions = len(runs[[name for name in repeated(runs) if name != FOLD]].drop_duplicates())
+    divisions = max(count_divisions(row) for _, row in runs.groupby(list(by), dropna=False))
+    if repetitions == 1:
+        return f"{pooled}; one repetition, so that there is no standard deviation."
+    if divisions == 1:
+        return f"{pooled}; mean ± standard deviation over seeds of one division of the scene."
     return (
-        f"{pooled}; mean ± standard deviation over seeds, which are of {divisions} distinct "
-        f"division{'s' * (divisions > 1)} of the scene."
+        f"{pooled}; mean ± standard deviation over {divisions} divisions of the scene, for each of "
+        "which the seeds are averaged."
     )
-
-
-def _divisions(runs: pd.DataFrame) -> int:
-    """How many ways of dividing the scene stand behind the seeds; shifted folds are the same."""
-    keys = [name for name in repeated(runs) if name != FOLD]
-    one = runs[runs.dataset == runs.dataset.iloc[0]] if "dataset" in runs else runs
-    return len({frozenset(part[DIGEST]) for _, part in one.groupby(keys, dropna=False)})
 
 
 def _effects_section(differences: pd.DataFrame) -> list[str]:
@@ -184,8 +186,13 @@ def _effects_section(differences: pd.DataFrame) -> list[str]:
     return ["## Effects", about, markdown(paired.said(differences))]
 
 
-def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    caveats = [_of_splits(runs), *_of_code(runs)]
+def _caveats(runs: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    caveats = [
+        _of_splits(runs),
+        *_of_uneven_rows(runs, by),
+        *_of_quiet_tests(runs),
+        *_of_code(runs),
+    ]
     if runs.simulated.any():
         caveats.append("The backscatter is simulated: no number was measured on a real image.")
     if runs["split"].iloc[0] == "random":
@@ -217,6 +224,34 @@ def _of_splits(runs: pd.DataFrame) -> str:
         "One run for each setting: there is no telling how much is chance, nor what another split "
         "would show, let alone another event."
     )
+
+
+def _of_uneven_rows(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Name the rows that are scored on fewer splits than others."""
+    splits = distinct_splits(runs)
+    rows = {
+        ", ".join(map(str, name)): splits[row.index].nunique()
+        for name, row in runs.groupby(list(by), dropna=False)
+    }
+    most = splits.nunique()
+    fewer = [f"{name} on {count}" for name, count in rows.items() if count < most]
+    if not fewer:
+        return []
+    return [
+        f"Of {most} distinct splits some rows are scored on fewer: {', '.join(fewer)}. Their "
+        "scores are of other ground; the paired differences use shared splits only."
+    ]
+
+
+def _of_quiet_tests(runs: pd.DataFrame) -> list[str]:
+    """Say which runs have no F1 of their own."""
+    quiet = int(runs.test_f1.isna().sum())
+    if not quiet:
+        return []
+    return [
+        f"{_count(quiet, 'run')} had no landslide in the test split. Pooled scores count the false "
+        "alarms there; paired differences, which need an F1 of each run, leave such runs out."
+    ]
 
 
 def _of_code(runs: pd.DataFrame) -> list[str]:

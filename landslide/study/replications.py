@@ -5,6 +5,8 @@ among them. Over the folds of one division every patch is tested once, so that t
 replication, whose pixels are pooled.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -46,18 +48,38 @@ def replications(runs: pd.DataFrame) -> pd.DataFrame:
         runs: Runs of one setting.
 
     Returns:
-        A row per seed and place of the blocks: ``folds`` (how many are pooled) and all scores
-        of both splits as fractions; of average precision, which cannot be pooled from counts,
-        the mean over folds.
+        A row per seed and place of the blocks: ``folds`` (how many are pooled), ``division`` of
+        the scene, and all scores of both splits as fractions; of average precision, which cannot
+        be pooled from counts, the mean over folds.
     """
     keys = [name for name in repeated(runs) if name != FOLD]
     rows = []
     for _, folds in runs.groupby(keys, dropna=False):
-        row: dict[str, float] = {"folds": len(folds)}
+        row: dict[str, Any] = {"folds": len(folds), "division": ",".join(sorted(folds[DIGEST]))}
         for split in SPLITS:
             row |= {f"{split}_{name}": value for name, value in _pooled(folds, split).items()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def sample(runs: pd.DataFrame) -> pd.DataFrame:
+    """The scores of one setting that its mean and standard deviation are over.
+
+    Several seeds of one division of the scene are one look at it: their scores are averaged. Where
+    there is one division only, the sample is of seeds.
+
+    Returns:
+        A row per division, or per seed of the only one, with the scores of ``replications``.
+    """
+    found = replications(runs)
+    scores = found.drop(columns="division")
+    several = found.division.nunique() > 1
+    return scores.groupby(found.division, sort=False).mean() if several else scores
+
+
+def count_divisions(runs: pd.DataFrame) -> int:
+    """How many ways of dividing the scene stand behind the runs of one setting."""
+    return int(replications(runs).division.nunique())
 
 
 def _pooled(folds: pd.DataFrame, split: str) -> dict[str, float]:

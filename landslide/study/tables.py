@@ -13,9 +13,10 @@ from landslide.study.replications import (
     FOLD,
     REPEATED,
     SEED,
+    count_divisions,
     distinct_splits,
     repeated,
-    replications,
+    sample,
 )
 from landslide.study.runs import DATA, varying
 from landslide.training.metrics import SCORES
@@ -145,8 +146,8 @@ def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def validation_f1(runs: pd.DataFrame) -> float:
-    """F1 of one setting on validation: pooled over folds, the mean over seeds."""
-    return float(replications(runs).val_f1.mean())
+    """F1 of one setting on validation: pooled over folds, the mean over divisions or seeds."""
+    return float(sample(runs).val_f1.mean())
 
 
 def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -157,9 +158,10 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: Settings whose combinations are the rows.
 
     Returns:
-        ``by``, the chosen settings, ``seeds``, ``folds`` where there are several and the test F1
-        of the lowest and highest of them, ``val_f1``, and for each score ``<score>`` and
-        ``<score>_std`` over replications in percent (NaN for one); ``paper_<score>`` where rows
+        ``by``, the chosen settings, ``seeds``, ``divisions``, ``folds`` where there are several and
+        the test F1 of the lowest and highest of them, ``val_f1``, and for each score ``<score>``
+        and ``<score>_std`` over ``divisions`` of the scene, or over seeds where it is divided in
+        one way, in percent (NaN for one); ``paper_<score>`` where rows
         are the paper's, by dataset and augmentation.
     """
     best = selected(runs, by)
@@ -181,9 +183,9 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def _scores(row: pd.DataFrame) -> dict[str, Any]:
-    """Scores of one row in percent, over its replications."""
-    found = 100 * replications(row)
-    line: dict[str, Any] = {"seeds": row[SEED].nunique()}
+    """Scores of one row in percent, over divisions of the scene or seeds."""
+    found = 100 * sample(row)
+    line: dict[str, Any] = {"seeds": row[SEED].nunique(), "divisions": count_divisions(row)}
     if FOLD in row and row[FOLD].nunique() > 1:
         f1 = 100 * row.test_f1.astype(float)
         line |= {"folds": row[FOLD].nunique()} | dict(
