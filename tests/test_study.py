@@ -129,17 +129,10 @@ def test_the_setting_is_chosen_on_validation_alone(grid: Path) -> None:
 
 
 def test_seeds_of_one_division_count_as_one(tmp_path: Path) -> None:
-    f1 = {(0, "a"): 0.5, (1, "a"): 0.7, (2, "b"): 0.4, (3, "b"): 0.4}
+    f1 = {(0, "a"): 0.5, (1, "a"): 0.7, (2, "a"): 0.6, (3, "b"): 0.4}
     for (seed, division), score in f1.items():
-        write_run(
-            tmp_path,
-            f"{seed}",
-            0.5,
-            score,
-            {"split": division},
-            seed=seed,
-            **dataset("ascending", "baa"),
-        )
+        settings = dataset("ascending", "baa") | {"seed": seed}
+        write_run(tmp_path, f"{seed}", 0.5, score, {"tested": division}, **settings)
     runs = comparable(read_runs(tmp_path), tmp_path, ["dataset"], partial=False)
     row = score_table(runs, ["dataset"]).iloc[0]
     # Divisions score 60 and 40: the mean is 50 and the standard deviation 10 times the root of 2.
