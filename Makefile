@@ -9,7 +9,7 @@ MAP := maps/demo
 .PHONY: demo test lint docs clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m landslide.simulate root=$(DEMO) overwrite=true
+	$(BIN)/landslide simulate root=$(DEMO) overwrite=true
 	$(BIN)/python train.py experiment=demo dataset.root=$(DEMO) hydra.run.dir=$(RUN)
 	$(BIN)/python predict.py checkpoint=$(RUN)/checkpoints/best.ckpt scene=$(DEMO) output=$(MAP)
 

@@ -108,7 +108,7 @@ def message(error: pytest.ExceptionInfo[InputError]) -> str:
 
 
 def test_missing_root_names_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=re.escape("python -m landslide.simulate")):
+    with pytest.raises(InputError, match=re.escape("landslide simulate")):
         Scene.of(tmp_path / "nowhere", "ascending", BANDS)
 
 

@@ -198,7 +198,7 @@ def test_a_comparison_as_a_user_types_it(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    command = ("-m landslide.study", f"sweep={sweep}", "by=variant")
+    command = ("study", f"sweep={sweep}", "by=variant")
     done = run(*command, "ensembles=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Ensembles and flips" in done.stdout

@@ -8,7 +8,7 @@ import pytest
 import rasterio.shutil
 
 from landslide.config.checks import check_words
-from landslide.errors import InputError, told_in_a_sentence
+from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import replacing
 from landslide.training.checkpoint import write_checkpoint
 from landslide.training.task import load_task
@@ -17,7 +17,7 @@ from landslide.training.task import load_task
 def test_a_full_disk_names_the_file_that_was_not_written(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match=r"a\.csv was not written: .*No space left on device"),
-        told_in_a_sentence(),
+        failures_as_input_errors(),
         replacing(tmp_path / "a.csv"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -26,15 +26,15 @@ def test_a_full_disk_names_the_file_that_was_not_written(tmp_path: Path) -> None
 
 def test_gdals_own_errors_are_told_too(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("no raster")
-    with pytest.raises(InputError, match="not recognized"), told_in_a_sentence():
+    with pytest.raises(InputError, match="not recognized"), failures_as_input_errors():
         rasterio.shutil.copy(tmp_path / "a.tif", tmp_path / "b.tif", driver="COG")
-    with pytest.raises(InputError, match="locked"), told_in_a_sentence():
+    with pytest.raises(InputError, match="locked"), failures_as_input_errors():
         raise sqlite3.OperationalError("database is locked")
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), TypeError("b"), RuntimeError("c")])
 def test_errors_of_the_program_keep_their_traceback(error: Exception) -> None:
-    with pytest.raises(type(error)), told_in_a_sentence():
+    with pytest.raises(type(error)), failures_as_input_errors():
         raise error
 
 

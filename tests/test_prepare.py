@@ -26,7 +26,6 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.prepare.calibration import calibrate, guess_units
 from landslide.prepare.files import metadata
-from landslide.prepare.options import short_forms
 from landslide.prepare.prepare import Prepared, prepare_scene
 from landslide.prepare.sources import Event, Tile
 from landslide.simulate import Scene, simulate
@@ -39,7 +38,7 @@ GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80,
 
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base=None):
-        return compose("prepare", short_forms(overrides))
+        return compose("prepare", list(overrides))
 
 
 def prepare(*overrides: str) -> Prepared:
@@ -96,7 +95,7 @@ def options(inputs: dict[str, Path], root: Path, **replaced: str) -> list[str]:
         "event.date": "2018-09-06",
         "sar.ascending": f"[{inputs['pre']},{inputs['post1']},{inputs['post2']}]",
         "dem": str(inputs["dem"]),
-        "inventory": str(inputs["inventory"]),
+        "inventory.file": str(inputs["inventory"]),
     }
     return [f"{key}={value}" for key, value in (given | replaced).items()]
 
@@ -226,7 +225,7 @@ def test_a_simulated_scene_survives_the_way_through_raw_files(
         f"sar.descending=[{','.join(descending)}]",
         f"dem={tmp_path / 'dem.tif'}",
         f"grid.like={like}",
-        f"inventory={tmp_path / 'slides.geojson'}",
+        f"inventory.file={tmp_path / 'slides.geojson'}",
         "resampling.backscatter=average",
     )
     assert prepared.info["simulated"] is True
@@ -404,7 +403,9 @@ def test_an_inventory_is_repaired_counted_and_limited_to_what_was_mapped(
     prepared = prepare(
         f"inventory.mapped_area={tmp_path / 'mapped.gpkg'}",
         *options(
-            inputs, tmp_path / "s", inventory=str(inputs["inventory"].with_suffix(".geojson"))
+            inputs,
+            tmp_path / "s",
+            **{"inventory.file": str(inputs["inventory"].with_suffix(".geojson"))},
         ),
     )
     notes = " ".join(prepared.notes)
@@ -425,14 +426,16 @@ def test_all_touched_and_points_with_a_radius(inputs: dict[str, Path], tmp_path:
     counts = []
     for number, extra in enumerate(((), ("inventory.all_touched=true",))):
         root = tmp_path / f"s{number}"
-        given = options(inputs, root, inventory=str(tmp_path / "points.gpkg"))
+        given = options(inputs, root, **{"inventory.file": str(tmp_path / "points.gpkg")})
         prepare(*given, "inventory.radius=100", *extra)
         with rasterio.open(root / "landslides.tif") as source:
             counts.append(int(source.read(1).sum()))
     assert counts[0] == pytest.approx(np.pi * 100, rel=0.03)
     assert counts[1] > 1.1 * counts[0]
     with pytest.raises(InputError, match=r"has no polygon but points: .* inventory.radius="):
-        prepare(*options(inputs, tmp_path / "x", inventory=str(tmp_path / "points.gpkg")))
+        prepare(
+            *options(inputs, tmp_path / "x", **{"inventory.file": str(tmp_path / "points.gpkg")})
+        )
 
 
 def test_a_mask_raster_is_warped_by_the_nearest_pixel(
@@ -444,12 +447,12 @@ def test_a_mask_raster_is_warped_by_the_nearest_pixel(
     for nodata in (None, 0, 255):
         root = tmp_path / f"s{nodata}"
         path = write(tmp_path / "mask.tif", mask, nodata=nodata)
-        prepare(*options(inputs, root, inventory=str(path)))
+        prepare(*options(inputs, root, **{"inventory.file": str(path)}))
         with rasterio.open(root / "landslides.tif") as source:
             np.testing.assert_array_equal(source.read(1), mask)
     write(tmp_path / "mask.tif", 7 * mask, nodata=None)
     with pytest.raises(InputError, match="holds the value 7"):
-        prepare(*options(inputs, tmp_path / "x", inventory=str(tmp_path / "mask.tif")))
+        prepare(*options(inputs, tmp_path / "x", **{"inventory.file": str(tmp_path / "mask.tif")}))
 
 
 # Warnings ----------------------------------------------------------------------------------
@@ -641,7 +644,7 @@ def test_a_taken_folder_is_refused_unless_overwriting(
 def test_the_command_prints_bands_landslides_and_files(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "landslide.prepare", *options(inputs, tmp_path / "scene")]
+    command = [sys.executable, "-m", "landslide", "prepare", *options(inputs, tmp_path / "scene")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "80"}
 
     def call(*extra: str) -> subprocess.CompletedProcess[str]:
@@ -673,13 +676,9 @@ def test_the_papers_event_is_a_ready_configuration() -> None:
     assert (other.event.date, list(other.aoi)) == ("2020-01-01", [1, 2, 3, 4])
 
 
-def test_short_forms_keep_every_option_in_any_order() -> None:
-    for given in (
-        ("inventory=a.gpkg", "inventory.all_touched=true"),
-        ("inventory.all_touched=true", "inventory=a.gpkg"),
-    ):
-        inventory = composed("root=x", "event.date=2018-09-06", *given).inventory
-        assert (inventory.file, inventory.all_touched) == ("a.gpkg", True)
+def test_a_file_for_a_group_of_options_names_its_key(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"write inventory\.file=a\.gpkg"):
+        prepare_scene(composed(f"root={tmp_path}/s", "event.date=2018-09-06", "inventory=a.gpkg"))
 
 
 # Real data ---------------------------------------------------------------------------------
@@ -749,7 +748,7 @@ def test_slope_of_a_real_dem_in_degrees_is_horns_with_metres_per_degree(
         "sar.dates.ascending=null",
         f"sar.ascending=[{tmp_path / '20180905.tif'},{tmp_path / '20180917.tif'}]",
         f"dem={dem}",
-        f"inventory={folder / 'derived' / 'landslide_cnn.tif'}",
+        f"inventory.file={folder / 'derived' / 'landslide_cnn.tif'}",
     )
     slope = read(tmp_path / "s" / "ascending.tif")["slope"]
     inner = np.s_[10:-10, 10:-10]

@@ -21,13 +21,13 @@ from landslide.geo.rasters import write_raster
 from landslide.geo.relief import slope_degrees
 from landslide.radar.geometry import Orbit, distortion, local_incidence, projected_area
 from landslide.simulate import Options, Scene, simulate, simulate_scene
-from landslide.simulate.__main__ import report
 from landslide.simulate.backscatter import Radar, RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
 from landslide.simulate.event import HEADINGS
 from landslide.simulate.options import Terrain
 from landslide.simulate.scattering import whole_dates
 from landslide.simulate.slides import landslide_areas
+from landslide.simulate.summary import report
 
 SMALL = (256, 320)
 REPOSITORY = Path(__file__).parents[1]
@@ -589,7 +589,7 @@ def test_a_steep_real_dem_of_another_zone(shared: Path) -> None:
 
 
 def test_the_command_writes_a_scene_and_refuses_to_replace_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "landslide.simulate", "root=scene", "size=[64,96]"]
+    command = [sys.executable, "-m", "landslide", "simulate", "root=scene", "size=[64,96]"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
     def call(*extra: str) -> subprocess.CompletedProcess[str]:

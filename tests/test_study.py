@@ -508,12 +508,12 @@ def test_published_batch_sizes(experiment: str) -> None:
 
 @pytest.mark.slow
 def test_the_program_as_a_user_types_it(best: Path, tmp_path: Path) -> None:
-    done = run("-m landslide.study", f"sweep={best}", "by=dataset", cwd=tmp_path)
+    done = run("study", f"sweep={best}", "by=dataset", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "ascending_ba_s" in done.stdout
     assert (best / "study" / "study.html").exists()
     for override, expected in (("partial=false", "sweep is not set"), ("sweep=no", "folder no")):
-        done = run("-m landslide.study", override, cwd=tmp_path)
+        done = run("study", override, cwd=tmp_path)
         assert done.returncode == 1
         assert expected in done.stderr
         assert "Traceback" not in done.stderr

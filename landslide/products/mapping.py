@@ -15,7 +15,7 @@ import landslide
 from landslide.config.checks import PREDICT, check
 from landslide.data.levels import balance_dates, measure_levels
 from landslide.data.scene import Scene
-from landslide.errors import InputError, told_in_a_sentence
+from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import write_json
 from landslide.geo.folders import partial, workplace
 from landslide.geo.metadata import is_simulated, scene_info
@@ -76,7 +76,7 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
             return ""
         return "; once that is mended, resume=true goes on from the finished blocks"
 
-    with told_in_a_sentence(hint):
+    with failures_as_input_errors(hint):
         return _map_scene(config)
 
 

@@ -1,21 +1,18 @@
-"""Tables and figures of a sweep: ``python -m landslide.study sweep=multirun/nava2022``."""
+"""Tables and figures of a sweep: ``landslide study sweep=multirun/nava2022``."""
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import hydra
-import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from landslide.config.checks import SWITCH, check, check_words
-from landslide.errors import told_in_a_sentence
-from landslide.study.ensembles import ensemble_table, in_words
-from landslide.study.page import write_study
-from landslide.study.runs import read_runs
-from landslide.study.tables import comparable, said
-from landslide.training.network import choose_device
+from landslide.config.checks import SWITCH, check
+from landslide.config.program import run_program
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HIDDEN = ("precision", "recall", "IoU")
 
@@ -23,11 +20,15 @@ WIDE = 200
 """Characters of a line where the output is no terminal."""
 
 
-@hydra.main(config_path="../../conf", config_name="study", version_base="1.3")
-@told_in_a_sentence()
-def main(config: DictConfig) -> None:
+def study(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
     check(config, {"ensembles": SWITCH, "partial": SWITCH})
+    from landslide.study.ensembles import ensemble_table, in_words
+    from landslide.study.page import write_study
+    from landslide.study.runs import read_runs
+    from landslide.study.tables import comparable, said
+    from landslide.training.network import choose_device
+
     sweep = Path(config.sweep)
     output = sweep / "study" if config.output is None else Path(config.output)
     by = [config.by] if isinstance(config.by, str) else list(config.by)
@@ -44,7 +45,7 @@ def main(config: DictConfig) -> None:
     console.print(f"Study: {output / 'study.html'}")
 
 
-def _printed(words: pd.DataFrame, by: list[str], title: str) -> Table:
+def _printed(words: "pd.DataFrame", by: list[str], title: str) -> Table:
     """A table for the terminal, which is narrow; the files hold all scores."""
     table = Table(title=title)
     words = words.drop(columns=[name for name in words.columns if name.endswith(HIDDEN)])
@@ -55,6 +56,6 @@ def _printed(words: pd.DataFrame, by: list[str], title: str) -> Table:
     return table
 
 
-if __name__ == "__main__":
-    check_words(sys.argv[1:])
-    main()
+def main() -> None:
+    """Run the program."""
+    run_program("study", study)
