@@ -56,7 +56,8 @@ def open_inventory(options: DictConfig, grid: Grid, resampling: Resampling) -> T
     inventory = read_inventory(path, grid, radius=options.radius)
     if inventory.polygons.empty:
         raise InputError(
-            f"inventory.file={path} has no landslide within the area ({grid}): check its place and CRS"
+            f"inventory.file={path} has no landslide within the area ({grid}): check its place and "
+            "CRS"
         )
     polygons, ones = inventory.polygons, [1] * len(inventory.polygons)
 
@@ -109,8 +110,8 @@ def _from_raster(
         strange = values[valid & (values != 0) & (values != 1)]
         if len(strange):
             raise InputError(
-                f"inventory.file={path} holds the value {strange[0]:g}: a mask has 0 (no landslide), 1 "
-                f"(landslide) and {UNKNOWN} (unknown) only"
+                f"inventory.file={path} holds the value {strange[0]:g}: a mask has 0 (no landslide), "
+                f"1 (landslide) and {UNKNOWN} (unknown) only"
             )
         return np.where(valid, values, np.float32(np.nan))
 
