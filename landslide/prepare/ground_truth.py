@@ -110,8 +110,8 @@ def _from_raster(
         strange = values[valid & (values != 0) & (values != 1)]
         if len(strange):
             raise InputError(
-                f"inventory.file={path} holds the value {strange[0]:g}: a mask has 0 (no landslide), "
-                f"1 (landslide) and {UNKNOWN} (unknown) only"
+                f"inventory.file={path} holds the value {strange[0]:g}: a mask has 0 (no "
+                f"landslide), 1 (landslide) and {UNKNOWN} (unknown) only"
             )
         return np.where(valid, values, np.float32(np.nan))
 
