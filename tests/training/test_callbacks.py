@@ -17,7 +17,7 @@ from landslide.training.task import LandslideTask, load_task
 
 def trained(root: Path, output: Path, callbacks: str) -> tuple[LandslideTask, Tensor]:
     """A network after two epochs, and the mean of its first convolution over the training split."""
-    with initialize_config_dir(CONF, version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(
             "train",
             [
@@ -58,7 +58,7 @@ def test_a_fold_whose_test_ground_is_quiet_counts_its_false_alarms(tmp_path: Pat
         mask = file.read(1)
         mask[:, :64] = 0
         file.write(mask, 1)
-    with initialize_config_dir(CONF, version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(
             "train",
             [
