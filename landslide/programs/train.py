@@ -10,7 +10,7 @@ from landslide.study.sweeps import noting_failures
 
 def train(config: DictConfig) -> float:
     """Train, test the best checkpoint and return the validation F1 for the sweeper."""
-    with noting_failures():
+    with noting_failures(config):
         check(config, TRAIN)
         require_scenes(config)
         from landslide.study.job import run

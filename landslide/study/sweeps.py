@@ -25,7 +25,7 @@ from rich.console import Console
 
 from landslide.config.checks import leaves
 from landslide.errors import InputError, failures_as_input_errors
-from landslide.geo.files import replacing
+from landslide.geo.files import replacing, write_json
 
 SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
 """Files of a run's folder: what it is, its scores once it is finished, why it failed."""
@@ -126,10 +126,13 @@ def _values(override: Override) -> list[str]:
 
 
 @contextmanager
-def noting_failures() -> Iterator[None]:
+def noting_failures(config: DictConfig) -> Iterator[None]:
     """Keep why a run of a sweep failed in its folder, and print it; other runs go on.
 
     The file holds one sentence, or the traceback of a bug.
+
+    Args:
+        config: The run's, composed from ``conf/train.yaml``.
     """
     try:
         with failures_as_input_errors():
@@ -139,7 +142,10 @@ def noting_failures() -> Iterator[None]:
         if hydra.mode == RunMode.MULTIRUN:
             known = isinstance(error, InputError)
             lines = [str(error)] if known else traceback.format_exception(error)
-            with replacing(Path(hydra.runtime.output_dir) / ERROR) as temporary:
+            folder = Path(hydra.runtime.output_dir)
+            if not (folder / SETTINGS).exists():
+                write_json(folder / SETTINGS, settings_of(config, hydra.runtime.choices))
+            with replacing(folder / ERROR) as temporary:
                 temporary.write_text("".join(lines).rstrip() + "\n")
             job = f"Job {hydra.job.num} ({' '.join(hydra.overrides.task) or 'defaults'})"
             console = Console(stderr=True, soft_wrap=True)

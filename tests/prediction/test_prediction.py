@@ -18,7 +18,7 @@ from landslide.data.scene import Scene
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import write_raster
 from landslide.prediction.stream import (
-    Canvas,
+    ProbabilityFile,
     Stopwatch,
     choose_predictor,
     predict_scene,
@@ -40,8 +40,8 @@ def predicted(scene: Scene, folder: Path, window: dict[str, int | float | None])
     folder.mkdir(exist_ok=True)
     net = network()
     predictor = choose_predictor(net, scene.grid, window)
-    canvas = Canvas(folder, scene.grid, net.bands)
-    predict_scene(scene, predictor, canvas, Stopwatch())
+    raster = ProbabilityFile(folder, scene.grid, net.bands)
+    predict_scene(scene, predictor, raster, Stopwatch())
     return read_band(folder / "probability.tif")
 
 
@@ -113,13 +113,13 @@ def test_an_interrupted_raster_is_finished_from_where_it_stopped(
     expected = predicted(scene, tmp_path / "whole", {**DEFAULT, "size": 64})
     net = network()
     predictor = choose_predictor(net, scene.grid, {**DEFAULT, "size": 64})
-    canvas = Canvas(tmp_path, scene.grid, net.bands)
+    raster = ProbabilityFile(tmp_path, scene.grid, net.bands)
     with pytest.raises(OSError, match="full"):
-        predict_scene(scene, Fragile(predictor, 7), canvas, Stopwatch())
-    canvas = Canvas(tmp_path, scene.grid, net.bands)
-    assert canvas.finished == set(range(7))
+        predict_scene(scene, Fragile(predictor, 7), raster, Stopwatch())
+    raster = ProbabilityFile(tmp_path, scene.grid, net.bands)
+    assert raster.finished == set(range(7))
     rest = Fragile(predictor, len(predictor.blocks) - 7)
-    predict_scene(scene, rest, canvas, Stopwatch())
+    predict_scene(scene, rest, raster, Stopwatch())
     assert rest.left == 0
     np.testing.assert_array_equal(read_band(tmp_path / "probability.tif"), expected)
 

@@ -534,13 +534,13 @@ def digital_numbers(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
 def lines(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     line = shapely.LineString([(600_200, 4_739_500), (600_400, 4_739_800)])
     gpd.GeoDataFrame(geometry=[line], crs=GRID.crs).to_file(folder / "lines.gpkg")
-    return {"inventory": str(folder / "lines.gpkg")}
+    return {"inventory.file": str(folder / "lines.gpkg")}
 
 
 def empty(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     frame = gpd.GeoDataFrame(geometry=gpd.GeoSeries([], crs=GRID.crs))
     frame.to_file(folder / "empty.gpkg", geometry_type="Polygon")
-    return {"inventory": str(folder / "empty.gpkg")}
+    return {"inventory.file": str(folder / "empty.gpkg")}
 
 
 def like_web_mercator(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
@@ -553,7 +553,7 @@ def like_web_mercator(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
 def far_inventory(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     frame = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)], crs=GRID.crs)
     frame.to_file(folder / "far.gpkg")
-    return {"inventory": str(folder / "far.gpkg")}
+    return {"inventory.file": str(folder / "far.gpkg")}
 
 
 def small_dem(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
@@ -574,7 +574,7 @@ def dem_without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
 def inventory_without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     frame = gpd.GeoDataFrame(geometry=[shapely.box(600_200, 4_739_500, 600_400, 4_739_800)])
     frame.to_file(folder / "slides.gpkg")
-    return {"inventory": str(folder / "slides.gpkg")}
+    return {"inventory.file": str(folder / "slides.gpkg")}
 
 
 def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
