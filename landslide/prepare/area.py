@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
 from landslide.geo.extent import carry, covered
-from landslide.geo.grid import INSIDE, Grid, utm_crs
+from landslide.geo.grid import EDGE_TOLERANCE, Grid, utm_crs
 from landslide.geo.rasters import open_raster
 from landslide.geo.scale import require_true_scale
 from landslide.geo.vectors import read_shapes
@@ -198,10 +198,20 @@ def _whole(
     west, south, east, north = (bound / size for bound in bounds)
     if inside:
         low, high = np.ceil, np.floor
-        west, south, east, north = west - INSIDE, south - INSIDE, east + INSIDE, north + INSIDE
+        west, south, east, north = (
+            west - EDGE_TOLERANCE,
+            south - EDGE_TOLERANCE,
+            east + EDGE_TOLERANCE,
+            north + EDGE_TOLERANCE,
+        )
     else:
         low, high = np.floor, np.ceil  # type: ignore[assignment]
-        west, south, east, north = west + INSIDE, south + INSIDE, east - INSIDE, north - INSIDE
+        west, south, east, north = (
+            west + EDGE_TOLERANCE,
+            south + EDGE_TOLERANCE,
+            east - EDGE_TOLERANCE,
+            north - EDGE_TOLERANCE,
+        )
     return int(low(west)), int(low(south)), int(high(east)), int(high(north))
 
 

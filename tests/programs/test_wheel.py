@@ -11,14 +11,14 @@ from commands import REPOSITORY, SMALL
 
 pytestmark = pytest.mark.slow
 
-MODEL = '''
+MODEL = """
 from torch import nn
 
 
 class Plain(nn.Sequential):
     def __init__(self, in_channels: int) -> None:
         super().__init__(nn.Conv2d(in_channels, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
-'''
+"""
 
 
 @pytest.fixture(scope="module")
