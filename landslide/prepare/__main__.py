@@ -10,7 +10,7 @@ from landslide.config.checks import check_words
 from landslide.errors import told_in_a_sentence
 from landslide.prepare.options import short_forms
 from landslide.prepare.prepare import plan_scene, prepare_scene
-from landslide.prepare.summary import report
+from landslide.prepare.summary import print_summary
 
 
 @hydra.main(config_path="../../conf", config_name="prepare", version_base=None)
@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
     if config.plan:
         console.print(plan_scene(config))
     else:
-        report(prepare_scene(config, console), console)
+        print_summary(prepare_scene(config, console), console)
 
 
 if __name__ == "__main__":
