@@ -22,7 +22,7 @@ class UnreadableError(InputError, OSError):
 
 
 @contextmanager
-def told_in_a_sentence(hint: Callable[[], str] = str) -> Iterator[None]:
+def failures_as_input_errors(hint: Callable[[], str] = str) -> Iterator[None]:
     """Turn what a full disk, a damaged raster or a vanished server ends in into one sentence.
 
     Also a decorator. Errors of the program itself keep their traceback.

@@ -16,6 +16,7 @@ from rasterio.enums import Resampling
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
+from landslide.config.paths import require_scene
 from landslide.errors import InputError
 from landslide.geo.folders import is_unfinished
 from landslide.geo.grid import Grid, Window
@@ -187,12 +188,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
         Raises:
             InputError: The folder or one of its files is missing or unusable.
         """
-        if not root.is_dir():
-            raise InputError(
-                f"there is no scene folder {root}: simulate one with `python -m landslide.simulate "
-                f"root={root}`, prepare one with `python -m landslide.prepare root={root} …`, or "
-                "name another with dataset.root (training) or scene (prediction)"
-            )
+        require_scene(root)
         if is_unfinished(root):
             raise InputError(
                 f"the scene {root} was not finished: wait where it is being written, else simulate "

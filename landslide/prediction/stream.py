@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -70,7 +70,16 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
     return HaloPredictor(network, size, halo, window["size"])
 
 
-class Canvas:
+class ProbabilityRaster(Protocol):
+    """What finished blocks are written to."""
+
+    finished: set[int]
+
+    def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
+        """Keep a block (bands, H, W), or leave it without data, and remember its number."""
+
+
+class ProbabilityFile:
     """The raster under work, and which of its blocks are finished, both on disk.
 
     Every block is written and closed before it counts as finished, so that a killed
@@ -107,10 +116,34 @@ class Canvas:
             journal.write(f"{number}\n")
 
 
+class ProbabilityArray:
+    """The same in memory, for scenes that fit.
+
+    Args:
+        grid: Grid of the scene.
+        bands: Names of the bands.
+
+    Attributes:
+        values: (bands, H, W) float32, NaN where there is nothing yet or no measurement.
+    """
+
+    def __init__(self, grid: Grid, bands: tuple[str, ...]) -> None:
+        self.values = np.full((len(bands), grid.height, grid.width), np.nan, dtype=np.float32)
+        self.finished: set[int] = set()
+
+    def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
+        """Keep a block, or leave it without data."""
+        if output is not None:
+            rows = slice(block.row, block.row + block.height)
+            cols = slice(block.col, block.col + block.width)
+            self.values[:, rows, cols] = output
+        self.finished.add(number)
+
+
 def predict_scene(
     scene: Scene,
     predictor: Predictor,
-    canvas: Canvas,
+    raster: ProbabilityRaster,
     watch: Stopwatch,
 ) -> None:
     """Predict every block that is not finished yet.
@@ -121,11 +154,11 @@ def predict_scene(
     Args:
         scene: Scene to map, opened without its truth, whose gaps need not be gaps of the map.
         predictor: Computes one block after the other.
-        canvas: What to write to; NaN where the scene's mask is unknown.
+        raster: What is written to; NaN where the scene's mask is unknown.
         watch: Is told the seconds of ``read``, ``network`` and ``write``.
     """
     blocks, sources = predictor.blocks, list(map(predictor.source, predictor.blocks))
-    todo = [number for number in range(len(blocks)) if number not in canvas.finished]
+    todo = [number for number in range(len(blocks)) if number not in raster.finished]
 
     def read(number: int) -> Sample:
         with watch("read"):
@@ -133,7 +166,7 @@ def predict_scene(
 
     def write(number: int, output: NDArray[np.float32] | None) -> None:
         with watch("write"):
-            canvas.finish(number, blocks[number], output)
+            raster.finish(number, blocks[number], output)
 
     def predict(number: int, sample: Sample) -> NDArray[np.float32] | None:
         unknown = sample["mask"][blocks[number].within(sources[number])] == UNKNOWN

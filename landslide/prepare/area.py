@@ -40,9 +40,7 @@ def read_area(aoi: object) -> BaseGeometry | None:
     values = OmegaConf.to_object(aoi) if OmegaConf.is_config(aoi) else aoi
     numbers = values if isinstance(values, list) else []
     if len(numbers) != 4 or not all(isinstance(number, int | float) for number in numbers):
-        raise InputError(
-            f"aoi={aoi} is neither [west,south,east,north] in degrees nor a polygon file"
-        )
+        raise InputError(f"aoi={aoi} is not [west,south,east,north] in degrees and no polygon file")
     west, south, east, north = map(float, numbers)
     on_earth = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90
     if not on_earth or not 0 < (east - west) % 360 < 180:

@@ -1,6 +1,6 @@
 """Options of ``conf/prepare.yaml``, checked before anything is opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -40,6 +40,11 @@ def check_options(config: DictConfig) -> None:
     Raises:
         InputError: Names the key, what is wrong and what to do.
     """
+    if not OmegaConf.is_dict(config.inventory):
+        raise InputError(
+            f"inventory={config.inventory} is a group of options: write "
+            f"inventory.file={config.inventory}"
+        )
     check(config, RULES)
     if config.sar.source not in SOURCES:
         raise InputError(
@@ -55,13 +60,3 @@ def check_options(config: DictConfig) -> None:
         raise InputError(f"there is no file {like}, which grid.like names")
     if config.plan and config.sar.source != "stac":
         raise InputError("plan=true lists what an archive has: add sar.source=stac")
-
-
-def short_forms(arguments: Sequence[str]) -> list[str]:
-    """Let ``inventory=file`` stand for ``inventory.file=file``, in any order with the others."""
-    return [
-        argument.replace("inventory=", "inventory.file=", 1)
-        if argument.startswith("inventory=")
-        else argument
-        for argument in arguments
-    ]

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from landslide.errors import InputError
 from landslide.simulate.backscatter import Radar
@@ -102,3 +105,36 @@ def check(
             raise InputError(
                 f"{key}={value:g} is out of range; choose between {low:g} and {high:g}."
             )
+
+
+def size_of(config: DictConfig) -> list[int] | None:
+    """The wanted size; without one, the DEM's extent, or that of the demonstration."""
+    if config.size is None:
+        return None if config.dem is not None else [1024, 1536]
+    if not OmegaConf.is_list(config.size) or not all(isinstance(n, int) for n in config.size):
+        raise InputError(f"size={config.size} is not usable; give [rows,cols] as whole numbers.")
+    return list(config.size)
+
+
+def options_of(config: DictConfig) -> Options:
+    """Physical parameters of a configuration.
+
+    Raises:
+        InputError: A parameter is not a number.
+    """
+    groups: dict[str, Any] = {}
+    kinds: dict[str, Any] = {
+        "terrain": Terrain,
+        "slides": Slides,
+        "changes": Changes,
+        "scattering": Scattering,
+        "radar": Radar,
+    }
+    for group, kind in kinds.items():
+        values: dict[str, float] = {}
+        for key, value in config[group].items():
+            if not isinstance(value, int | float):
+                raise InputError(f"{group}.{key}={value} is not a number; give one.")
+            values[str(key)] = float(value)
+        groups[group] = kind(**values)
+    return Options(**groups)

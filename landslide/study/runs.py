@@ -12,9 +12,8 @@ from typing import Any
 import pandas as pd
 
 from landslide.errors import InputError
+from landslide.study.sweeps import ERROR, METRICS, SETTINGS
 from landslide.training.metrics import COUNTS, SCORES
-
-SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
 
 SPLITS = ("val", "test")
 

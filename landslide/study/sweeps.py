@@ -1,40 +1,34 @@
-"""Runs of a sweep: what each is, whether it is finished, and how they rank.
+"""Runs of a sweep: what each is, and how they rank.
 
 A run's folder is named by its settings, so that the same sweep started again finds the
-runs it has: finished ones are left alone, an interrupted one goes on from its last
-checkpoint. One that another version of the program trained, or on a scene that has changed
-since, is trained anew. Runs may be added to a sweep, and its order may change.
+runs it has. Runs may be added to a sweep, and its order may change.
 """
 
 import hashlib
 import json
 import math
-import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from landslide.config.checks import TRAIN, check, leaves
-from landslide.data.datamodule import LandslideDataModule
-from landslide.data.identity import IDENTITY, Identity
-from landslide.errors import InputError
+from landslide.config.checks import leaves
+from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import replacing, write_json
-from landslide.study.leaderboard import print_leaderboard, write_leaderboard
-from landslide.study.runs import ERROR, METRICS, SETTINGS, read_metrics
-from landslide.training.run import train
-from landslide.training.task import load_task
+
+SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
+"""Files of a run's folder: what it is, its scores once it is finished, why it failed."""
 
 Settings = dict[str, Any]
 
@@ -97,70 +91,6 @@ def run_name(*, _root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
-def run(config: DictConfig) -> float:
-    """Train; in a sweep, leave a finished run alone and take up an interrupted one.
-
-    Args:
-        config: Composed from ``conf/train.yaml`` by ``hydra.main``.
-
-    Returns:
-        F1 on the validation split.
-
-    Raises:
-        InputError: The data or the configuration cannot be used.
-    """
-    hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
-        return train(config)
-    check(config, TRAIN)
-    settings = settings_of(config, hydra.runtime.choices)  # before Hydra resolves what follows
-    folder = Path(config.output_dir)
-    console = Console(soft_wrap=True)
-    data: LandslideDataModule = instantiate(config.datamodule)
-    if reason := _why_stale(folder, data.identity):
-        data.setup()  # a scene that cannot be used, or is not there now, costs no finished run
-        console.print(f"Trained anew: {folder} {reason}", markup=False, highlight=False)
-        _clear(folder, keep=hydra.output_subdir)
-    if (folder / METRICS).exists():
-        console.print(f"Finished before: {folder}")
-        return float(read_metrics(folder)["val"]["f1"])
-    (folder / ERROR).unlink(missing_ok=True)
-    write_json(folder / SETTINGS, settings)
-    last = folder / "checkpoints" / "last.ckpt"
-    if config.ckpt_path is None and _readable(last):
-        console.print(f"Goes on from {last}")
-        config.ckpt_path = str(last)
-    return train(config)
-
-
-def _why_stale(folder: Path, now: Identity) -> str | None:
-    """Why what an earlier run left would not come out again; None where it would, or is none."""
-    if not (folder / METRICS).exists() and not (folder / "checkpoints").exists():
-        return None
-    before = Identity.read(folder)
-    if before is None:
-        return f"has no {IDENTITY} that tells by which code and from which data it was trained"
-    changes = before.changes(now)
-    return f"was trained {' and '.join(changes)}" if changes else None
-
-
-def _clear(folder: Path, *, keep: str | None) -> None:
-    """Remove a run's files but Hydra's of today: its metrics first, what tells its age last."""
-    order = {METRICS: 0, IDENTITY: 2}
-    for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
-        if path.name != keep:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _readable(checkpoint: Path) -> bool:
-    """Whether a checkpoint is there and whole; one cut off while being written is not."""
-    try:
-        load_task(checkpoint)
-    except InputError:
-        return False
-    return True
-
-
 def _older(path: Path, other: Path) -> bool:
     """Whether two files are there and the first is the older."""
     return path.exists() and other.exists() and path.stat().st_mtime < other.stat().st_mtime
@@ -195,8 +125,36 @@ def _values(override: Override) -> list[str]:
     return [str(override.input_line).partition("=")[2]]
 
 
+@contextmanager
+def noting_failures(config: DictConfig) -> Iterator[None]:
+    """Keep why a run of a sweep failed in its folder, and print it; other runs go on.
+
+    The file holds one sentence, or the traceback of a bug.
+
+    Args:
+        config: The run's, composed from ``conf/train.yaml``.
+    """
+    try:
+        with failures_as_input_errors():
+            yield
+    except Exception as error:
+        hydra = HydraConfig.get()
+        if hydra.mode == RunMode.MULTIRUN:
+            known = isinstance(error, InputError)
+            lines = [str(error)] if known else traceback.format_exception(error)
+            folder = Path(hydra.runtime.output_dir)
+            if not (folder / SETTINGS).exists():
+                write_json(folder / SETTINGS, settings_of(config, hydra.runtime.choices))
+            with replacing(folder / ERROR) as temporary:
+                temporary.write_text("".join(lines).rstrip() + "\n")
+            job = f"Job {hydra.job.num} ({' '.join(hydra.overrides.task) or 'defaults'})"
+            console = Console(stderr=True, soft_wrap=True)
+            console.print(f"{job} failed: {error}", markup=False, highlight=False)
+        raise
+
+
 class SweepReport(Callback):
-    """Rank the runs of a sweep as they finish, and name those that fail."""
+    """Rank the runs of a sweep as they finish."""
 
     def __init__(self) -> None:
         self.sweeping = False
@@ -216,30 +174,20 @@ class SweepReport(Callback):
         self.sweeping = True
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
-        """Write the leaderboard anew; of a failed job note the error, and say it."""
+        """Write the leaderboard anew."""
         if not self.sweeping:
             return
-        if job_return.status == JobStatus.FAILED:
-            self._note(config, job_return)
         sweep, run = Path(config.hydra.sweep.dir), Path(config.hydra.runtime.output_dir)
         # A run that was left alone is on the leaderboard already.
         if not _older(run / METRICS, sweep / "leaderboard.csv"):
-            write_leaderboard(sweep, figure=_age(sweep / "leaderboard.png") > REDRAWN)
+            from landslide.study.leaderboard import write_leaderboard
 
-    def _note(self, config: DictConfig, job_return: JobReturn) -> None:
-        """Keep a failed job's error in its folder: one sentence, or the traceback of a bug."""
-        error = job_return._return_value
-        known = isinstance(error, InputError)
-        lines = [str(error)] if known else traceback.format_exception(error)
-        with replacing(Path(config.hydra.runtime.output_dir) / ERROR) as temporary:
-            temporary.write_text("".join(lines).rstrip() + "\n")
-        job = " ".join(job_return.overrides or []) or "defaults"
-        Console(stderr=True, soft_wrap=True).print(
-            f"Job {config.hydra.job.num} ({job}) failed: {error}", markup=False, highlight=False
-        )
+            write_leaderboard(sweep, figure=_age(sweep / "leaderboard.png") > REDRAWN)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Write the leaderboard a last time, with the runs of all processes, and print it."""
+        from landslide.study.leaderboard import print_leaderboard, write_leaderboard
+
         folder = Path(config.hydra.sweep.dir)
         write_leaderboard(folder)
         print_leaderboard(folder)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 import landslide
+from landslide.config.paths import require_checkpoints
 from landslide.data.normalization import Normalization
 from landslide.data.scene import Sample
 from landslide.errors import InputError
@@ -252,10 +253,7 @@ def load_task(path: Path) -> LandslideTask:
     Raises:
         InputError: The file is missing, truncated, or was not written by this project.
     """
-    if not path.is_file():
-        if path.is_dir():
-            raise InputError(f"checkpoint {path} is a folder: name a file, such as best.ckpt in it")
-        raise InputError(f"there is no checkpoint {path}: train one with train.py")
+    require_checkpoints([str(path)])
     try:
         if not zipfile.is_zipfile(path):  # on other files torch guesses, and fails in many ways
             raise pickle.UnpicklingError(f"{path} is not in torch's format")
@@ -268,7 +266,7 @@ def load_task(path: Path) -> LandslideTask:
     if not isinstance(checkpoint, Mapping) or FORMAT not in checkpoint:
         raise InputError(
             f"{path} was not written by this program: weights of the authors' Keras program are "
-            "converted with `python -m landslide.training.keras_weights`"
+            "converted with `landslide keras`"
         )
     try:
         task = LandslideTask(**checkpoint["hyper_parameters"])
