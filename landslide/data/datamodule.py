@@ -53,7 +53,7 @@ class Scenes(Dataset[Sample]):
     def __getitem__(self, query: Query) -> Sample:
         """Read one patch with its context."""
         scene, context = self.scenes[query.scene], self.context
-        patch = scene.grid.window(query.x, query.y)
+        patch = scene.grid.window(*query)
         if not context:
             return scene.read(patch)
         row, col, height, width = patch

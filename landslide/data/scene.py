@@ -19,7 +19,7 @@ from torchgeo.datasets import GeoDataset, RasterDataset
 from landslide.config.paths import require_scene
 from landslide.errors import InputError
 from landslide.geo.folders import is_unfinished
-from landslide.geo.grid import Grid, Window
+from landslide.geo.grid import EDGE_TOLERANCE, STRIP, Grid, Window
 from landslide.geo.metadata import scene_info
 from landslide.geo.rasters import UNKNOWN, open_raster, reading
 from landslide.geo.scale import require_true_scale
@@ -32,10 +32,6 @@ from landslide.radar.bands import (
     require_linear_power,
 )
 from landslide.radar.visibility import Visibility, together, visibility
-
-STRIP = 512
-"""Rows that are read at once. GDAL goes through a window band by band, and what it does not find
-in its cache any more it decodes anew for every band."""
 
 
 class Sample(TypedDict):
@@ -80,7 +76,7 @@ class Composite(RasterDataset):
             UnreadableError: The file is damaged or incomplete.
         """
         with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(query)
+            sample: dict[str, Any] = super().__getitem__(_inside(query, self.grid))
         # In place and band by band: a scene is gone through once, and this is half of its reading.
         for band, backscatter in zip(sample["image"], self._backscatter, strict=True):
             measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
@@ -118,7 +114,7 @@ class GroundTruth(RasterDataset):
             InputError: The mask holds values other than 0, 1 and 255, or cannot be read.
         """
         with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(query)
+            sample: dict[str, Any] = super().__getitem__(_inside(query, self.grid))
         mask = sample["mask"]
         strange = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
         if len(strange):
@@ -129,7 +125,7 @@ class GroundTruth(RasterDataset):
         return sample
 
 
-class Scene(torch.utils.data.Dataset[Sample]):
+class Scene(GeoDataset):
     """Composite and ground truth of one scene on one grid, window by window.
 
     The mask alone decides which pixels count, for losses, metrics and maps alike. Unknown in
@@ -163,6 +159,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
         self._stack = Stack(composite, read)
         own, *others = (Composite(file, names) for file, names in self._stack.files.items())
         self.grid: Grid = own.grid
+        self.index, self._res = own.index, own.res
         self._source: GeoDataset = own
         for other in others:
             _require_same_grid(self.grid, composite, other.grid, other.path)
@@ -231,14 +228,10 @@ class Scene(torch.utils.data.Dataset[Sample]):
         """Read the whole scene once and serve windows from memory from then on."""
         self._memory = self.read(Window(0, 0, self.grid.height, self.grid.width))
 
-    def strips(self, height: int = STRIP) -> list[Window]:
-        """Full-width windows that cover the scene from north to south."""
-        H, W = self.grid.height, self.grid.width
-        return [Window(row, 0, min(height, H - row), W) for row in range(0, H, height)]
-
-    def __getitem__(self, query: tuple[slice, slice]) -> Sample:
-        """Read map coordinates (x, y), as a geo-sampler yields them."""
-        return self.read(self.grid.window(*query))
+    def __getitem__(self, query: Any) -> Sample:  # type: ignore[override]  # noqa: ANN401
+        """Read map coordinates, (x, y) or (x, y, time), as a geo-sampler yields them."""
+        x, y = query[:2]
+        return self.read(self.grid.window(x, y))
 
     def read(self, window: Window) -> Sample:
         """Read a pixel window: image (C, H, W) and mask (H, W)."""
@@ -292,6 +285,19 @@ class Scene(torch.utils.data.Dataset[Sample]):
         unknown = image.isnan().any(dim=0) | self.visibility.unseen(bands[self._relief])
         mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
         return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))
+
+
+def _inside(query: Any, grid: Grid) -> Any:  # noqa: ANN401
+    """Move map coordinates a thousandth of a pixel south-east, off the pixels' edges.
+
+    GDAL cuts an offset of 511.9999999 px down to 511.
+    """
+    if isinstance(query, slice) or any(side.start is None or side.stop is None for side in query):
+        return query
+    x, y, *time = query
+    east, south = EDGE_TOLERANCE * grid.transform.a, EDGE_TOLERANCE * grid.transform.e
+    moved = (slice(x.start + east, x.stop + east), slice(y.start + south, y.stop + south))
+    return (*moved, *time)
 
 
 def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Path | str) -> None:

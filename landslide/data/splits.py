@@ -20,8 +20,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
+from torchgeo.datasets import GeoDataset
 
-from landslide.data.scene import Scene
+from landslide.data.samplers import grid_of
 from landslide.errors import InputError
 from landslide.geo.files import replacing
 from landslide.geo.grid import Window
@@ -30,32 +31,33 @@ from landslide.geo.rasters import UNKNOWN
 SPLITS = ("train", "val", "test")
 
 
-def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
+def patch_table(scene: GeoDataset, patch_size: int) -> gpd.GeoDataFrame:
     """Whole patches on the scene's pixel grid, valid or not.
 
     Args:
-        scene: Scene with ground truth.
+        scene: Scene with ground truth, or another TorchGeo dataset with a ``mask``.
         patch_size: Side of a patch in pixels.
 
     Raises:
         InputError: The scene is smaller than a patch, or no pixel of it is valid.
     """
-    rows, cols = scene.grid.height // patch_size, scene.grid.width // patch_size
+    grid, name = grid_of(scene), getattr(scene, "path", type(scene).__name__)
+    rows, cols = grid.height // patch_size, grid.width // patch_size
     if not rows or not cols:
         raise InputError(
-            f"{scene.path} is {scene.grid.width} x {scene.grid.height} px, smaller than a patch "
+            f"{name} is {grid.width} x {grid.height} px, smaller than a patch "
             f"of {patch_size} px: choose a smaller patch_size or a larger scene"
         )
     landslide, valid = np.empty((2, rows, cols), dtype=np.int64)
     for row in range(rows):
         window = Window(row * patch_size, 0, patch_size, cols * patch_size)
-        mask = scene.read(window)["mask"].view(patch_size, cols, patch_size)
+        mask = scene[grid.slices(window)]["mask"].view(patch_size, cols, patch_size)
         landslide[row] = (mask == 1).sum(dim=(0, 2))
         valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
     if not valid.any():
-        raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
+        raise InputError(f"{name} has no pixel that is valid in all of its bands")
     of_row, of_col = (index.ravel() for index in np.indices((rows, cols)))
-    a, _, west, _, e, north = scene.grid.transform[:6]
+    a, _, west, _, e, north = grid.transform[:6]
     left, top = west + of_col * patch_size * a, north + of_row * patch_size * e
     return gpd.GeoDataFrame(
         {
@@ -65,7 +67,7 @@ def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
             "valid_pixels": valid.ravel(),
         },
         geometry=shapely.box(left, top + patch_size * e, left + patch_size * a, top),
-        crs=scene.grid.crs,
+        crs=grid.crs,
     )
 
 

@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
 from landslide.geo.extent import carry, covered
-from landslide.geo.grid import INSIDE, Grid, utm_crs
+from landslide.geo.grid import EDGE_TOLERANCE, Grid, utm_crs
 from landslide.geo.rasters import open_raster
 from landslide.geo.scale import require_true_scale
 from landslide.geo.vectors import read_shapes
@@ -184,7 +184,9 @@ def _whole_pixels(
 ) -> tuple[int, int, int, int]:
     """Bounds in whole pixels, inside or around those given; rounding errors cost no row."""
     west, south, east, north = (bound / size for bound in bounds)
-    low, high, slack = (np.ceil, np.floor, -INSIDE) if inside else (np.floor, np.ceil, INSIDE)
+    low, high, slack = (
+        (np.ceil, np.floor, -EDGE_TOLERANCE) if inside else (np.floor, np.ceil, EDGE_TOLERANCE)
+    )
     return (
         int(low(west + slack)),
         int(low(south + slack)),

@@ -159,7 +159,7 @@ def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
         datamodule = instantiate(composed(*options).datamodule)
         datamodule.setup()
         tables[overrides] = datamodule.patches
-        order = [query.x.start for query in datamodule.train_dataloader().sampler]
+        order = [x.start for x, _ in datamodule.train_dataloader().sampler]
         tables[(*overrides, "order")] = order
     assert not tables[("seed=0",)].equals(tables[("seed=1",)])
     assert tables[("seed=0",)].equals(tables[("seed=1", "split.seed=0")])
@@ -211,7 +211,7 @@ def test_context_is_seen_but_neither_trained_on_nor_scored(tmp_path: Path) -> No
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         view = np.zeros_like(views)
         for query in getattr(wide, loader)().sampler:
-            row, col, _, _ = scene.grid.window(query.x, query.y)
+            row, col, _, _ = scene.grid.window(*query)
             view[row : row + 128, col : col + 128] = 1
         views += view
         batches = zip(getattr(plain, loader)(), getattr(wide, loader)(), strict=True)

@@ -78,7 +78,7 @@ def test_pixels_are_those_of_the_file_whatever_the_grid(tmp_path: Path, res: flo
         image = source.read()
     with rasterio.open(root / "landslides.tif") as source:
         mask = source.read(1)
-    windows = (Window(13, 29, 64, 48), Window(7, 5, 1090, 80), *scene.strips(512))
+    windows = (Window(13, 29, 64, 48), Window(7, 5, 1090, 80), *scene.grid.strips(512))
     for window in (*windows, *scene.grid.blocks(64)):
         rows = slice(window.row, window.row + window.height)
         cols = slice(window.col, window.col + window.width)

@@ -27,7 +27,8 @@ def patches(scene: Scene):  # noqa: ANN201
 
 
 def key(query: Query) -> tuple[float, float]:
-    return query.x.start, query.y.start
+    x, y = query
+    return x.start, y.start
 
 
 def test_every_patch_once_in_another_order_each_epoch(scene: Scene, patches) -> None:  # noqa: ANN001
@@ -47,10 +48,7 @@ def test_processes_share_a_split_without_counting_a_patch_twice(scene: Scene, pa
     shares = [list(PatchSampler(odd, [scene], SIZE, rank=r, world_size=2)) for r in (0, 1)]
     assert [len(share) for share in shares] == [16, 16]
     known = [
-        key(query)
-        for share in shares
-        for query in share
-        if (scene[query.x, query.y]["mask"] != UNKNOWN).any()
+        key(query) for share in shares for query in share if (scene[query]["mask"] != UNKNOWN).any()
     ]
     assert len(known) == len(set(known)) == 31
 
@@ -69,11 +67,11 @@ def test_balanced_windows_have_the_share_asked_for_and_stay_in_the_split(
     queries = [query for epoch in range(20) for query in _epoch(sampler, epoch)]
     landslide = []
     for query in queries:
-        window = scene.grid.window(query.x, query.y)
+        window = scene.grid.window(*query)
         inside = np.s_[window.row : window.row + SIZE, window.col : window.col + SIZE]
         assert allowed[inside].shape == (SIZE, SIZE)
         assert allowed[inside].all()
-        landslide.append(bool((scene[query.x, query.y]["mask"] == 1).any()))
+        landslide.append(bool((scene[query]["mask"] == 1).any()))
     assert len(queries) == 20 * len(train)
     assert np.mean(landslide) == pytest.approx(share, abs=0.08)
     assert len({key(q) for q in queries}) > 3 * len(train)  # not only the patches themselves

@@ -98,9 +98,9 @@ def test_units_that_only_the_values_tell_are_warned_of(tmp_path: Path) -> None:
     warnings = " ".join(prepare(*given).info["warnings"])
     assert "their values show the units of 2 of 2 bands" in warnings
     assert "set sar.units=power if that is right" in warnings
-    told = prepare(*given, "sar.units=power", "overwrite=true")
-    assert not told.warnings
-    units = told.info["images"]["ascending"]["pre"]["units"]
+    declared = prepare(*given, "sar.units=power", "overwrite=true")
+    assert not declared.info["warnings"]
+    units = declared.info["images"]["ascending"]["pre"]["units"]
     assert units == {"vv": {"units": "power", "known_by": "declaration"}}
 
 
