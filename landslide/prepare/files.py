@@ -119,11 +119,8 @@ def read_acquisition(
 
     Files that hold no backscatter by their names (masks, angles, elevation) are left out.
 
-    Args:
-        paths: Its files.
-        polarisations: Those that are wanted.
-        band_options: Band numbers by polarisation, None where the files themselves show them.
-        day: Its day, which selects among the dates of a file with several.
+    ``band_options`` are band numbers by polarisation, None where the files themselves show them;
+    ``day`` selects among the dates of a file with several.
 
     Raises:
         InputError: A file is no raster, does not show its polarisation or is not of the same
@@ -187,10 +184,7 @@ def _drop_auxiliary(
 def find_bands(path: Path, numbers: Mapping[str, int], day: date | None) -> dict[str, int]:
     """Band number of each polarisation: by options, descriptions, or the file's name.
 
-    Args:
-        path: Raster.
-        numbers: Band numbers that options give.
-        day: Which day is wanted of a file with several.
+    ``numbers`` are band numbers that options give; ``day`` is wanted of a file with several.
 
     Returns:
         Empty where nothing shows the polarisation of a file's only band.

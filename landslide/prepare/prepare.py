@@ -55,10 +55,7 @@ CACHE_MIB = 256
 class Prepared:
     """A scene that was written, for the closing report.
 
-    Attributes:
-        root: Its folder.
-        scene: What was found while it was written.
-        info: Content of ``scene.json``.
+    ``info`` is the content of ``scene.json``.
     """
 
     root: Path
@@ -77,9 +74,7 @@ def plan_scene(config: DictConfig) -> Table:
 def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepared:
     """Prepare a scene and write its folder, whole or not at all.
 
-    Args:
-        config: Composed from ``conf/prepare.yaml``.
-        console: Shows progress; None is silent.
+    ``console`` shows progress; None is silent.
 
     Raises:
         InputError: An option or an input cannot be used.

@@ -60,13 +60,7 @@ def draw_figures(
 ) -> None:
     """Write ``figures/``: bands, change and false colour of each orbit, and histograms.
 
-    Args:
-        folder: The scene's folder.
-        grid: Its grid.
-        bands: Histogram of each band by orbit.
-        dates: Day of each backscatter band by orbit, where it is known.
-        outlines: Landslides to draw on top, in the grid's CRS.
-        title: Event, for the figures' titles.
+    ``dates`` are the days of backscatter bands; ``outlines`` are in the grid's CRS.
     """
     figures = folder / "figures"
     for name in [n for n in PASSES if n in bands]:

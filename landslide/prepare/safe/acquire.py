@@ -50,11 +50,7 @@ def acquire_from_products(
 
     Files that are in ``config.cache`` are used again.
 
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        event: What is to be mapped.
-        area: Area of interest in EPSG:4326.
-        console: Shows progress; None is silent.
+    ``area`` is in EPSG:4326.
 
     Raises:
         InputError: There is no area; a product or the DEM cannot be used.
@@ -108,11 +104,6 @@ class TerrainCorrection:
     """Writes products as gamma nought on a grid, each once.
 
     The cache's folder is named after everything that the files depend on.
-
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        dem: Elevation.
-        grid: Grid of the scene.
 
     Attributes:
         geoid: Metres from the ellipsoid up to the DEM's zero.

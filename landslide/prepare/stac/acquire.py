@@ -24,7 +24,6 @@ from landslide.prepare.sources import (
     Pass,
     Sources,
     Tile,
-    Units,
     label_dates,
     parse_timestamp,
 )
@@ -57,10 +56,7 @@ class SearchResult(NamedTuple):
 def plan_acquisition(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Table:
     """Lay out the available images, those that would be used and when the next one is due.
 
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        event: What is to be mapped.
-        aoi: Area of interest in EPSG:4326.
+    ``aoi`` is in EPSG:4326.
 
     Raises:
         InputError: There is no area, or the archive cannot be searched or has nothing there.
@@ -81,11 +77,7 @@ def acquire_from_archive(
     Elevation comes from ``config.dem`` where it is set. Files that are in ``config.cache`` are
     not downloaded again.
 
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        event: What is to be mapped.
-        aoi: Area of interest in EPSG:4326.
-        console: Shows progress; None is silent.
+    ``aoi`` is in EPSG:4326.
 
     Raises:
         InputError: There is no area; the archive cannot be searched, has no image before and
@@ -103,13 +95,14 @@ def acquire_from_archive(
     cache, polarisations = Path(config.cache), config.sar.polarisations
     where = _box_around(aoi, IMAGE_MARGIN)
     images = {
-        (orbit, date): {
-            p: _image_subsets(overpass, archive, p, where, cache) for p in polarisations
-        }
+        (orbit, date): {p: _subsets(archive, o.slices, p, where, cache) for p in polarisations}
         for orbit, choice in found.choices.items()
-        for date, overpass in choice.overpasses.items()
+        for date, o in choice.overpasses.items()
     }
-    elevation = [] if dem else _dem_subsets(archive, _box_around(aoi, DEM_MARGIN), cache)
+    elevation = []
+    if dem is None:
+        where = _box_around(aoi, DEM_MARGIN)
+        elevation = _subsets(archive, _search_dem(archive, where), None, where, cache)
     wanted = [s for bands in images.values() for band in bands.values() for s in band] + elevation
     with progress_bar(console, "downloading", len(wanted)) as advance:
         present = set(download_all(wanted, archive, advance))
@@ -215,22 +208,40 @@ def _track_request(config: DictConfig, direction: Pass) -> TrackRequest:
     return TrackRequest(config.sar.relative_orbit[direction], dates)
 
 
-def _image_subsets(
-    overpass: Overpass, archive: Archive, polarisation: str, where: Box, cache: Path
+def _subsets(
+    archive: Archive,
+    items: Sequence[ArchiveItem],
+    polarisation: str | None,
+    where: Box,
+    cache: Path,
 ) -> list[Subset]:
-    """Files of an overpass and polarisation."""
-    remedy = (
-        f"name another with sar.stac.assets.{polarisation}=…, or choose other dates with sar.dates"
-    )
-    asset, folder = archive.asset(polarisation), _folder(cache, archive, archive.collection, where)
-    return _subsets(overpass.slices, asset, remedy, where, archive.units, folder)
+    """Files of a polarisation, or of the DEM (None), in a box."""
+    if polarisation is None:
+        collection, asset, units = archive.dem_collection, archive.dem_asset, None
+        remedy = "name another with sar.stac.dem_asset=…, or give a file with dem=…"
+    else:
+        collection, asset = archive.collection, archive.asset(polarisation)
+        units = archive.units
+        remedy = (
+            f"name another with sar.stac.assets.{polarisation}=…, or choose other dates with "
+            "sar.dates"
+        )
+    host = urlsplit(archive.endpoint).netloc.replace(":", "_")
+    folder = cache / host / collection / "_".join(f"{edge:.3f}" for edge in where)
+    # Decibels may be negative and are therefore kept apart.
+    ending = f"{asset}_db.tif" if units == "db" else f"{asset}.tif"
+    names = [f"{item.id.replace('/', '_')}_{ending}" for item in items]
+    return [
+        Subset(item.id, asset, item.asset_url(asset, remedy), where, units, folder / name)
+        for item, name in zip(items, names, strict=True)
+    ]
 
 
-def _dem_subsets(archive: Archive, where: Box, cache: Path) -> list[Subset]:
-    """Files of a DEM.
+def _search_dem(archive: Archive, where: Box) -> list[ArchiveItem]:
+    """Tiles of the DEM in a box.
 
     Raises:
-        InputError: The archive has no elevation there.
+        InputError: There is none.
     """
     items = archive.search(archive.dem_collection, where)
     if not items:
@@ -238,38 +249,7 @@ def _dem_subsets(archive: Archive, where: Box, cache: Path) -> list[Subset]:
             f"{archive.dem_collection} of {archive.endpoint} has no elevation of the area: "
             "give a file with dem=…, or name another collection with sar.stac.dem_collection=…"
         )
-    remedy = "name another with sar.stac.dem_asset=…, or give a file with dem=…"
-    folder = _folder(cache, archive, archive.dem_collection, where)
-    return _subsets(items, archive.dem_asset, remedy, where, None, folder)
-
-
-def _subsets(
-    items: Sequence[ArchiveItem],
-    asset: str,
-    remedy: str,
-    where: Box,
-    units: Units | None,
-    folder: Path,
-) -> list[Subset]:
-    # Decibels may be negative and are therefore kept apart.
-    ending = "_db.tif" if units == "db" else ".tif"
-    return [
-        Subset(
-            item.id,
-            asset,
-            item.asset_url(asset, remedy),
-            where,
-            units,
-            folder / f"{item.id.replace('/', '_')}_{asset}{ending}",
-        )
-        for item in items
-    ]
-
-
-def _folder(cache: Path, archive: Archive, collection: str, where: Box) -> Path:
-    """Where the files of a collection in a box are kept."""
-    host = urlsplit(archive.endpoint).netloc.replace(":", "_")
-    return cache / host / collection / "_".join(f"{edge:.3f}" for edge in where)
+    return items
 
 
 def _measured_tiles(

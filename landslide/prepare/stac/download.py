@@ -39,13 +39,7 @@ RUN_AGAIN = "run the same command again later; files that were downloaded are ke
 class Subset(NamedTuple):
     """The part of a remote raster in an area.
 
-    Attributes:
-        item: The archive's name of the item it belongs to.
-        asset: Name of the file within the item.
-        url: Address of the file, not signed.
-        where: The area.
-        units: Units of backscatter, of which 0 is fill; None for elevation.
-        path: Where it is kept.
+    The URL is not signed; of backscatter (``units`` is not None) 0 is fill.
     """
 
     item: str
@@ -67,10 +61,7 @@ def download_all(
 
     A file appears whole or not at all, so a run that was interrupted continues where it stopped.
 
-    Args:
-        subsets: What is wanted.
-        archive: The archive with its timeout and retries.
-        advance: Called after each subset.
+    ``advance`` is called after each.
 
     Returns:
         The files, in order of ``subsets``; without those of which nothing lies in the area.

@@ -30,9 +30,7 @@ LOCAL_DAY = (timedelta(hours=-14), timedelta(hours=36))
 class Overpass:
     """All slices of an area that one satellite acquired in one pass.
 
-    Attributes:
-        slices: Items, in order of time and name.
-        coverage: Share of the area inside their footprints, [0, 1].
+    Slices are in order of time and name; ``coverage`` is the share of the area in their footprints.
     """
 
     slices: tuple[ArchiveItem, ...]
@@ -94,9 +92,7 @@ class TrackChoice(NamedTuple):
 def group_tracks(items: Iterable[ArchiveItem], aoi: BaseGeometry) -> list[Track]:
     """Group items into overpasses of tracks, ascending before descending, then by number.
 
-    Args:
-        items: Items of a collection of Sentinel-1 images.
-        aoi: Area of interest in EPSG:4326.
+    ``aoi`` is in EPSG:4326.
     """
 
     def track(item: ArchiveItem) -> tuple[Pass, int]:
