@@ -157,7 +157,7 @@ def test_a_crash_fails_the_sweep_and_names_the_job(scene_root: Path, tmp_path: P
     )
     assert done.returncode != 0
     assert "Job 0 (" in done.stderr
-    assert "patch_size=40 is not a multiple of 16" in done.stderr
+    assert "40 x 40 px is no multiple of 16 px" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 1  # the other job finished
 

@@ -28,7 +28,6 @@ from landslide.data.splits import combine, patch_table, require_apart, split_dig
 from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN
-from landslide.models.layers import DOWNSAMPLING
 from landslide.radar.bands import is_direction, naming_notes, require_distinct
 
 Split = Literal["train", "val", "test"]
@@ -75,7 +74,7 @@ class LandslideDataModule(LightningDataModule):
         root: Scene folder, or several.
         orbit: ``ascending`` or ``descending``.
         bands: Bands by description.
-        patch_size: Side of a patch in pixels, a multiple of 16.
+        patch_size: Side of a patch in pixels.
         batch_size: Patches per batch and process.
         split: Function of a patch table that adds the ``split``.
         sampler: Sampler of the training split, given all but its own settings.
@@ -144,14 +143,7 @@ class LandslideDataModule(LightningDataModule):
         self.scenes = scenes
 
     def _check_sizes(self) -> None:
-        """Raise where the networks cannot see a patch with its context."""
-        for name in ("patch_size", "window_size"):
-            size = getattr(self, name)
-            if size % DOWNSAMPLING or size <= 0:
-                raise InputError(
-                    f"{name}={size} is not a multiple of {DOWNSAMPLING}, which the networks' "
-                    "poolings need"
-                )
+        """Raise where the networks would see less than a patch."""
         if self.window_size < self.patch_size:
             raise InputError(
                 f"datamodule.window_size={self.window_size} is smaller than the patch of "

@@ -19,7 +19,6 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
-from landslide.models.layers import DOWNSAMPLING
 from landslide.prediction.windows import BlendPredictor, HaloPredictor, Predictor
 from landslide.training.cpu import Gaps, give_back
 from landslide.training.network import Network
@@ -62,8 +61,8 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
     halo = network.measure_halo()
     if halo is None:
         side = window["size"] or network.patch_size
-        if side % DOWNSAMPLING:
-            raise InputError(f"window.size={side} is not a multiple of {DOWNSAMPLING} px")
+        if side % network.size_multiple:
+            raise InputError(f"window.size={side} is not a multiple of {network.size_multiple} px")
         return BlendPredictor(network, size, side, window["overlap"])
     if window["halo"] is not None:
         halo = halo._replace(size=window["halo"])

@@ -1,5 +1,6 @@
 """Checkpoints as one function from measurements to probability, as fast as the machine allows."""
 
+import math
 import os
 import shutil
 import warnings
@@ -69,6 +70,7 @@ class Network:
         self.per_window = any(task.normalization.per_window for task in tasks)
         self.patch_size = tasks[0].patch_size
         self.channels = len(tasks[0].bands)
+        self.size_multiple = math.lcm(*(task.size_multiple for task in tasks))
         self.directions = [i for i, band in enumerate(tasks[0].bands) if is_direction(band)]
         self.members: list[tuple[nn.Module, Logits]] = [
             (task.normalization.to(device), ENGINES[engine](task, device, precision == "half"))

@@ -21,6 +21,7 @@ from landslide.data.normalization import Normalization
 from landslide.data.scene import Sample
 from landslide.errors import InputError
 from landslide.models.halo import Halo, measure_halo
+from landslide.models.sizes import size_multiple
 from landslide.training.checkpoint import write_checkpoint
 from landslide.training.losses import PixelLoss, PixelMean
 from landslide.training.metrics import PooledLoss, pixel_metrics
@@ -82,6 +83,8 @@ class LandslideTask(LightningModule):
         self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
         # Channels last is the layout that convolutions are fastest in.
         self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.size_multiple = size_multiple(self.model)
+        self._require_size(patch_size, patch_size)
         criterion = _module(loss)
         self.loss = criterion if isinstance(criterion, PixelLoss) else PixelMean(criterion)
         self.train_metrics = pixel_metrics(threshold, average_precision=False)
@@ -105,21 +108,23 @@ class LandslideTask(LightningModule):
         """
         x = self.normalization(image).contiguous(memory_format=torch.channels_last)
         B, _, H, W = image.shape
-        try:
-            logits: Tensor = self.model(x)
-        except RuntimeError as error:
-            if "divisible by" not in str(error):  # how segmentation_models_pytorch says it
-                raise
-            raise InputError(
-                f"the model {self.hparams['model']['_target_']} does not take {H} x {W} px "
-                f"({str(error).rstrip('.')}): choose another patch_size"
-            ) from error
+        self._require_size(H, W)
+        logits: Tensor = self.model(x)
         if logits.shape != (B, 1, H, W):
             raise InputError(
                 f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} "
                 f"where logits of shape {(B, 1, H, W)} are needed: give it one output channel"
             )
         return logits
+
+    def _require_size(self, height: int, width: int) -> None:
+        multiple = self.size_multiple
+        if height % multiple or width % multiple:
+            raise InputError(
+                f"{height} x {width} px is no multiple of {multiple} px, which "
+                f"{self.hparams['model']['_target_']} needs: choose another patch_size, "
+                "datamodule.window_size or window.size"
+            )
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
