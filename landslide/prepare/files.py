@@ -158,11 +158,7 @@ def read_acquisition(
 def _drop_auxiliary(
     paths: Sequence[Path], numbers: Mapping[str, int]
 ) -> tuple[list[Path], list[str]]:
-    """Files that may hold backscatter, and a note on those left out.
-
-    Raises:
-        InputError: None may hold backscatter, or a file is no raster.
-    """
+    """Files that may hold backscatter, and a note on those left out."""
     for path in paths:
         if path.is_dir() or path.suffix.lower() == ".zip":
             raise InputError(f"{path} is no raster: add sar.source=safe if it is a raw GRD product")
@@ -224,11 +220,7 @@ def _band_of_day(
     descriptions: Sequence[str | None],
     day: date | None,
 ) -> int:
-    """The band of a polarisation; of several, the one whose description has the day.
-
-    Raises:
-        InputError: Not exactly one has it.
-    """
+    """The band of a polarisation; of several, the one whose description has the day."""
     if len(bands) == 1:
         return bands[0]
     days = {band: day_from_text(descriptions[band - 1]) for band in bands}
@@ -248,11 +240,7 @@ def _band_of_day(
 
 
 def _merge_facts(facts: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
-    """What is known of a date, from what is known of each of its files.
-
-    Raises:
-        InputError: They are not of one overpass, or not of one kind.
-    """
+    """What is known of a date, from what is known of each of its files."""
     for (path, known), (other_path, other) in combinations(facts.items(), 2):
         for key in ("relative_orbit", "direction"):
             values = [known.get(key), other.get(key)]

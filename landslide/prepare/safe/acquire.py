@@ -151,11 +151,7 @@ class TerrainCorrection:
 
 
 def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
-    """Acquisition by the metadata of a date's frames.
-
-    Raises:
-        InputError: They are not of one overpass, or none lies over the grid.
-    """
+    """Acquisition by the metadata of a date's frames."""
     first = min(frames, key=lambda frame: frame.time)
     for frame in frames:
         apart = frame.time - first.time
@@ -186,11 +182,7 @@ def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
 
 
 def _frames_over(frames: Sequence[Product], grid: Grid) -> list[Product]:
-    """Frames that lie over a grid.
-
-    Raises:
-        InputError: None does.
-    """
+    """Frames that lie over a grid."""
     west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", *grid.bounds)
     area = shapely.box(0, south, (east - west) % 360, north)
     over = []

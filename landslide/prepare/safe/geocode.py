@@ -125,11 +125,7 @@ class Image:
         return sampled
 
     def _read_window(self, window: Window) -> Any:  # noqa: ANN401
-        """Digital numbers of a window, as an xarray with ``line`` and ``pixel``.
-
-        Raises:
-            InputError: The raster is damaged.
-        """
+        """Digital numbers of a window, as an xarray with ``line`` and ``pixel``."""
         import xarray as xr
 
         try:

@@ -1,9 +1,8 @@
 """From an area and an event's date to local files, by way of an archive."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import geopandas as gpd
@@ -46,13 +45,6 @@ DEM_MARGIN = 3000.0
 """Metres of the DEM downloaded around the area: the reach of a ridge 2 km high."""
 
 
-class SearchResult(NamedTuple):
-    """The tracks that an archive holds for an event, and the chosen ones."""
-
-    tracks: list[Track]
-    choices: dict[Pass, TrackChoice]
-
-
 def plan_acquisition(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Table:
     """Lay out the available images, those that would be used and when the next one is due.
 
@@ -62,8 +54,8 @@ def plan_acquisition(config: DictConfig, event: Event, aoi: BaseGeometry | None)
         InputError: There is no area, or the archive cannot be searched or has nothing there.
     """
     archive = Archive.of(config)
-    found = _search(config, archive, event, _require_area(aoi))
-    return plan_table(found.tracks, found.choices, event, archive)
+    tracks, choices = _search(config, archive, event, _require_area(aoi))
+    return plan_table(tracks, choices, event, archive)
 
 
 def acquire_from_archive(
@@ -86,8 +78,8 @@ def acquire_from_archive(
     aoi = _require_area(aoi)
     dem = dem_from_option(config.dem) if config.dem else None
     archive = Archive.of(config)
-    found = _search(config, archive, event, aoi)
-    if not found.choices:
+    _, choices = _search(config, archive, event, aoi)
+    if not choices:
         raise InputError(
             f"{archive.collection} of {archive.endpoint} has no track with an image both before "
             "and after the event: plan=true lists its dates"
@@ -96,7 +88,7 @@ def acquire_from_archive(
     where = _box_around(aoi, IMAGE_MARGIN)
     images = {
         (orbit, date): {p: _subsets(archive, o.slices, p, where, cache) for p in polarisations}
-        for orbit, choice in found.choices.items()
+        for orbit, choice in choices.items()
         for date, o in choice.overpasses.items()
     }
     elevation = []
@@ -108,7 +100,7 @@ def acquire_from_archive(
         present = set(download_all(wanted, archive, advance))
     orbits: dict[Pass, dict[str, Acquisition]] = {}
     for (orbit, date), bands in images.items():
-        choice = found.choices[orbit]
+        choice = choices[orbit]
         overpass = choice.overpasses[date]
         tiles = {p: _measured_tiles(subsets, present, overpass) for p, subsets in bands.items()}
         orbits.setdefault(orbit, {})[date] = Acquisition(
@@ -127,15 +119,11 @@ def acquire_from_archive(
         items=tuple(subset.item for subset in elevation),
         provider=f"{archive.endpoint} {archive.dem_collection}",
     )
-    return Sources(orbits, dem, notes=tuple(_notes(found, event)))
+    return Sources(orbits, dem, notes=tuple(_notes(choices, event)))
 
 
 def _require_area(aoi: BaseGeometry | None) -> BaseGeometry:
-    """An area that can be searched.
-
-    Raises:
-        InputError: There is none, or it lies on both sides of the antimeridian.
-    """
+    """An area that can be searched."""
     if aoi is None:
         raise InputError(
             "sar.source=stac needs an area: give aoi=[west,south,east,north] in degrees "
@@ -163,12 +151,10 @@ def _box_around(aoi: BaseGeometry, margin: float) -> Box:
     )
 
 
-def _search(config: DictConfig, archive: Archive, event: Event, aoi: BaseGeometry) -> SearchResult:
-    """Search for images around the event and choose among them.
-
-    Raises:
-        InputError: There is none, or not what the user asked for.
-    """
+def _search(
+    config: DictConfig, archive: Archive, event: Event, aoi: BaseGeometry
+) -> tuple[list[Track], dict[Pass, TrackChoice]]:
+    """Tracks with images around the event, and the choice of each pass direction."""
     requests = {direction: _track_request(config, direction) for direction in PASSES}
     times = [
         event.time - timedelta(days=archive.days_before),
@@ -192,15 +178,11 @@ def _search(config: DictConfig, archive: Archive, event: Event, aoi: BaseGeometr
         for direction, request in requests.items()
         if (choice := choose_track(tracks, event, direction, request))
     }
-    return SearchResult(tracks, choices)
+    return tracks, choices
 
 
 def _track_request(config: DictConfig, direction: Pass) -> TrackRequest:
-    """Track and dates that options ask for in a pass direction.
-
-    Raises:
-        InputError: Dates are not two or three.
-    """
+    """Track and dates that options ask for in a pass direction."""
     dates = config.sar.dates[direction]
     if dates is not None:
         dates = [str(date) for date in dates] if OmegaConf.is_list(dates) else [str(dates)]
@@ -238,11 +220,7 @@ def _subsets(
 
 
 def _search_dem(archive: Archive, where: Box) -> list[ArchiveItem]:
-    """Tiles of the DEM in a box.
-
-    Raises:
-        InputError: There is none.
-    """
+    """Tiles of the DEM in a box."""
     items = archive.search(archive.dem_collection, where)
     if not items:
         raise InputError(
@@ -255,11 +233,7 @@ def _search_dem(archive: Archive, where: Box) -> list[ArchiveItem]:
 def _measured_tiles(
     subsets: list[Subset], present: set[Path], overpass: Overpass
 ) -> tuple[Tile, ...]:
-    """The downloaded files of an overpass and polarisation.
-
-    Raises:
-        InputError: They hold no measurement in the area.
-    """
+    """The downloaded files of an overpass and polarisation."""
     paths = [subset.path for subset in subsets if subset.path in present]
     if not count_measured(paths):
         items = ", ".join(subset.item for subset in subsets)
@@ -271,10 +245,10 @@ def _measured_tiles(
     return tuple(Tile(path) for path in paths)
 
 
-def _notes(found: SearchResult, event: Event) -> Iterator[str]:
+def _notes(choices: Mapping[Pass, TrackChoice], event: Event) -> Iterator[str]:
     """What a user should know about the choice."""
     for direction in PASSES:
-        choice = found.choices.get(direction)
+        choice = choices.get(direction)
         if choice is None:
             yield f"{direction}: no track has an image both before and after the event"
             continue

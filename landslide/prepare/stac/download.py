@@ -194,11 +194,7 @@ def _copy(url: str, subset: Subset) -> bool:
 
 
 def _window(source: DatasetReader, subset: Subset) -> RasterWindow | None:
-    """Whole pixels of a raster in the area, with a margin; None if there are none.
-
-    Raises:
-        InputError: The raster is not on a map.
-    """
+    """Whole pixels of a raster in the area, with a margin; None if there are none."""
     if source.crs is None:
         raise InputError(
             f"{subset} has no coordinate reference system: "
