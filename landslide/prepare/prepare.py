@@ -121,7 +121,7 @@ def _acquire(
 def _check_inputs(
     config: DictConfig, event: Event, area: BaseGeometry | None, sources: Sources
 ) -> SceneInputs:
-    """Check that images, DEM and inventory fit together, the event and the area."""
+    """Check that images, DEM and inventory fit each other, the event and the area."""
     warnings = check_dates(sources, event) + check_radiometry(sources)
     calibrations = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
     for name, calibrated in calibrations.items():

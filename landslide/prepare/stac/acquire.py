@@ -100,20 +100,10 @@ def acquire_from_archive(
         present = set(download_all(wanted, archive, advance))
     orbits: dict[Pass, dict[str, Acquisition]] = {}
     for (orbit, date), bands in images.items():
-        choice = choices[orbit]
-        overpass = choice.overpasses[date]
+        overpass = choices[orbit].overpasses[date]
         tiles = {p: _measured_tiles(subsets, present, overpass) for p, subsets in bands.items()}
-        orbits.setdefault(orbit, {})[date] = Acquisition(
-            tiles,
-            time=overpass.time,
-            direction=orbit,
-            relative_orbit=choice.track.relative_orbit,
-            platform=overpass.platform,
-            units=archive.units,
-            product=archive.product,
-            items=tuple(item.id for item in overpass.slices),
-            provider=f"{archive.endpoint} {archive.collection}",
-        )
+        acquisition = _acquisition(choices[orbit].track, overpass, tiles, archive)
+        orbits.setdefault(orbit, {})[date] = acquisition
     dem = dem or Dem(
         tuple(Tile(subset.path) for subset in elevation if subset.path in present),
         items=tuple(subset.item for subset in elevation),
@@ -243,6 +233,22 @@ def _measured_tiles(
             "values are decibels"
         )
     return tuple(Tile(path) for path in paths)
+
+
+def _acquisition(
+    track: Track, overpass: Overpass, tiles: Mapping[str, tuple[Tile, ...]], archive: Archive
+) -> Acquisition:
+    return Acquisition(
+        tiles,
+        time=overpass.time,
+        direction=track.direction,
+        relative_orbit=track.relative_orbit,
+        platform=overpass.platform,
+        units=archive.units,
+        product=archive.product,
+        items=tuple(item.id for item in overpass.slices),
+        provider=f"{archive.endpoint} {archive.collection}",
+    )
 
 
 def _notes(choices: Mapping[Pass, TrackChoice], event: Event) -> Iterator[str]:
