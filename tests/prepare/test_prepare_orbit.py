@@ -123,7 +123,9 @@ def test_a_track_alone_gives_the_geometry_of_a_scene_and_options_come_first() ->
     assert orbit is not None
     view = viewing_geometry(68, "ascending", *grid_center(GRID))
     assert orbit.incidence == pytest.approx(view.incidence, abs=0.01)
-    assert orbit.look + north_convergence(GRID) == pytest.approx(view.look_azimuth, abs=0.01)
+    assert orbit.look_azimuth + north_convergence(GRID) == pytest.approx(
+        view.look_azimuth, abs=0.01
+    )
     dates = {"pre": Acquisition({}, relative_orbit=68, incidence=39.0)}
     orbit = radar_orbit("ascending", dates, GRID)
     assert orbit is not None
