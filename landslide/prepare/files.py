@@ -35,14 +35,9 @@ from landslide.prepare.sources import (
 
 TIME_TAGS = ("datetime", "acquisition_time", "acquisition_date", "start_datetime")
 PASS_TAGS = ("sat:orbit_state", "orbit_state", "orbit_direction", "pass_direction", "pass")
-NUMBER_TAGS: Mapping[str, tuple[type[int] | type[float], tuple[str, ...]]] = {
-    "relative_orbit": (
-        int,
-        ("sat:relative_orbit", "relative_orbit", "relative_orbit_number", "track"),
-    ),
-    "heading": (float, ("heading", "platform_heading", "platformheading")),
-    "incidence": (float, ("incidence", "incidence_angle", "view:incidence_angle")),
-}
+TRACK_TAGS = ("sat:relative_orbit", "relative_orbit", "relative_orbit_number", "track")
+HEADING_TAGS = ("heading", "platform_heading", "platformheading")
+INCIDENCE_TAGS = ("incidence", "incidence_angle", "view:incidence_angle")
 
 
 def acquire_from_files(config: DictConfig) -> Sources:
@@ -51,16 +46,15 @@ def acquire_from_files(config: DictConfig) -> Sources:
     Raises:
         InputError: A file is missing or unusable, or an option is.
     """
+    sar = config.sar
     orbits: dict[Pass, dict[str, Acquisition]] = {}
     for orbit, dates in images_from_options(config).items():
         key = f"sar.dates.{orbit}"
-        days = [parse_timestamp(str(day), key).time.date() for day in config.sar.dates[orbit] or ()]
+        days = [parse_timestamp(str(day), key).time.date() for day in sar.dates[orbit] or ()]
         # apply_options checks that there are as many days as images.
         day_of = dict(zip(dates, days, strict=False))
         orbits[orbit] = {
-            name: read_acquisition(
-                paths, config.sar.polarisations, config.sar.bands, day_of.get(name)
-            )
+            name: read_acquisition(paths, sar.polarisations, sar.bands, day_of.get(name))
             for name, paths in dates.items()
         }
     return Sources(orbits, dem_from_option(config.dem))
@@ -118,7 +112,6 @@ def read_acquisition(
     """One date of an orbit from its files: tiles, polarisations, or both.
 
     Files that hold no backscatter by their names (masks, angles, elevation) are left out.
-
     ``band_options`` are band numbers by polarisation, None where the files themselves show them;
     ``day`` selects among the dates of a file with several.
 
@@ -286,7 +279,11 @@ def read_facts(path: Path, band: int = 1) -> dict[str, Any]:
         facts |= parse_timestamp(text, f"{path}: datetime")._asdict()
     if state := _first_tag(tags, PASS_TAGS):
         facts["direction"] = _parse_direction(state, path)
-    for key, (number, names) in NUMBER_TAGS.items():
+    for key, names, number in (
+        ("relative_orbit", TRACK_TAGS, int),
+        ("heading", HEADING_TAGS, float),
+        ("incidence", INCIDENCE_TAGS, float),
+    ):
         if value := _first_tag(tags, names):
             try:
                 facts[key] = number(value)

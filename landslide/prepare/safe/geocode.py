@@ -231,7 +231,6 @@ def terrain_per_cell(terrain: RadarTerrain, image: Image, cell: float) -> Double
 
     On flat ground it is the cotangent of the incidence angle. Each pixel's ground is distributed
     bilinearly among the four nearest cells, and their sums are read back bilinearly.
-
     ``cell`` is the side of a cell in metres, in azimuth and slant range.
     """
     row = image.line(terrain.azimuth_time) * (image.interval * terrain.speed / cell)

@@ -66,10 +66,8 @@ def acquire_from_archive(
 ) -> Sources:
     """Choose images of the area by the event's date and download them, with elevation.
 
-    Elevation comes from ``config.dem`` where it is set. Files that are in ``config.cache`` are
-    not downloaded again.
-
-    ``aoi`` is in EPSG:4326.
+    Elevation comes from ``config.dem`` where it is set. Files in ``config.cache`` are not
+    downloaded again. ``aoi`` is in EPSG:4326.
 
     Raises:
         InputError: There is no area; the archive cannot be searched, has no image before and

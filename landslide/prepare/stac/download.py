@@ -59,8 +59,7 @@ def download_all(
     """Download subsets that are not in the cache yet, some at a time.
 
     A file appears whole or not at all, so a run that was interrupted continues where it stopped.
-
-    ``advance`` is called after each.
+    ``advance`` is called after each subset.
 
     Returns:
         The files, in order of ``subsets``; without those of which nothing lies in the area.
