@@ -9,13 +9,13 @@ from landslide.config.program import run_program
 def prepare(config: DictConfig) -> None:
     """Prepare, and say what was written; or only plan."""
     from landslide.prepare.prepare import plan_scene, prepare_scene
-    from landslide.prepare.summary import report
+    from landslide.prepare.summary import print_summary
 
     console = Console()
     if config.plan:
         console.print(plan_scene(config))
     else:
-        report(prepare_scene(config, console), console)
+        print_summary(prepare_scene(config, console), console)
 
 
 def main() -> None:

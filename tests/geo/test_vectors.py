@@ -182,5 +182,5 @@ def test_an_area_over_the_180th_meridian_is_small_whichever_way_it_is_given(
 
 
 def test_an_area_at_a_pole_is_refused() -> None:
-    with pytest.raises(InputError, match="UTM only from -80 to 84"):
+    with pytest.raises(InputError, match="UTM is defined from -80 to 84 only"):
         fiji([10, 85, 11, 86])

@@ -12,9 +12,9 @@ from rasterio.enums import Resampling
 from scipy import ndimage
 
 from landslide.geo.grid import Grid, Window
-from landslide.prepare.mosaic import Mosaic, as_is
+from landslide.prepare.mosaic import Mosaic, keep_values
 from landslide.prepare.sources import Dem, Tile
-from landslide.prepare.terrain import Geometry, derive
+from landslide.prepare.terrain import TerrainBands, write_terrain
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 560_000, 0, -10, 4_740_000), 120, 120)
 FIJI = Grid(CRS.from_epsg(32760), Affine(10, 0, 819_000, 0, -10, 8_140_000), 200, 200)
@@ -60,8 +60,8 @@ def plane(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def slopes(tiles: list[Tile], grid: Grid, folder: Path) -> np.ndarray:
-    terrain = derive(Dem(tuple(tiles)), grid, {}, 0, folder)
-    geometry = Geometry(terrain, Resampling.cubic, Resampling.nearest)
+    terrain = write_terrain(Dem(tuple(tiles)), grid, {}, 0, folder)
+    geometry = TerrainBands(terrain, Resampling.cubic, Resampling.nearest)
     return geometry.read(grid, Window(0, 0, grid.height, grid.width), "ascending")["slope"]
 
 
@@ -90,7 +90,7 @@ def test_tiles_equal_the_whole_to_the_bit(
     tiles = cut(tmp_path, image, transform, "EPSG:4326", 3)
     found = []
     for each in ([whole], tiles):
-        with Mosaic([(tile, as_is) for tile in each], resampling) as mosaic:
+        with Mosaic([(tile, keep_values) for tile in each], resampling) as mosaic:
             found.append(mosaic.read(GRID, WHOLE))
             # Nor does it depend on the window; GDAL places pixels to a hundredth.
             part = mosaic.read(GRID, Window(30, 50, 40, 40))
@@ -102,7 +102,7 @@ def test_pixels_that_lie_on_the_grid_are_kept_as_they_are(tmp_path: Path) -> Non
     image = np.random.default_rng(0).normal(size=(120, 120)).astype(np.float32)
     image[50, 50] = np.nan
     tiles = cut(tmp_path, image, GRID.transform, GRID.crs, 2)
-    with Mosaic([(tile, as_is) for tile in tiles], Resampling.cubic) as mosaic:
+    with Mosaic([(tile, keep_values) for tile in tiles], Resampling.cubic) as mosaic:
         np.testing.assert_array_equal(mosaic.read(GRID, WHOLE), image)
 
 
@@ -150,7 +150,9 @@ def test_a_plane_over_the_180th_meridian(west: bool, tmp_path: Path) -> None:
 def test_slope_across_tile_borders_is_horns_at_the_dems_posting(tmp_path: Path) -> None:
     z = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(90, 90)), 1.5) * 300
     transform = Affine(30, 0, 559_400, 0, -30, 4_740_700)
-    terrain = derive(Dem(tuple(cut(tmp_path, z, transform, GRID.crs, 3))), GRID, {}, 0, tmp_path)
+    terrain = write_terrain(
+        Dem(tuple(cut(tmp_path, z, transform, GRID.crs, 3))), GRID, {}, 0, tmp_path
+    )
     # Horn (1981) as correlations with his two kernels.
     kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 240
     east, south = ndimage.correlate(z, kernel), ndimage.correlate(z, kernel.T)
@@ -167,7 +169,7 @@ def test_fine_tiles_are_read_in_parts_that_fit_memory(
 ) -> None:
     image = np.random.default_rng(0).normal(size=(1400, 1400))
     tile = write(tmp_path / "fine.tif", image, Affine(1, 0, 559_900, 0, -1, 4_740_100), GRID.crs)
-    with Mosaic([(tile, as_is)], Resampling.bilinear) as mosaic:
+    with Mosaic([(tile, keep_values)], Resampling.bilinear) as mosaic:
         whole = mosaic.read(GRID, WHOLE)
-        monkeypatch.setattr("landslide.prepare.mosaic.LARGEST", 10_000)
+        monkeypatch.setattr("landslide.prepare.mosaic.MAX_PIXELS", 10_000)
         np.testing.assert_allclose(mosaic.read(GRID, WHOLE), whole, atol=1e-6)

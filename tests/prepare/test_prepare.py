@@ -26,7 +26,7 @@ from landslide.data.scene import Scene as ReadScene
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.prepare.calibration import calibrate, guess_units
-from landslide.prepare.files import metadata
+from landslide.prepare.files import read_facts
 from landslide.prepare.prepare import Prepared, prepare_scene
 from landslide.prepare.sources import Event, Tile
 from landslide.simulate import Scene, simulate
@@ -104,7 +104,7 @@ def options(inputs: dict[str, Path], root: Path, **replaced: str) -> list[str]:
 def fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures of scenes whose figures are not looked at."""
     if "figures" not in request.fixturenames:
-        monkeypatch.setattr("landslide.prepare.prepare.draw", lambda *_: None)
+        monkeypatch.setattr("landslide.prepare.prepare.draw_figures", lambda *_: None)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_scene_has_the_bands_the_grid_and_the_provenance_it_promises(
         "ascending_change.png",
         "histograms.png",
     ]
-    assert not prepared.warnings
+    assert not prepared.info["warnings"]
     sample = ReadScene.of(root, "ascending", ["vv_pre", "slope"])
     assert sample.grid.matches(GRID)
 
@@ -273,7 +273,7 @@ def test_tiles_fill_each_others_gaps_and_zeros_are_no_measurement(
     assert np.isnan(band[:10]).all()
     np.testing.assert_allclose(band[10:, :60], 0.1, rtol=1e-5)
     np.testing.assert_allclose(band[10:, 60:], 0.2, rtol=1e-5)
-    assert any("zero" in note for note in prepared.notes)
+    assert any("zero" in note for note in prepared.info["notes"])
 
 
 def test_the_grid_is_the_common_area_on_whole_tens_of_metres(
@@ -284,10 +284,10 @@ def test_the_grid_is_the_common_area_on_whole_tens_of_metres(
         image = source.read(1)
     inputs["post1"] = write(tmp_path / "20180917.tif", image, shifted)
     prepared = prepare(*options(inputs, tmp_path / "scene"))
-    west, south, east, north = prepared.grid.bounds
+    west, south, east, north = prepared.scene.inputs.grid.bounds
     assert (west, east, north) == (600_110, 601_000, 4_740_000)
     assert south == 4_739_210
-    assert prepared.grid.crs.to_epsg() == 32654
+    assert prepared.scene.inputs.grid.crs.to_epsg() == 32654
 
 
 def test_an_area_in_degrees_is_covered_and_not_more(
@@ -297,7 +297,7 @@ def test_an_area_in_degrees_is_covered_and_not_more(
     west, south = degrees.transform(600_100, 4_739_300)
     east, north = degrees.transform(600_890, 4_739_950)
     box = f"aoi=[{west:.7f},{south:.7f},{east:.7f},{north:.7f}]"
-    grid = prepare(*options(inputs, tmp_path / "scene"), box).grid
+    grid = prepare(*options(inputs, tmp_path / "scene"), box).scene.inputs.grid
     assert np.abs(np.array(grid.bounds) - (600_090, 4_739_290, 600_895, 4_739_960)).max() < 15
     assert all(edge % 10 == 0 for edge in grid.bounds)
 
@@ -381,7 +381,7 @@ def test_names_tell_dates_passes_and_tracks(
     name: str, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     # Relative orbits of the first two are those of the provider's own metadata.
-    facts = metadata(write(tmp_path / f"{name}.tif", np.ones((80, 100), np.float32)))
+    facts = read_facts(write(tmp_path / f"{name}.tif", np.ones((80, 100), np.float32)))
     facts |= {"time": facts["time"].isoformat()} if "time" in facts else {}
     assert {key: facts[key] for key in expected} == expected
     assert bool(expected) == ("time" in facts)
@@ -408,7 +408,7 @@ def test_an_inventory_is_repaired_counted_and_limited_to_what_was_mapped(
             **{"inventory.file": str(inputs["inventory"].with_suffix(".geojson"))},
         ),
     )
-    notes = " ".join(prepared.notes)
+    notes = " ".join(prepared.info["notes"])
     assert "1 of 3 outlines were invalid and were repaired" in notes
     assert "1 of 3 features lie outside" in notes
     with rasterio.open(tmp_path / "s" / "landslides.tif") as source:
@@ -462,7 +462,7 @@ def test_dates_on_the_wrong_side_of_the_event_are_named(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     given = options(inputs, tmp_path / "s", **{"event.date": "2018-09-20"})
-    text = " ".join(prepare(*given).warnings)
+    text = " ".join(prepare(*given).info["warnings"])
     assert "post1 (2018-09-17) was acquired before the event" in text
     assert "post2" not in text
 
@@ -471,13 +471,13 @@ def test_the_time_of_day_decides_on_the_events_own_day(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     day = prepare(*options(inputs, tmp_path / "a", **{"event.date": "2018-09-05"}))
-    assert "is of the event's own day" in " ".join(day.warnings)
+    assert "is of the event's own day" in " ".join(day.info["warnings"])
     late = {"event.date": "2018-09-05T18:07:59Z"}
-    assert not prepare(*options(inputs, tmp_path / "b", **late)).warnings
+    assert not prepare(*options(inputs, tmp_path / "b", **late)).info["warnings"]
     told = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
-    assert not prepare(*options(inputs, tmp_path / "d", **late), told).warnings
+    assert not prepare(*options(inputs, tmp_path / "d", **late), told).info["warnings"]
     early = {"event.date": "2018-09-05T03:00:00Z"}
-    warned = " ".join(prepare(*options(inputs, tmp_path / "c", **early)).warnings)
+    warned = " ".join(prepare(*options(inputs, tmp_path / "c", **early)).info["warnings"])
     assert "pre (2018-09-05) was acquired after the event" in warned
 
 
@@ -488,7 +488,7 @@ def test_mixed_tracks_swapped_orbits_wrong_units_and_empty_bands_are_warned_of(
     image = np.full((80, 100), NAN, np.float32)
     image[:20] = 50
     inputs["post1"] = write(tmp_path / stem, image)
-    text = " ".join(prepare(*options(inputs, tmp_path / "s"), "sar.units=power").warnings)
+    text = " ".join(prepare(*options(inputs, tmp_path / "s"), "sar.units=power").info["warnings"])
     assert "different relative orbits" in text
     assert "post1 was acquired at 6 h local solar time, when Sentinel-1 is descending" in text
     assert "vv_post1 is mostly invalid (25.0 % valid)" in text
@@ -712,7 +712,7 @@ def test_a_real_chip_in_decibels_and_its_dem(shared: Path, tmp_path: Path) -> No
     south, east = (ndimage.sobel(z, axis) / 80 for axis in (0, 1))
     slope = np.degrees(np.arctan(np.hypot(south, east)))
     np.testing.assert_allclose(bands["slope"][1:-1, 1:-1], slope[1:-1, 1:-1], atol=1e-3)
-    ((_, calibration),) = prepared.written.calibrations["ascending"]["vv_pre"]
+    ((_, calibration),) = prepared.scene.inputs.calibrations["ascending"]["vv_pre"]
     assert calibration.known_by == "values"
 
 
@@ -755,4 +755,4 @@ def test_slope_of_a_real_dem_in_degrees_is_horns_with_metres_per_degree(
     assert np.corrcoef(slope[inner].ravel(), reference[inner].ravel())[0, 1] > 0.98
     assert np.mean(slope[inner]) == pytest.approx(reference[inner].mean(), abs=0.1)
     with rasterio.open(folder / "derived" / "landslide_cnn.tif") as source:
-        assert prepared.written.pixels[1] == int(source.read(1).sum())
+        assert prepared.scene.mask_pixels[1] == int(source.read(1).sum())

@@ -10,13 +10,17 @@ import rasterio
 from test_prepare import GRID, composed, prepare, write
 
 from landslide.errors import InputError
-from landslide.prepare.calibration import calibrate_orbit, texts_of
-from landslide.prepare.composite import with_options
-from landslide.prepare.files import acquire, acquisition, metadata
-from landslide.prepare.names import Radiometry, facts_in, units_in_name, units_of
-from landslide.prepare.orbit import track_of
-from landslide.prepare.quality import check_dates, check_kinds
-from landslide.prepare.sources import Acquisition, Dem, Event, Sources, Tile
+from landslide.prepare.calibration import calibrate_orbit, texts_on_units
+from landslide.prepare.files import acquire_from_files, read_acquisition, read_facts
+from landslide.prepare.names import (
+    Radiometry,
+    facts_from_name,
+    units_from_name,
+    units_from_texts,
+)
+from landslide.prepare.orbit import track_number
+from landslide.prepare.quality import check_dates, check_radiometry
+from landslide.prepare.sources import Acquisition, Dem, Event, Sources, Tile, apply_options
 
 SHAPE = (GRID.height, GRID.width)
 NUMBERS: dict[str, int | None] = {"vv": None, "vh": None}
@@ -34,7 +38,7 @@ def speckle(mean: float, seed: int = 0) -> np.ndarray:
 def taken(*dates: Sequence[Path], polarisations: Sequence[str] = ("vv",)) -> dict[str, Acquisition]:
     names = ("pre", "post1", "post2")
     return {
-        name: acquisition(paths, polarisations, NUMBERS)
+        name: read_acquisition(paths, polarisations, NUMBERS)
         for name, paths in zip(names, dates, strict=False)
     }
 
@@ -91,12 +95,12 @@ def test_units_that_only_the_values_tell_are_warned_of(tmp_path: Path) -> None:
         f"sar.ascending=[{files[0]},{files[1]}]",
         f"dem={dem}",
     ]
-    warnings = " ".join(prepare(*given).warnings)
-    assert "tells the units of 2 of 2 bands" in warnings
-    assert "say sar.units=power if that is right" in warnings
-    told = prepare(*given, "sar.units=power", "overwrite=true")
-    assert not told.warnings
-    units = told.info["images"]["ascending"]["pre"]["units"]
+    warnings = " ".join(prepare(*given).info["warnings"])
+    assert "their values show the units of 2 of 2 bands" in warnings
+    assert "set sar.units=power if that is right" in warnings
+    declared = prepare(*given, "sar.units=power", "overwrite=true")
+    assert not declared.info["warnings"]
+    units = declared.info["images"]["ascending"]["pre"]["units"]
     assert units == {"vv": {"units": "power", "known_by": "declaration"}}
 
 
@@ -176,8 +180,8 @@ def test_scale_offset_and_nodata_of_integers_are_applied(tmp_path: Path) -> None
     ],
 )
 def test_names_tell_which_backscatter_an_image_is(text: str, expected: Radiometry) -> None:
-    assert Radiometry.of(text) == expected
-    assert Radiometry.of(str(expected)) == expected
+    assert Radiometry.from_texts(text) == expected
+    assert Radiometry.from_texts(str(expected)) == expected
 
 
 def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Path) -> None:
@@ -190,7 +194,7 @@ def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Pa
     ):
         sources = Sources({"ascending": taken(*([path] for path in pair))}, Dem(()))
         with pytest.raises(InputError, match=r"gamma0.*sigma0_20180917.tif is sigma0"):
-            check_kinds(sources)
+            check_radiometry(sources)
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
         taken([gamma, write(tmp_path / "sigma0_20180905.tif", speckle(0.1))])
     # Neither of them meets the other at a date, or in a file, that tells nothing.
@@ -198,7 +202,7 @@ def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Pa
     late = write(tmp_path / "sigma0_20180929.tif", speckle(0.1))
     sources = Sources({"ascending": taken([gamma], [flat], [late])}, Dem(()))
     with pytest.raises(InputError, match=r"gamma0_20180905.*sigma0_20180929.tif is sigma0"):
-        check_kinds(sources)
+        check_radiometry(sources)
     same_day = [write(tmp_path / f"{k}_20180905.tif", speckle(0.1)) for k in ("a", "sigma0")]
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
         taken([same_day[0], gamma, same_day[1]])
@@ -207,16 +211,16 @@ def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Pa
     flat = write(tmp_path / "terrain-flattened_20180905.tif", speckle(0.1))
     sources = Sources({"ascending": taken([gamma, flat], [raw])}, Dem(()))
     with pytest.raises(InputError, match=r"is gamma0, terrain-flattened and .* not terrain"):
-        check_kinds(sources)
+        check_radiometry(sources)
     silent = Sources({"ascending": taken([gamma], [other])}, Dem(()))
-    assert "nothing tells what post1 is" in check_kinds(silent)[0]
+    assert "nothing shows what post1 is" in check_radiometry(silent)[0]
 
 
 def test_images_of_different_makers_are_warned_of(tmp_path: Path) -> None:
     pre = write(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1))
     post = write(tmp_path / OPERA.format(DAYS[1], "VV"), speckle(0.1))
     sources = Sources({"ascending": taken([pre], [post])}, Dem(()))
-    assert "are of HyP3 and OPERA" in check_kinds(sources)[0]
+    assert "are of HyP3 and OPERA" in check_radiometry(sources)[0]
 
 
 def test_one_image_given_for_two_dates_is_warned_of(tmp_path: Path) -> None:
@@ -235,9 +239,11 @@ def test_a_day_of_an_option_that_is_not_the_files_own_is_noted(tmp_path: Path) -
     files = [write(tmp_path / f"{day}_VV.tif", speckle(0.1)) for day in DAYS[:2]]
     given = ("root=x", "event.date=2018-09-06", "sar.dates.ascending=[2018-09-05,2018-09-29]")
     sources = Sources({"ascending": taken(*([path] for path in files))}, Dem(()))
-    dates = with_options(sources, composed(*given).sar).orbits["ascending"]
+    dates = apply_options(sources, composed(*given).sar).orbits["ascending"]
     assert dates["pre"].notes == ()
-    assert "own day is 2018-09-17; 2018-09-29 of sar.dates" in dates["post1"].notes[0]
+    assert (
+        "own day is 2018-09-17, but sar.dates.ascending says 2018-09-29" in dates["post1"].notes[0]
+    )
     assert str(dates["post1"].day) == "2018-09-29"
 
 
@@ -254,15 +260,14 @@ def test_of_a_stack_the_bands_of_the_days_are_taken(tmp_path: Path) -> None:
         f"dem={path}",
         f"sar.ascending=[{path},{path},{path}]",
     )
-    event = Event.of("", "2018-09-06")
     with pytest.raises(InputError, match=r"3 bands of VV .*\[2018-09-05,2018-09-17,2018-09-29\]"):
-        acquire(composed(*given), event, None)
+        acquire_from_files(composed(*given))
     days = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
-    dates = acquire(composed(*given, days), event, None).orbits["ascending"]
+    dates = acquire_from_files(composed(*given, days)).orbits["ascending"]
     assert [a.tiles["vv"][0].band for a in dates.values()] == [1, 2, 3]
     assert [str(a.day) for a in dates.values()] == ["2018-09-05", "2018-09-17", "2018-09-29"]
     with pytest.raises(InputError, match=r"3 bands of VV .* and none of 2018-09-06"):
-        acquisition([path], ["vv"], NUMBERS, date(2018, 9, 6))
+        read_acquisition([path], ["vv"], NUMBERS, date(2018, 9, 6))
 
 
 def test_several_bands_of_one_polarisation_without_days_are_asked_about(tmp_path: Path) -> None:
@@ -272,29 +277,29 @@ def test_several_bands_of_one_polarisation_without_days_are_asked_about(tmp_path
     with pytest.raises(
         InputError, match=r"2 bands of VV \(1 Intensity_VV, 2 Sigma0_VV\).*bands.vv"
     ):
-        acquisition([path], ["vv"], NUMBERS)
-    assert acquisition([path], ["vv"], {"vv": 2}).tiles["vv"][0].band == 2
+        read_acquisition([path], ["vv"], NUMBERS)
+    assert read_acquisition([path], ["vv"], {"vv": 2}).tiles["vv"][0].band == 2
 
 
 def test_a_ratio_of_polarisations_is_neither(tmp_path: Path) -> None:
     path = stack(tmp_path / "20180905.tif", ("VV", "VH", "VV/VH"), (0.1, 0.02, 5))
-    tiles = acquisition([path], ["vv", "vh"], NUMBERS).tiles
+    tiles = read_acquisition([path], ["vv", "vh"], NUMBERS).tiles
     assert [tile.band for found in tiles.values() for tile in found] == [1, 2]
     ratio = write(tmp_path / "VV_VH_20180905.tif", speckle(5))
-    with pytest.raises(InputError, match="tells of VH and VV"):
-        acquisition([ratio], ["vv"], NUMBERS)
+    with pytest.raises(InputError, match="contains VH and VV"):
+        read_acquisition([ratio], ["vv"], NUMBERS)
 
 
 def test_a_file_that_names_no_polarisation_is_not_silently_vv(tmp_path: Path) -> None:
     path = write(tmp_path / "20180905.tif", speckle(0.1))
-    assert acquisition([path], ["vv"], NUMBERS).notes == (
-        "20180905.tif does not say so and is taken for vv",
+    assert read_acquisition([path], ["vv"], NUMBERS).notes == (
+        "20180905.tif names no polarisation and is taken for vv",
     )
     with pytest.raises(InputError, match="does not say which polarisation"):
-        acquisition([path], ["vv", "vh"], NUMBERS)
+        read_acquisition([path], ["vv", "vh"], NUMBERS)
     named = write(tmp_path / "20180905_VV.tif", speckle(0.1))
     with pytest.raises(InputError, match=r"20180905.tif does not say which polarisation"):
-        acquisition([named, path], ["vv"], NUMBERS)
+        read_acquisition([named, path], ["vv"], NUMBERS)
 
 
 @pytest.mark.parametrize(
@@ -304,11 +309,11 @@ def test_files_beside_the_backscatter_are_left_out(name: str, tmp_path: Path) ->
     stem = HYP3.format(DAYS[0], "gpuned", "{}")
     image = write(tmp_path / stem.format("VV"), speckle(0.1), nodata=0)
     other = write(tmp_path / stem.format(name), np.full(SHAPE, 2, np.uint8), nodata=None)
-    found = acquisition([other, image], ["vv"], NUMBERS)
+    found = read_acquisition([other, image], ["vv"], NUMBERS)
     assert [tile.path for tile in found.tiles["vv"]] == [image]
     assert name in found.notes[0]
     with pytest.raises(InputError, match="is no backscatter by its name"):
-        acquisition([other], ["vv"], NUMBERS)
+        read_acquisition([other], ["vv"], NUMBERS)
 
 
 def test_files_of_one_date_are_of_one_overpass(tmp_path: Path) -> None:
@@ -322,18 +327,18 @@ def test_files_of_one_date_are_of_one_overpass(tmp_path: Path) -> None:
             ("20180917T084300", "023765"),
         )
     )
-    assert acquisition([second, first], ["vv"], NUMBERS).time.second == 0  # type: ignore[union-attr]
+    assert read_acquisition([second, first], ["vv"], NUMBERS).time.second == 0  # type: ignore[union-attr]
     with pytest.raises(InputError, match="are given for one date"):
-        acquisition([first, later], ["vv"], NUMBERS)
+        read_acquisition([first, later], ["vv"], NUMBERS)
 
 
 def test_a_tag_for_the_pass_that_is_none_is_refused(tmp_path: Path) -> None:
     for state, expected in (("DESC", "descending"), ("Ascending", "ascending")):
         path = write(tmp_path / "a.tif", speckle(0.1), orbit_state=state)
-        assert metadata(path)["direction"] == expected
+        assert read_facts(path)["direction"] == expected
     path = write(tmp_path / "a.tif", speckle(0.1), orbit_state="north")
     with pytest.raises(InputError, match="the tag for the pass is 'north'"):
-        metadata(path)
+        read_facts(path)
 
 
 # Tracks --------------------------------------------------------------------------------------
@@ -356,18 +361,18 @@ def test_a_tag_for_the_pass_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_tracks_follow_from_satellite_orbit_and_day(
     platform: str, orbit: int, day: date, expected: int | None
 ) -> None:
-    assert track_of(platform, orbit, day) == expected
+    assert track_number(platform, orbit, day) == expected
     start = f"{day:%Y%m%d}T084300"
-    facts = facts_in(f"{platform}_IW_GRDH_1SDV_{start}_{start}_{orbit:06d}_02910F_ABCD_VV")
+    facts = facts_from_name(f"{platform}_IW_GRDH_1SDV_{start}_{start}_{orbit:06d}_02910F_ABCD_VV")
     assert facts.get("relative_orbit") == expected
     assert facts["platform"] == platform
 
 
 def test_operas_names_tell_track_time_satellite_and_units() -> None:
-    facts = facts_in(OPERA.format(DAYS[0], "VV"))
+    facts = facts_from_name(OPERA.format(DAYS[0], "VV"))
     assert (facts["relative_orbit"], facts["platform"]) == (68, "S1A")
     assert facts["time"].isoformat() == "2018-09-05T08:43:00+00:00"
-    assert units_of(OPERA.format(DAYS[0], "VV")) == "power"
+    assert units_from_texts(OPERA.format(DAYS[0], "VV")) == "power"
 
 
 @pytest.mark.parametrize(
@@ -387,13 +392,13 @@ def test_operas_names_tell_track_time_satellite_and_units() -> None:
     ],
 )
 def test_a_files_name_tells_units_only_of_what_is_measured(name: str, units: str | None) -> None:
-    assert units_in_name(name) == units
+    assert units_from_name(name) == units
 
 
 def test_a_tag_that_is_no_unit_tells_nothing_of_units(tmp_path: Path) -> None:
     path = write(tmp_path / "20180905_VV.tif", speckle(0.1))
     with rasterio.open(path, "r+") as file:
         file.update_tags(1, interpolation_method="linear")
-        assert units_of(*texts_of(file, Tile(path, 1))) is None
+        assert units_from_texts(*texts_on_units(file, Tile(path, 1))) is None
         file.update_tags(1, units="linear power")
-        assert units_of(*texts_of(file, Tile(path, 1))) == "power"
+        assert units_from_texts(*texts_on_units(file, Tile(path, 1))) == "power"

@@ -10,8 +10,15 @@ from pyproj import Geod
 from rasterio.crs import CRS
 
 from landslide.geo.grid import Grid
-from landslide.prepare.area import middle
-from landslide.prepare.orbit import NODE, SWATH, radar_orbit, satellite, track_of, view
+from landslide.prepare.area import grid_center
+from landslide.prepare.orbit import (
+    NODE,
+    SWATH,
+    radar_orbit,
+    satellite_position,
+    track_number,
+    viewing_geometry,
+)
 from landslide.prepare.quality import check_tracks
 from landslide.prepare.sources import Acquisition, Dem, Pass, Sources
 from landslide.prepare.terrain import north_convergence
@@ -25,7 +32,9 @@ def annotated() -> tuple[int, Pass, np.ndarray]:
     if not folder:
         pytest.skip("LANDSLIDE_SHARED_DATA names no folder with a real product")
     root = ET.parse(next(Path(folder).glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))).getroot()
-    track = track_of("S1B", int(root.findtext(".//absoluteOrbitNumber", "")), date(2021, 12, 23))
+    track = track_number(
+        "S1B", int(root.findtext(".//absoluteOrbitNumber", "")), date(2021, 12, 23)
+    )
     assert track is not None
     keys = ("line", "pixel", "longitude", "latitude", "incidenceAngle")
     points = root.iter("geolocationGridPoint")
@@ -37,7 +46,9 @@ def annotated() -> tuple[int, Pass, np.ndarray]:
 def test_the_incidence_angle_is_that_of_a_real_products_annotation_over_the_whole_swath() -> None:
     """S1B in 2021; the orbit's numbers were fitted to S1A in 2023."""
     track, direction, points = annotated()
-    angles = np.array([view(track, direction, *point[2:4]).incidence for point in points])
+    angles = np.array(
+        [viewing_geometry(track, direction, *point[2:4]).incidence for point in points]
+    )
     error = angles - points[:, 4]
     assert points[:, 4].max() - points[:, 4].min() > 15  # near to far range
     assert np.abs(error).max() < 0.06
@@ -57,13 +68,13 @@ def test_a_pass_that_ascends_in_the_south_is_at_the_end_of_its_track(
     longitude: float, latitude: float, incidence: float
 ) -> None:
     """Annotated tie points at sea level: S1A S3, 2021-04-01, absolute orbit 37258."""
-    track = track_of("S1A", 37258, date(2021, 4, 1))
+    track = track_number("S1A", 37258, date(2021, 4, 1))
     assert track == 86
-    seen = view(track, "ascending", longitude, latitude)
+    seen = viewing_geometry(track, "ascending", longitude, latitude)
     assert seen.incidence == pytest.approx(incidence, abs=0.03)
     # East-north-east, as the next point of the line lies.
     azimuth = Geod(ellps="WGS84").inv(43.03330, -12.17883, 43.40984, -12.09430)[0]
-    assert seen.look == pytest.approx(azimuth, abs=0.5)
+    assert seen.look_azimuth == pytest.approx(azimuth, abs=0.5)
 
 
 def test_the_look_is_that_along_the_lines_of_a_real_product() -> None:
@@ -72,12 +83,16 @@ def test_the_look_is_that_along_the_lines_of_a_real_product() -> None:
         line = points[points[:, 0] == number]
         for before, here, after in zip(line[::4], line[1::4], line[2::4], strict=False):
             azimuth = Geod(ellps="WGS84").inv(*before[2:4], *after[2:4])[0] % 360
-            assert view(track, direction, *here[2:4]).look == pytest.approx(azimuth, abs=0.15)
+            assert viewing_geometry(track, direction, *here[2:4]).look_azimuth == pytest.approx(
+                azimuth, abs=0.15
+            )
 
 
 def test_tracks_repeat_after_12_days_and_lie_in_order_of_time() -> None:
     """Consecutive tracks are 12/175 of a turn apart; after all of them the first comes again."""
-    longitudes = [np.degrees(np.arctan2(*satellite(track, 0.0)[[1, 0]])) for track in (1, 2, 176)]
+    longitudes = [
+        np.degrees(np.arctan2(*satellite_position(track, 0.0)[[1, 0]])) for track in (1, 2, 176)
+    ]
     assert longitudes[0] == pytest.approx(NODE)
     assert (longitudes[0] - longitudes[1]) % 360 == pytest.approx(360 * 12 / 175)
     assert longitudes[2] == pytest.approx(longitudes[0])
@@ -86,14 +101,14 @@ def test_tracks_repeat_after_12_days_and_lie_in_order_of_time() -> None:
 @pytest.mark.parametrize(("track", "direction"), [(68, "ascending"), (46, "descending")])
 def test_the_papers_area_is_seen_from_the_papers_tracks(track: int, direction: Pass) -> None:
     other: Pass = "descending" if direction == "ascending" else "ascending"
-    seen = view(track, direction, *IBURI)
+    seen = viewing_geometry(track, direction, *IBURI)
     assert 29 < seen.incidence < 46.5  # within the swath of IW
-    assert seen.look == pytest.approx(80 if direction == "ascending" else 280, abs=2)
-    assert not view(track, other, *IBURI).seen
+    assert seen.look_azimuth == pytest.approx(80 if direction == "ascending" else 280, abs=2)
+    assert not viewing_geometry(track, other, *IBURI).in_swath
     # On the other side of the satellite at the same distance.
     assert (
-        view(
-            track, direction, IBURI[0] - np.sign(np.sin(np.radians(seen.look))) * 13, 42.75
+        viewing_geometry(
+            track, direction, IBURI[0] - np.sign(np.sin(np.radians(seen.look_azimuth))) * 13, 42.75
         ).incidence
         < 0
     )
@@ -106,9 +121,9 @@ def test_a_track_alone_gives_the_geometry_of_a_scene_and_options_come_first() ->
     dates = {"pre": Acquisition({}, relative_orbit=68, platform="S1A")}
     orbit = radar_orbit("ascending", dates, GRID)
     assert orbit is not None
-    seen = view(68, "ascending", *middle(GRID))
+    seen = viewing_geometry(68, "ascending", *grid_center(GRID))
     assert orbit.incidence == pytest.approx(seen.incidence, abs=0.01)
-    assert orbit.look + north_convergence(GRID) == pytest.approx(seen.look, abs=0.01)
+    assert orbit.look + north_convergence(GRID) == pytest.approx(seen.look_azimuth, abs=0.01)
     told = {"pre": Acquisition({}, relative_orbit=68, incidence=39.0)}
     orbit = radar_orbit("ascending", told, GRID)
     assert orbit is not None

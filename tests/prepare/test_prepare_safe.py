@@ -22,7 +22,7 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.prepare.prepare import Prepared, prepare_scene
-from landslide.prepare.safe.geoid import MODEL, undulation
+from landslide.prepare.safe.geoid import MODEL, geoid_height
 from landslide.prepare.sources import Dem, Tile
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -38,7 +38,7 @@ LIGHT = 299_792_458.0
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out figures."""
-    monkeypatch.setattr("landslide.prepare.prepare.draw", lambda *_: None)
+    monkeypatch.setattr("landslide.prepare.prepare.draw_figures", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -413,7 +413,7 @@ def test_the_metadata_tell_what_options_else_would(
     )
     geometry = prepared.info["geometry"]["descending"]
     assert geometry["look"] == pytest.approx((away + back - 180) / 2 % 360, abs=0.2)
-    assert not prepared.warnings
+    assert not prepared.info["warnings"]
 
 
 @pytest.mark.slow
@@ -498,12 +498,15 @@ def other_size(path: Path) -> None:
     [
         (without("manifest.safe"), "no SAFE folder nor a zip of one"),
         (cut("manifest.safe", 0.5), "manifest.safe is damaged"),
-        (without("annotation/*.xml"), "lacks annotation/s1b-iw-grd-vv-.*incomplete, fetch it anew"),
+        (
+            without("annotation/*.xml"),
+            "lacks annotation/s1b-iw-grd-vv-.*incomplete, download it again",
+        ),
         (without("annotation/calibration/calib*"), "lacks annotation/calibration/calibration-s1b"),
         (without("measurement/*"), "lacks measurement/s1b-iw-grd-vv-.*tiff"),
         (cut("annotation/*.xml", 0.7), "annotation/s1b.* is damaged"),
         (cut("annotation/calibration/calib*", 0.7), "calibration-s1b.* is damaged"),
-        (cut("measurement/*", 0), "tiff cannot be read as a raster: fetch it anew"),
+        (cut("measurement/*", 0), "tiff cannot be read as a raster: download it again"),
         (cut("measurement/*", 0.8), "tiff cannot be read|is damaged"),
         (other_size, "is 80 x 90 px and 26102 x 16705 by its annotation"),
         (cut_zip, "no SAFE folder nor a zip of one"),
@@ -588,16 +591,16 @@ def scene_and_dem(folder: Path, crs: str) -> tuple[Dem, Grid]:
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:9707"])
 def test_elevations_are_above_sea_level(geoid_grid: None, tmp_path: Path, crs: str) -> None:
     dem, grid = scene_and_dem(tmp_path, crs)
-    assert undulation(dem, grid, None) == pytest.approx(40.5, abs=0.05)
-    assert undulation(dem, grid, 7.5) == 7.5
+    assert geoid_height(dem, grid, None) == pytest.approx(40.5, abs=0.05)
+    assert geoid_height(dem, grid, 7.5) == 7.5
 
 
 def test_elevations_in_an_ellipsoidal_crs_are_left_as_they_are(tmp_path: Path) -> None:
-    assert undulation(*scene_and_dem(tmp_path, "EPSG:4979"), None) == 0
+    assert geoid_height(*scene_and_dem(tmp_path, "EPSG:4979"), None) == 0
 
 
 def test_an_unknown_geoid_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("landslide.prepare.safe.geoid.MODEL", "no_such_grid.tif")
     monkeypatch.setattr("pyproj.network.set_network_enabled", lambda *_: None)
     with pytest.raises(InputError, match=r"no_such_grid.tif.* give it as terrain.geoid="):
-        undulation(*scene_and_dem(tmp_path, "EPSG:4326"), None)
+        geoid_height(*scene_and_dem(tmp_path, "EPSG:4326"), None)

@@ -23,12 +23,17 @@ from rich.console import Console
 from stac_server import Archive
 
 from landslide.errors import InputError
-from landslide.prepare.orbit import view
+from landslide.prepare.orbit import viewing_geometry
 from landslide.prepare.prepare import prepare_scene
 from landslide.prepare.sources import Event
-from landslide.prepare.stac import acquire, plan
-from landslide.prepare.stac.archive import Box, Slice
-from landslide.prepare.stac.overpasses import Wish, choose, side, tracks_of
+from landslide.prepare.stac.acquire import acquire_from_archive, plan_acquisition
+from landslide.prepare.stac.archive import ArchiveItem, Box
+from landslide.prepare.stac.overpasses import (
+    TrackRequest,
+    choose_track,
+    group_tracks,
+    side_of_event,
+)
 
 pytest.importorskip("pystac_client", reason="the optional extra stac")
 
@@ -182,7 +187,7 @@ def config(archive: Archive, tmp_path: Path) -> DictConfig:
 
 def printed(config: DictConfig, event: Event = EVENT) -> str:
     console = Console(file=io.StringIO(), width=140)
-    console.print(plan(config, event, AOI))
+    console.print(plan_acquisition(config, event, AOI))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -241,7 +246,7 @@ def test_the_plan_says_when_the_next_image_comes(archive: Archive, config: DictC
 def test_what_is_fetched_are_the_archives_pixels_of_the_area(
     archive: Archive, config: DictConfig
 ) -> None:
-    sources = acquire(config, EVENT, AOI)
+    sources = acquire_from_archive(config, EVENT, AOI)
     assert list(sources.orbits) == ["ascending", "descending"]
     image = sources.orbits["ascending"]["post2"]
     assert image.time == datetime(2018, 9, 29, 8, 42, 30, tzinfo=UTC)
@@ -265,14 +270,14 @@ def test_what_is_fetched_are_the_archives_pixels_of_the_area(
 
 
 def test_slices_of_one_date_are_one_acquisition(config: DictConfig) -> None:
-    image = acquire(config, EVENT, AOI).orbits["descending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["descending"]["pre"]
     assert image.items == ("S1_2018-09-01_D046_n", "S1_2018-09-01_D046_s")
     assert [tile.path.name for tile in image.tiles["vv"]] == [f"{n}_vv.tif" for n in image.items]
     assert image.time == datetime(2018, 9, 1, 20, 43, tzinfo=UTC)
 
 
 def test_elevation_is_fetched_with_a_margin(config: DictConfig) -> None:
-    dem = acquire(config, EVENT, AOI).dem
+    dem = acquire_from_archive(config, EVENT, AOI).dem
     assert dem.items == ("dem",)
     with rasterio.open(dem.tiles[0].path) as source:
         west, south, east, north = transform_bounds(source.crs, UTM, *source.bounds)
@@ -295,7 +300,7 @@ def test_fill_at_the_borders_is_no_measurement(archive: Archive, config: DictCon
     pixels[210:212, 150:] = -0.001  # noise removed beyond zero
     archive.items[IMAGES] = archive.items[IMAGES][1:]
     add_image(archive, "2018-09-05T08:42:00Z", "ascending", 68, pixels=pixels)
-    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]["pre"]
     with rasterio.open(image.tiles["vv"][0].path) as source:
         found = source.read(1)
         assert np.isnan(source.nodata)
@@ -313,7 +318,7 @@ def test_scaled_integers_become_power(archive: Archive, config: DictConfig) -> N
             sink.write(counts, 1)
             sink.scales, sink.offsets = (1e-4,), (0.01,)
         archive.files[IMAGE] = bytes(memory.read())
-    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]["pre"]
     with rasterio.open(image.tiles["vv"][0].path) as source:
         found = source.read(1)
         col, row = (round(n) for n in ~NORTH * (source.transform.c, source.transform.f))
@@ -328,9 +333,9 @@ def test_negative_decibels_are_measurements(archive: Archive, config: DictConfig
         transform = SOUTH if each["id"].endswith("_s") else NORTH
         archive.files[path] = cog(10 * np.log10(backscatter(0)), transform, nodata=-32768)
     with pytest.raises(InputError, match=r"no measurement.*sar.units=db"):
-        acquire(config, EVENT, AOI)  # as power
+        acquire_from_archive(config, EVENT, AOI)  # as power
     config.sar.units = "db"  # against the archive's description
-    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]["pre"]
     assert image.units == "db"
     with rasterio.open(image.tiles["vv"][0].path) as source:
         assert np.isfinite(source.read(1)).all()
@@ -345,7 +350,7 @@ def test_zeros_in_decibels_that_no_nodata_declares_are_fill(
     for each in archive.items[IMAGES]:
         path = "/data/" + each["assets"]["vv"]["href"].rsplit("/", 1)[1]
         archive.files[path] = cog(pixels, SOUTH if each["id"].endswith("_s") else NORTH)
-    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]["pre"]
     with rasterio.open(image.tiles["vv"][0].path) as source:
         found = source.read(1)
         col, row = (round(n) for n in ~NORTH * (source.transform.c, source.transform.f))
@@ -355,18 +360,20 @@ def test_zeros_in_decibels_that_no_nodata_declares_are_fill(
 
 def test_both_polarisations(config: DictConfig) -> None:
     config.sar.polarisations = ["vv", "vh"]
-    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]["pre"]
     assert {key: len(tiles) for key, tiles in image.tiles.items()} == {"vv": 1, "vh": 1}
 
 
-def test_an_own_dem_is_not_looked_for(archive: Archive, config: DictConfig) -> None:
-    config.dem = "dem.tif"
-    acquire(config, EVENT, AOI)
+def test_an_own_dem_is_not_looked_for(archive: Archive, config: DictConfig, tmp_path: Path) -> None:
+    dem = tmp_path / "dem.tif"
+    dem.touch()
+    config.dem = str(dem)
+    acquire_from_archive(config, EVENT, AOI)
     assert not archive.requests("/data/dem.tif")
 
 
 def test_only_the_area_is_read(archive: Archive, config: DictConfig) -> None:
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     reads = [entry for entry in archive.requests("/data") if entry[0] == "GET"]
     assert reads
     assert all(header is not None for _, _, header, _ in reads)
@@ -377,20 +384,20 @@ def test_only_the_area_is_read(archive: Archive, config: DictConfig) -> None:
     archive.files[f"/data/{name}_vv.tif"] = cog(wide, NORTH, nodata=-32768)
     Path(next(Path(config.cache).rglob(f"{name}_vv.tif"))).unlink()
     archive.sent = 0
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     assert archive.sent < 0.5 * len(archive.files[f"/data/{name}_vv.tif"])
 
 
 def test_nothing_is_fetched_twice_and_fetching_again_gives_the_same_bytes(
     archive: Archive, config: DictConfig, tmp_path: Path
 ) -> None:
-    first = acquire(config, EVENT, AOI)
+    first = acquire_from_archive(config, EVENT, AOI)
     there = cached(config)
     before = len(archive.requests("/data"))
-    assert acquire(config, EVENT, AOI) == first
+    assert acquire_from_archive(config, EVENT, AOI) == first
     assert len(archive.requests("/data")) == before
     config.cache = str(tmp_path / "other")
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     assert len(archive.requests("/data")) > before
     assert cached(config) == there
 
@@ -406,7 +413,7 @@ def test_a_passing_fault_is_overcome(
     if fault == "hang":
         config.sar.stac.timeout = 1
     archive.faults[path] = [fault, fault]
-    sources = acquire(config, EVENT, AOI)
+    sources = acquire_from_archive(config, EVENT, AOI)
     assert not archive.faults[path]
     with rasterio.open(sources.orbits["ascending"]["pre"].tiles["vv"][0].path) as source:
         assert (source.read(1) > 0).all()
@@ -414,7 +421,7 @@ def test_a_passing_fault_is_overcome(
 
 def test_a_fault_in_the_middle_of_a_file_is_overcome(archive: Archive, config: DictConfig) -> None:
     archive.faults[IMAGE] = ["after:2", 503, "reset"]
-    sources = acquire(config, EVENT, AOI)
+    sources = acquire_from_archive(config, EVENT, AOI)
     assert not archive.faults[IMAGE]
     with rasterio.open(sources.orbits["ascending"]["pre"].tiles["vv"][0].path) as source:
         assert (source.read(1) > 0).all()
@@ -422,7 +429,7 @@ def test_a_fault_in_the_middle_of_a_file_is_overcome(archive: Archive, config: D
 
 def test_pauses_between_attempts_grow(archive: Archive, config: DictConfig) -> None:
     archive.faults[IMAGE] = [503, 503, 503]
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     times = [entry[3] for entry in archive.requests(IMAGE)]
     pauses = np.diff(times)[:3]
     assert pauses[0] >= 0.05
@@ -438,7 +445,7 @@ def test_a_lasting_fault_is_one_sentence_and_what_was_fetched_is_kept(
         config.sar.stac.timeout = 1
     archive.faults[IMAGE] = [fault] * 99
     with pytest.raises(InputError) as caught:
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     sentence = str(caught.value)
     assert "asset 'vv' of item S1_2018-09-05_A068_n" in sentence
     assert word in sentence
@@ -448,7 +455,7 @@ def test_a_lasting_fault_is_one_sentence_and_what_was_fetched_is_kept(
     assert not any("part-" in name or "S1_2018-09-05" in name for name in kept)
     archive.faults.clear()
     before = len(archive.log)
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     asked = {path for _, path, _, _ in archive.log[before:] if path.startswith("/data")}
     assert IMAGE in asked
     assert not any(Path(name).name in path for name in kept for path in asked)
@@ -460,7 +467,7 @@ def test_a_transfer_that_breaks_off_for_good_is_one_sentence(
 ) -> None:
     archive.faults[IMAGE] = ["after:2", *[503] * 99]
     with pytest.raises(InputError, match="asset 'vv' of item S1_2018-09-05_A068_n could not be"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     assert not any("S1_2018-09-05" in name or "part-" in name for name in cached(config))
 
 
@@ -470,9 +477,9 @@ def test_who_may_not_read_is_told_of_signing_at_once(
 ) -> None:
     archive.faults[IMAGE] = [status] * 99
     with pytest.raises(InputError, match=f"HTTP {status}.*sar.stac.sign") as caught:
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     assert "item S1_2018-09-05_A068_n" in str(caught.value)
-    assert len(archive.requests(IMAGE)) <= 2  # HEAD, and GET at most
+    assert len(archive.requests(IMAGE)) <= 3  # HEAD and GET by GDAL, then one for the status
 
 
 def test_a_file_that_the_archive_lists_but_does_not_hold(
@@ -480,14 +487,14 @@ def test_a_file_that_the_archive_lists_but_does_not_hold(
 ) -> None:
     del archive.files[IMAGE]
     with pytest.raises(InputError, match=r"'vv' of item S1_2018-09-05_A068_n .*HTTP 404"):
-        acquire(config, EVENT, AOI)
-    assert len(archive.requests(IMAGE)) <= 2
+        acquire_from_archive(config, EVENT, AOI)
+    assert len(archive.requests(IMAGE)) <= 3
 
 
 def test_a_page_instead_of_an_image(archive: Archive, config: DictConfig) -> None:
     archive.files[IMAGE] = b"<html>Please log in</html>"
-    with pytest.raises(InputError, match=r"S1_2018-09-05_A068_n could not be fetched.*format"):
-        acquire(config, EVENT, AOI)
+    with pytest.raises(InputError, match=r"S1_2018-09-05_A068_n could not be downloaded.*format"):
+        acquire_from_archive(config, EVENT, AOI)
 
 
 @pytest.mark.parametrize("assets", [("hh", "hv"), ("vh",), ()])
@@ -499,7 +506,7 @@ def test_an_item_without_the_polarisation_is_named_before_anything_is_fetched(
     held = ", ".join(assets) or "none"
     words = rf"item S1_2018-09-05_A068_n has no asset 'vv' \(it has {held}\).*sar.stac.assets.vv"
     with pytest.raises(InputError, match=words):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     assert not archive.requests("/data")
     shown = {row[2][:10]: row[5] for row in rows(printed(config)) if row[0] == "ascending"}
     assert shown["2018-09-05"] == {("vh",): "1 x VH"}.get(assets, "1 x -")
@@ -510,7 +517,7 @@ def test_a_dem_without_the_asset(archive: Archive, config: DictConfig) -> None:
     with pytest.raises(
         InputError, match=r"item dem has no asset 'elevation' \(it has data\).*dem="
     ):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     assert not archive.requests("/data")
 
 
@@ -519,13 +526,13 @@ def test_an_image_that_is_all_fill(archive: Archive, config: DictConfig) -> None
     empty = np.zeros((SIZE, SIZE), np.float32)
     add_image(archive, "2018-09-05T08:42:00Z", "ascending", 68, pixels=empty)
     with pytest.raises(InputError, match=r"'vv' of 2018-09-05 .* has no measurement"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
 
 
 def test_images_in_radar_geometry_are_refused(archive: Archive, config: DictConfig) -> None:
     archive.files[IMAGE] = cog(backscatter(0), Affine.identity(), crs=None)
     with pytest.raises(InputError, match="S1_2018-09-05_A068_n has no coordinate reference"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
 
 
 # Signing --------------------------------------------------------------------------------------
@@ -540,25 +547,25 @@ def test_addresses_are_signed_and_signatures_are_kept_secret(
 ) -> None:
     archive.signature = "secret-1"
     with pytest.raises(InputError, match=r"HTTP 403.*sar.stac.sign"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     config.sar.stac.sign = f"{__name__}.sign"
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     assert not any(b"secret" in content for content in cached(config).values())
     for fault in ([503] * 99, ["after:2", *[503] * 99], ["html"] * 99):
         archive.faults[IMAGE] = list(fault)
         next(Path(config.cache).rglob(f"{Path(IMAGE).name}")).unlink(missing_ok=True)
         with pytest.raises(InputError) as caught:
-            acquire(config, EVENT, AOI)
+            acquire_from_archive(config, EVENT, AOI)
         assert "secret" not in str(caught.value)
         archive.faults.clear()
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
 
 
 def test_an_answer_that_is_no_raster_is_asked_for_again(
     archive: Archive, config: DictConfig
 ) -> None:
     archive.faults[IMAGE] = ["html"]
-    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]["pre"]
     with rasterio.open(image.tiles["vv"][0].path) as source:
         assert (source.read(1) > 0).any()
     assert not archive.faults[IMAGE]
@@ -574,13 +581,13 @@ def sign_anew(address: str) -> str:
 def test_a_signature_that_runs_out_in_the_middle_is_renewed(
     archive: Archive, config: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     next(Path(config.cache).rglob(Path(IMAGE).name)).unlink()
     monkeypatch.setattr(f"{__name__}.signatures", iter(["old", "new"]))
     archive.signature = "old"
     archive.faults[IMAGE] = ["after:2", "expired:new"]
     config.sar.stac.sign = f"{__name__}.sign_anew"
-    image = acquire(config, EVENT, AOI).orbits["ascending"]["pre"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]["pre"]
     assert len(list(signatures)) == 0
     with rasterio.open(image.tiles["vv"][0].path) as source:
         assert (source.read(1) > 0).all()
@@ -590,7 +597,7 @@ def test_a_signature_that_runs_out_in_the_middle_is_renewed(
 def test_a_signer_that_cannot_be_imported(config: DictConfig, name: str) -> None:
     config.sar.stac.sign = name
     with pytest.raises(InputError, match=f"sar.stac.sign={name} cannot be imported"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
 
 
 # Searching ------------------------------------------------------------------------------------
@@ -599,7 +606,7 @@ def test_a_signer_that_cannot_be_imported(config: DictConfig, name: str) -> None
 def test_a_search_that_fails_for_good(archive: Archive, config: DictConfig) -> None:
     archive.faults["/stac/search"] = [503] * 99
     with pytest.raises(InputError, match=r"search of sar.stac.endpoint=.*3 retries \(HTTP 503\)"):
-        plan(config, EVENT, AOI)
+        plan_acquisition(config, EVENT, AOI)
     assert len(archive.requests("/stac/search")) == 4
 
 
@@ -609,7 +616,7 @@ def test_a_search_that_is_refused_is_not_repeated(
 ) -> None:
     archive.faults["/stac/search"] = [status] * 99
     with pytest.raises(InputError, match=f"HTTP {status}.*{word}"):
-        plan(config, EVENT, AOI)
+        plan_acquisition(config, EVENT, AOI)
     assert len(archive.requests("/stac/search")) == 1
 
 
@@ -618,14 +625,14 @@ def test_nobody_answers(config: DictConfig) -> None:
         free.bind(("127.0.0.1", 0))
         config.sar.stac.endpoint = f"http://127.0.0.1:{free.getsockname()[1]}/stac"
     with pytest.raises(InputError, match=r"fails after 3 retries .*Connection refused") as caught:
-        plan(config, EVENT, AOI)
+        plan_acquisition(config, EVENT, AOI)
     assert "\n" not in str(caught.value)
 
 
 def test_an_endpoint_that_is_no_address(config: DictConfig) -> None:
     config.sar.stac.endpoint = "nowhere"
     with pytest.raises(InputError, match=r"sar.stac.endpoint=nowhere does not answer"):
-        plan(config, EVENT, AOI)
+        plan_acquisition(config, EVENT, AOI)
 
 
 @pytest.mark.parametrize("path", ["/stac", "/stac/search"])
@@ -634,18 +641,18 @@ def test_something_else_than_an_archive_answers(
 ) -> None:
     archive.faults[path] = ["html"]
     with pytest.raises(InputError, match="does not answer as a STAC API"):
-        plan(config, EVENT, AOI)
+        plan_acquisition(config, EVENT, AOI)
 
 
 def test_nothing_is_found(archive: Archive, config: DictConfig) -> None:
     images = archive.items[IMAGES].copy()
     archive.items[IMAGES].clear()
     with pytest.raises(InputError, match=r"images of .* has no image of the area from 2018-07-07"):
-        plan(config, EVENT, AOI)
+        plan_acquisition(config, EVENT, AOI)
     archive.items[IMAGES] = images
     archive.items[ELEVATION].clear()
     with pytest.raises(InputError, match=r"elevation of .* has no elevation of the area"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
 
 
 @pytest.mark.parametrize("key", ["sat:orbit_state", "sat:relative_orbit", "datetime"])
@@ -654,17 +661,19 @@ def test_an_item_without_orbit(archive: Archive, config: DictConfig, key: str) -
     if key != "datetime":
         del wanted["properties"][key]
         with pytest.raises(InputError, match=f"item {wanted['id']} has no {key}"):
-            plan(config, EVENT, AOI)
+            plan_acquisition(config, EVENT, AOI)
     else:
-        start = Slice("x", AOI, {}, {"datetime": None, "start_datetime": "2018-09-05T08:42:30Z"})
+        start = ArchiveItem(
+            "x", AOI, {}, {"datetime": None, "start_datetime": "2018-09-05T08:42:30Z"}
+        )
         assert start.time == datetime(2018, 9, 5, 8, 42, 30, tzinfo=UTC)
 
 
 def test_an_area_is_needed_on_one_side_of_the_antimeridian(config: DictConfig) -> None:
     with pytest.raises(InputError, match="needs an area"):
-        acquire(config, EVENT, None)
+        acquire_from_archive(config, EVENT, None)
     with pytest.raises(InputError, match="antimeridian"):
-        acquire(config, EVENT, shapely.box(179, 50, 181, 51))
+        acquire_from_archive(config, EVENT, shapely.box(179, 50, 181, 51))
 
 
 # Choosing -------------------------------------------------------------------------------------
@@ -672,7 +681,7 @@ def test_an_area_is_needed_on_one_side_of_the_antimeridian(config: DictConfig) -
 
 def seen(
     moment: str, track: int = 68, share: float = 1.0, direction: str = "ascending", part: str = ""
-) -> Slice:
+) -> ArchiveItem:
     west, south, east, north = AOI.bounds
     footprint = shapely.box(west, south, west + share * (east - west), north)
     properties = {
@@ -681,18 +690,23 @@ def seen(
         "sat:orbit_state": direction,
         "sat:relative_orbit": track,
     }
-    return Slice(f"{track}_{moment}{part}", footprint, {}, properties)
+    return ArchiveItem(f"{track}_{moment}{part}", footprint, {}, properties)
 
 
-def chosen(slices: list[Slice], wish: Wish = Wish(), event: Event = EVENT) -> list[str] | None:  # noqa: B008
-    choice = choose(tracks_of(slices, AOI), event, "ascending", wish)
+ANYTHING = TrackRequest()
+
+
+def chosen(
+    slices: list[ArchiveItem], request: TrackRequest = ANYTHING, event: Event = EVENT
+) -> list[str] | None:
+    choice = choose_track(group_tracks(slices, AOI), event, "ascending", request)
     if choice is None:
         return None
     dates = [f"{overpass.time:%m-%d}" for overpass in choice.overpasses.values()]
     return [str(choice.track.relative_orbit), *dates]
 
 
-def days(track: int, *dates: str, share: float = 1.0) -> list[Slice]:
+def days(track: int, *dates: str, share: float = 1.0) -> list[ArchiveItem]:
     return [seen(f"2018-{date}T08:42:00Z", track, share) for date in dates]
 
 
@@ -722,7 +736,7 @@ def test_slices_on_both_sides_of_midnight_are_one_overpass() -> None:
     slices = [
         seen(f"2018-08-{day}T{clock}Z") for day, clock in (("24", "23:59:50"), ("25", "00:00:15"))
     ]
-    (track,) = tracks_of(slices, AOI)
+    (track,) = group_tracks(slices, AOI)
     assert [len(overpass.slices) for overpass in track.overpasses] == [2]
 
 
@@ -739,42 +753,44 @@ def test_an_image_of_a_day_that_may_be_the_events_is_on_neither_side() -> None:
     evening = [seen("2018-09-05T20:43:00Z"), *days(68, "08-24", "09-11")]
     assert chosen(evening, event=event) == ["68", "08-24", "09-11"]
     # The earthquake of 6 September struck on 5 September in UTC.
-    assert side(event, datetime(2018, 9, 5, 18, 8, tzinfo=UTC)) == "unsure"
-    assert side(EVENT, EVENT.time + timedelta(hours=3)) == "after"
+    assert side_of_event(event, datetime(2018, 9, 5, 18, 8, tzinfo=UTC)) == "unsure"
+    assert side_of_event(EVENT, EVENT.time + timedelta(hours=3)) == "after"
 
 
-def test_a_wished_track_or_dates_are_taken() -> None:
+def test_a_requested_track_or_dates_are_taken() -> None:
     slices = days(68, "08-24", "08-30", "09-17", "09-29") + days(170, "09-04", "09-10", "09-16")
     assert chosen(slices) == ["170", "09-04", "09-10", "09-16"]
-    assert chosen(slices, Wish(68)) == ["68", "08-30", "09-17", "09-29"]
-    wish = Wish(dates=["2018-08-24", "2018-09-29"])
-    assert chosen(slices, wish) == ["68", "08-24", "09-29"]
-    wish = Wish(dates=["2018-08-24T08:40:00Z", "2018-09-17T08:42:00Z", "2018-09-29"])
-    assert chosen(slices, wish) == ["68", "08-24", "09-17", "09-29"]
+    assert chosen(slices, TrackRequest(68)) == ["68", "08-30", "09-17", "09-29"]
+    request = TrackRequest(dates=["2018-08-24", "2018-09-29"])
+    assert chosen(slices, request) == ["68", "08-24", "09-29"]
+    request = TrackRequest(dates=["2018-08-24T08:40:00Z", "2018-09-17T08:42:00Z", "2018-09-29"])
+    assert chosen(slices, request) == ["68", "08-24", "09-17", "09-29"]
 
 
-def test_a_wish_that_cannot_be_met_names_what_there_is() -> None:
+def test_a_request_that_cannot_be_met_names_what_is_available() -> None:
     slices = days(68, "08-24", "09-17") + days(170, "09-04", "09-16")
     with pytest.raises(InputError, match=r"relative_orbit.ascending=46 .* tracks are: 68, 170"):
-        chosen(slices, Wish(46))
+        chosen(slices, TrackRequest(46))
     with pytest.raises(
         InputError, match=r"sar.dates.ascending=\[2018-08-24,2018-09-16\].*track 68"
     ):
-        chosen(slices, Wish(dates=["2018-08-24", "2018-09-16"]))
+        chosen(slices, TrackRequest(dates=["2018-08-24", "2018-09-16"]))
     with pytest.raises(InputError, match="is not a date"):
-        chosen(slices, Wish(dates=["yesterday", "2018-09-16"]))
+        chosen(slices, TrackRequest(dates=["yesterday", "2018-09-16"]))
 
 
-def test_wished_dates_are_searched_beyond_the_usual_period(
+def test_requested_dates_are_searched_beyond_the_usual_period(
     archive: Archive, config: DictConfig
 ) -> None:
     add_image(archive, "2018-03-01T08:42:00Z", "ascending", 68)
     config.sar.dates = {"ascending": ["2018-03-01", "2018-09-17"], "descending": None}
-    image = acquire(config, EVENT, AOI).orbits["ascending"]
+    image = acquire_from_archive(config, EVENT, AOI).orbits["ascending"]
     assert [f"{each.time:%Y-%m-%d}" for each in image.values()] == ["2018-03-01", "2018-09-17"]
     config.sar.dates = {"ascending": ["2018-03-01"], "descending": None}
-    with pytest.raises(InputError, match=r"sar.dates.ascending=\[2018-03-01\] are 1 dates"):
-        acquire(config, EVENT, AOI)
+    with pytest.raises(
+        InputError, match=r"sar.dates.ascending=\[2018-03-01\] needs two or three dates"
+    ):
+        acquire_from_archive(config, EVENT, AOI)
 
 
 def test_what_a_user_should_know_is_noted(archive: Archive, config: DictConfig) -> None:
@@ -784,7 +800,7 @@ def test_what_a_user_should_know_is_noted(archive: Archive, config: DictConfig) 
         if each["properties"]["datetime"] < "2018-09-14"
         and not (each["id"].startswith("S1_2018-09-13") and each["id"].endswith("_s"))
     ]
-    sources = acquire(config, EVENT, AOI)
+    sources = acquire_from_archive(config, EVENT, AOI)
     assert list(sources.orbits["descending"]) == ["pre", "post1"]
     notes = "\n".join(sources.notes)
     assert "ascending: no track has an image both before and after the event" in notes
@@ -795,27 +811,27 @@ def test_what_a_user_should_know_is_noted(archive: Archive, config: DictConfig) 
 def test_no_orbit_is_usable(archive: Archive, config: DictConfig) -> None:
     archive.items[IMAGES] = archive.items[IMAGES][:2]
     with pytest.raises(InputError, match=r"no track with an image both before and after the event"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
 
 
 def test_the_archives_description_is_complete(config: DictConfig) -> None:
     config.sar.polarisations = ["hh"]
     with pytest.raises(InputError, match=r"'hh'.*sar.stac.assets"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     config.sar.stac.timeout = "soon"
     with pytest.raises(InputError, match=r"sar.stac.timeout=soon is not a number above 0"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
     config.sar.stac = {}
     with pytest.raises(InputError, match=r"sar.stac.endpoint is not set"):
-        acquire(config, EVENT, AOI)
+        acquire_from_archive(config, EVENT, AOI)
 
 
 def test_boxes_are_cut_the_same_for_nearly_the_same_area(config: DictConfig) -> None:
-    acquire(config, EVENT, AOI)
+    acquire_from_archive(config, EVENT, AOI)
     there = cached(config)
     names = {Path(name).parts[2] for name in there}
     assert all(Box(*map(float, name.split("_"))) for name in names)
-    acquire(config, EVENT, AOI.buffer(1e-7, join_style="mitre"))
+    acquire_from_archive(config, EVENT, AOI.buffer(1e-7, join_style="mitre"))
     assert cached(config) == there
 
 
@@ -859,10 +875,10 @@ def test_a_scene_comes_out_of_an_archive(
     # Nobody typed an angle: tracks 68 and 46 see the area so.
     for direction, track in (("ascending", 68), ("descending", 46)):
         longitude, latitude = (info["grid"]["middle"][key] for key in ("longitude", "latitude"))
-        seen = view(track, direction, longitude, latitude)
+        seen = viewing_geometry(track, direction, longitude, latitude)
         assert info["geometry"][direction]["incidence"] == pytest.approx(seen.incidence, abs=0.01)
-        assert info["geometry"][direction]["look"] == pytest.approx(seen.look, abs=0.01)
-    seen = view(68, "ascending", AOI.centroid.x, AOI.centroid.y)
+        assert info["geometry"][direction]["look"] == pytest.approx(seen.look_azimuth, abs=0.01)
+    seen = viewing_geometry(68, "ascending", AOI.centroid.x, AOI.centroid.y)
     assert (np.abs(angle - seen.incidence) <= slope + 0.1).all()
     assert any("follows from track 68" in note for note in info["notes"])
     assert not info["warnings"]

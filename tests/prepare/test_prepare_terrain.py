@@ -17,13 +17,13 @@ from landslide.geo.grid import Grid, Window
 from landslide.prepare.orbit import radar_orbit, sentinel_heading
 from landslide.prepare.sources import Acquisition, Dem, Tile
 from landslide.prepare.terrain import (
-    Geometry,
+    TerrainBands,
     dem_grid,
     dem_notes,
-    derive,
     north_convergence,
-    require_cover,
-    zero_hint,
+    require_dem_coverage,
+    warn_zero_nodata,
+    write_terrain,
 )
 from landslide.radar.geometry import Orbit, distortion, local_incidence
 
@@ -70,8 +70,8 @@ def bands_of(
     dem: Dem, folder: Path, orbit: Orbit | None = None, voids: int = 0
 ) -> dict[str, np.ndarray]:
     orbits = {"ascending": orbit} if orbit else {}
-    terrain = derive(dem, GRID, orbits, voids, folder)
-    geometry = Geometry(terrain, Resampling.cubic, Resampling.nearest)
+    terrain = write_terrain(dem, GRID, orbits, voids, folder)
+    geometry = TerrainBands(terrain, Resampling.cubic, Resampling.nearest)
     return geometry.read(GRID, Window(0, 0, GRID.height, GRID.width), "ascending")
 
 
@@ -130,7 +130,7 @@ def test_slope_is_horns_at_the_dems_posting_and_then_cubic(tmp_path: Path) -> No
         return rough[: x.shape[0], : x.shape[1]]
 
     dem = write_dem(tmp_path / "dem.tif", surface)
-    terrain = derive(dem, GRID, {}, 0, tmp_path)
+    terrain = write_terrain(dem, GRID, {}, 0, tmp_path)
     with rasterio.open(tmp_path / "dem.tif") as source:
         z, t = source.read(1).astype(float), source.transform
     # Horn (1981), written out.
@@ -238,10 +238,10 @@ def test_a_dem_that_leaves_out_part_of_the_area_is_refused_with_an_area_that_fit
 ) -> None:
     dem = write_dem(tmp_path / "dem.tif", tilted(10, 0), margin=-200)
     with pytest.raises(InputError, match=r"covers only .* aoi=\[142\.2"):
-        require_cover(dem, GRID)
+        require_dem_coverage(dem, GRID)
     far = GRID._replace(transform=Affine(10, 0, 700_000, 0, -10, 4_740_000))
     with pytest.raises(InputError, match="does not overlap"):
-        require_cover(dem, far)
+        require_dem_coverage(dem, far)
 
 
 def test_a_metric_dem_keeps_its_own_pixels(tmp_path: Path) -> None:
@@ -321,6 +321,6 @@ def test_a_coast_that_is_void_since_zero_is_nodata_is_explained(tmp_path: Path) 
     dem = write_dem(tmp_path / "dem.tif", lambda x, y: np.maximum(x, 0), nodata=0)
     share = float(np.isfinite(bands_of(dem, tmp_path)["slope"]).mean())
     assert share == pytest.approx(0.5, abs=0.05)
-    assert "declares 0 as nodata" in zero_hint(dem, share)[0]
-    assert not zero_hint(dem, 1.0)
-    assert not zero_hint(write_dem(tmp_path / "b.tif", tilted(20, 90), nodata=-9999), share)
+    assert "declares 0 as nodata" in warn_zero_nodata(dem, share)[0]
+    assert not warn_zero_nodata(dem, 1.0)
+    assert not warn_zero_nodata(write_dem(tmp_path / "b.tif", tilted(20, 90), nodata=-9999), share)

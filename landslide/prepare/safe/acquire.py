@@ -3,14 +3,12 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Self
 
 import numpy as np
 import shapely
@@ -20,7 +18,6 @@ from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform_bounds
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from scipy.interpolate import griddata
 from shapely.geometry.base import BaseGeometry
 
@@ -28,21 +25,22 @@ from landslide.errors import InputError
 from landslide.geo.files import checksum
 from landslide.geo.grid import Grid, Window
 from landslide.geo.relief import Float
-from landslide.prepare.area import choose_grid, middle
-from landslide.prepare.files import given_dates, local_dem
+from landslide.prepare.area import choose_grid, grid_center
+from landslide.prepare.files import dem_from_option, images_from_options
 from landslide.prepare.mosaic import Mosaic
+from landslide.prepare.progress import progress_bar
 from landslide.prepare.quality import check_dates
 from landslide.prepare.safe.geocode import geocode
-from landslide.prepare.safe.geoid import undulation
+from landslide.prepare.safe.geoid import geoid_height
 from landslide.prepare.safe.product import Product
-from landslide.prepare.sources import OVERPASS, Acquisition, Dem, Event, Pass, Sources, Tile
-from landslide.prepare.terrain import elevations, require_cover
+from landslide.prepare.sources import OVERPASS, Acquisition, Dem, Event, Sources, Tile
+from landslide.prepare.terrain import elevation_tiles, require_dem_coverage
 
 METHOD = 1
-"""Number of the way images are geocoded; a change makes files in the cache out of date."""
+"""Version of the geocoding; raising it makes the files in the cache out of date."""
 
 
-def acquire(
+def acquire_from_products(
     config: DictConfig,
     event: Event,
     area: BaseGeometry | None,
@@ -50,7 +48,7 @@ def acquire(
 ) -> Sources:
     """Terrain-correct the products that ``sar.ascending`` and ``sar.descending`` name.
 
-    Files that are in ``config.cache`` are not made again.
+    Files that are in ``config.cache`` are used again.
 
     Args:
         config: Configuration of ``conf/prepare.yaml``.
@@ -68,66 +66,81 @@ def acquire(
             "sar.source=safe needs an area, since a whole frame takes half an hour and more: give "
             "aoi=[west,south,east,north] in degrees, a polygon file, or grid.like"
         )
-    products = _open(config)
-    dem = local_dem(config.dem)
-    grid = choose_grid(config.grid, area, Sources({}, dem))
-    known = {
-        direction: {date: _describe(frames, grid) for date, frames in dates.items()}
-        for direction, dates in products.items()
+    polarisations = [str(name).lower() for name in config.sar.polarisations]
+    products = {
+        orbit: {date: [Product(p, polarisations) for p in paths] for date, paths in dates.items()}
+        for orbit, dates in images_from_options(config).items()
     }
-    # Wrong dates and passes show before the long work.
-    check_dates(Sources(known, dem), event)
-    require_cover(dem, grid)
-    make = Maker.of(config, dem, grid)
+    dem = dem_from_option(config.dem)
+    grid = choose_grid(config.grid, area, Sources({}, dem))
+    described = {
+        orbit: {date: _describe(frames, grid) for date, frames in dates.items()}
+        for orbit, dates in products.items()
+    }
+    # Wrong dates and passes must show before the long work.
+    check_dates(Sources(described, dem), event)
+    require_dem_coverage(dem, grid)
+    correction = TerrainCorrection(config, dem, grid)
     total = sum(len(frames) for dates in products.values() for frames in dates.values())
-    with _bar(console, total * len(grid.blocks())) as advance:
+    with (
+        warnings.catch_warnings(),
+        progress_bar(console, "terrain correction", total * len(grid.blocks())) as advance,
+    ):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         orbits = {
-            direction: {
-                date: replace(acquisition, tiles=_tiles(products[direction][date], make, advance))
+            orbit: {
+                date: replace(
+                    acquisition,
+                    tiles=correction.tiles(_frames_over(products[orbit][date], grid), advance),
+                )
                 for date, acquisition in dates.items()
             }
-            for direction, dates in known.items()
+            for orbit, dates in described.items()
         }
-    raised = f"heights of the DEM were raised by {make.geoid:.1f} m to the ellipsoid"
-    return Sources(orbits, dem, notes=(f"terrain correction: {raised}",))
+    note = (
+        f"terrain correction: heights of the DEM were raised by {correction.geoid:.1f} m to the "
+        "ellipsoid"
+    )
+    return Sources(orbits, dem, notes=(note,))
 
 
-def _open(config: DictConfig) -> dict[Pass, dict[str, list[Product]]]:
-    """Frames of each date, checked."""
-    polarisations = [str(name).lower() for name in config.sar.polarisations]
-    return {
-        direction: {d: [Product(p, polarisations) for p in paths] for d, paths in dates.items()}
-        for direction, dates in given_dates(config).items()
-    }
+class TerrainCorrection:
+    """Writes products as gamma nought on a grid, each once.
 
+    The cache's folder is named after everything that the files depend on.
 
-class Maker(NamedTuple):
-    """Makes files of gamma nought, each once.
-
-    Attributes:
+    Args:
+        config: Configuration of ``conf/prepare.yaml``.
         dem: Elevation.
         grid: Grid of the scene.
+
+    Attributes:
         geoid: Metres from the ellipsoid up to the DEM's zero.
-        folder: Where files are kept.
     """
 
-    dem: Dem
-    grid: Grid
-    geoid: float
-    folder: Path
-
-    @classmethod
-    def of(cls, config: DictConfig, dem: Dem, grid: Grid) -> Self:
-        """Make files of a grid; their folder is named after all that they depend on."""
-        geoid = undulation(dem, grid, config.terrain.geoid)
-        place = [str(grid.crs), list(grid.transform), grid.height, grid.width]
+    def __init__(self, config: DictConfig, dem: Dem, grid: Grid) -> None:
+        self.dem = dem
+        self.grid = grid
+        self.geoid = geoid_height(dem, grid, config.terrain.geoid)
+        placement = [str(grid.crs), list(grid.transform), grid.height, grid.width]
         libraries = [version(name) for name in ("sarsen", "xarray-sentinel")]
-        depends = [METHOD, libraries, place, [checksum(tile.path) for tile in dem.tiles], geoid]
-        key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:16]
-        return cls(dem, grid, geoid, Path(config.cache) / "safe" / key)
+        sums = [checksum(tile.path) for tile in dem.tiles]
+        identity = json.dumps([METHOD, libraries, placement, sums, self.geoid])
+        key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        self.folder = Path(config.cache) / "safe" / key
 
-    def __call__(self, frame: Product, advance: Callable[[int], None]) -> Path:
-        """Return the file of a frame, made if it is not there."""
+    def tiles(
+        self, frames: Sequence[Product], advance: Callable[[int], None]
+    ) -> dict[str, tuple[Tile, ...]]:
+        """Files of a date's frames by polarisation."""
+        paths = [self.correct(frame, advance) for frame in frames]
+        return {
+            polarisation: tuple(Tile(path, band) for path in paths)
+            for band, polarisation in enumerate(frames[0].polarisations, 1)
+        }
+
+    def correct(self, frame: Product, advance: Callable[[int], None]) -> Path:
+        """File of a frame, which is written unless it exists."""
         path = self.folder / f"{frame.fingerprint}.tif"
         if path.exists():
             advance(len(self.grid.blocks()))
@@ -135,32 +148,19 @@ class Maker(NamedTuple):
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
             TemporaryDirectory(prefix=".part-", dir=self.folder) as temporary,
-            Mosaic(elevations(self.dem), Resampling.cubic) as source,
+            Mosaic(elevation_tiles(self.dem), Resampling.cubic) as source,
         ):
-            folder = frame.unpack(Path(temporary))
 
             def heights(window: Window) -> Float:
                 return source.read(self.grid, window) + np.float32(self.geoid)
 
+            folder = frame.unpack(Path(temporary))
             geocode(folder, frame.files, heights, self.grid, path, lambda: advance(1))
         return path
 
 
-def _tiles(
-    frames: Sequence[Product], make: Maker, advance: Callable[[int], None]
-) -> dict[str, tuple[Tile, ...]]:
-    """Files of a date's frames, made where they are not there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        paths = [make(frame, advance) for frame in _over(frames, make.grid)]
-    return {
-        polarisation: tuple(Tile(path, band) for path in paths)
-        for band, polarisation in enumerate(frames[0].polarisations, 1)
-    }
-
-
 def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
-    """What the metadata of a date's frames tell.
+    """Acquisition by the metadata of a date's frames.
 
     Raises:
         InputError: They are not of one overpass, or none lies over the grid.
@@ -173,13 +173,13 @@ def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
                 f"{first.path} and {frame.path} are not frames of one overpass: "
                 "give each date as its own product or list"
             )
-    _over(frames, grid)
-    longitude, latitude = middle(grid)
-    tie = [frame.points for frame in frames]
-    # Longitudes from the middle, which the antimeridian does not part.
-    east = np.concatenate([_wrapped(points.longitude - longitude) for points in tie])
-    north = np.concatenate([points.latitude - latitude for points in tie])
-    angles = np.concatenate([points.incidence for points in tie])
+    _frames_over(frames, grid)
+    longitude, latitude = grid_center(grid)
+    points = [frame.tie_points for frame in frames]
+    # Longitudes are counted from the middle, away from the antimeridian.
+    east = np.concatenate([_wrap(each.longitude - longitude) for each in points])
+    north = np.concatenate([each.latitude - latitude for each in points])
+    angles = np.concatenate([each.incidence for each in points])
     incidence = griddata((east, north), angles, (0.0, 0.0))
     return Acquisition(
         {p: tuple(Tile(frame.path) for frame in frames) for p in first.polarisations},
@@ -194,7 +194,7 @@ def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
     )
 
 
-def _over(frames: Sequence[Product], grid: Grid) -> list[Product]:
+def _frames_over(frames: Sequence[Product], grid: Grid) -> list[Product]:
     """Frames that lie over a grid.
 
     Raises:
@@ -204,11 +204,12 @@ def _over(frames: Sequence[Product], grid: Grid) -> list[Product]:
     area = shapely.box(0, south, (east - west) % 360, north)
     over = []
     for frame in frames:
-        corners = np.stack([_wrapped(frame.points.longitude - west), frame.points.latitude], 1)
+        points = frame.tie_points
+        corners = np.stack([_wrap(points.longitude - west), points.latitude], 1)
         if shapely.MultiPoint(corners).convex_hull.intersects(area):
             over.append(frame)
     if not over:
-        points = frames[0].points
+        points = frames[0].tie_points
         raise InputError(
             f"{frames[0].path} does not overlap with the area ({grid}): it lies from "
             f"{points.longitude.min():.2f} to {points.longitude.max():.2f} E and from "
@@ -217,20 +218,6 @@ def _over(frames: Sequence[Product], grid: Grid) -> list[Product]:
     return over
 
 
-def _wrapped(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+def _wrap(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
     """Differences of longitude in [-180, 180)."""
     return (degrees + 180) % 360 - 180
-
-
-@contextmanager
-def _bar(console: Console | None, total: int) -> Iterator[Callable[[int], None]]:
-    """Progress in blocks."""
-    columns = (
-        TextColumn("terrain correction"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=console is None) as bar:
-        task = bar.add_task("terrain correction", total=total)
-        yield lambda blocks: bar.advance(task, blocks)

@@ -1,4 +1,4 @@
-"""An inventory of landslides as ground truth on the scene's grid."""
+"""An inventory of landslides as a mask on the scene's grid."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rasterio.enums import Resampling
@@ -24,8 +23,8 @@ Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Ground truth as a function of a window, and what became of the inventory.
+class InventoryMask:
+    """An inventory's mask, read window by window.
 
     Attributes:
         read: (H, W) of a window: 0 no landslide, 1 landslide, 255 unknown.
@@ -38,8 +37,8 @@ class Truth:
     notes: tuple[str, ...]
 
 
-def open_inventory(options: DictConfig, grid: Grid, resampling: Resampling) -> Truth:
-    """Open an inventory.
+def open_inventory_mask(options: DictConfig, grid: Grid, resampling: Resampling) -> InventoryMask:
+    """Open polygons, points or a mask raster.
 
     Args:
         options: ``inventory`` of ``conf/prepare.yaml``; ``file`` is set.
@@ -50,24 +49,24 @@ def open_inventory(options: DictConfig, grid: Grid, resampling: Resampling) -> T
         InputError: The inventory or the mapped area cannot be used.
     """
     path = Path(options.file)
-    known = _mapped_area(options.mapped_area, grid)
+    is_known = _mapped_area(options.mapped_area, grid)
     if is_raster(path):
-        return Truth(_from_raster(path, grid, resampling, known), None, ())
+        return InventoryMask(_read_raster(path, grid, resampling, is_known), None, ())
     inventory = read_inventory(path, grid, radius=options.radius)
     if inventory.polygons.empty:
         raise InputError(
-            f"inventory.file={path} has no landslide within the area ({grid}): check its place and "
-            "CRS"
+            f"inventory.file={path} has no landslide within the area ({grid}): check its place "
+            "and CRS"
         )
     polygons, ones = inventory.polygons, [1] * len(inventory.polygons)
 
     def read(window: Window) -> Mask:
         burnt = burn(polygons, ones, grid, window, all_touched=options.all_touched)
-        return np.where(known(window), burnt, UNKNOWN).astype(np.uint8)
+        return np.where(is_known(window), burnt, UNKNOWN).astype(np.uint8)
 
     outlines = gpd.GeoDataFrame({"id": range(1, len(polygons) + 1)}, geometry=polygons)
     outlines["area_m2"] = outlines.area.round(1)
-    return Truth(read, outlines, _notes(path, inventory))
+    return InventoryMask(read, outlines, _notes(path, inventory))
 
 
 def _notes(path: Path, inventory: Inventory) -> tuple[str, ...]:
@@ -81,7 +80,7 @@ def _notes(path: Path, inventory: Inventory) -> tuple[str, ...]:
 
 
 def _mapped_area(path: str | None, grid: Grid) -> Callable[[Window], NDArray[np.bool_]]:
-    """Where truth is known: within the polygons of a file, or everywhere."""
+    """Where the mask is known: within the polygons of a file, or everywhere."""
     if path is None:
         return lambda window: np.ones((window.height, window.width), np.bool_)
     area = read_inventory(Path(path), grid, key="inventory.mapped_area").polygons
@@ -89,43 +88,38 @@ def _mapped_area(path: str | None, grid: Grid) -> Callable[[Window], NDArray[np.
         raise InputError(
             f"inventory.mapped_area={path} does not overlap with the area ({grid}): check its CRS"
         )
-    ones = [1] * len(area)
-    return lambda window: burn(area, ones, grid, window) == 1
+    return lambda window: burn(area, [1] * len(area), grid, window) == 1
 
 
-def _from_raster(
+def _read_raster(
     path: Path,
     grid: Grid,
     resampling: Resampling,
-    known: Callable[[Window], NDArray[np.bool_]],
+    is_known: Callable[[Window], NDArray[np.bool_]],
 ) -> Callable[[Window], Mask]:
+    """Function that reads a mask raster in a window of the grid."""
     with open_georeferenced(Tile(path)) as source:
         # Masks that declare 0 as nodata mean no landslide there.
         zero_is_known = source.nodata == 0
 
-    def convert(values: Float, valid: NDArray[np.bool_]) -> Float:
+    def check_values(values: Float, valid: NDArray[np.bool_]) -> Float:
         if zero_is_known:
             valid = valid | (values == 0)
         valid = valid & (values != UNKNOWN)
-        strange = values[valid & (values != 0) & (values != 1)]
-        if len(strange):
+        invalid = values[valid & (values != 0) & (values != 1)]
+        if len(invalid):
             raise InputError(
-                f"inventory.file={path} holds the value {strange[0]:g}: a mask has 0 (no "
+                f"inventory.file={path} holds the value {invalid[0]:g}: a mask has 0 (no "
                 f"landslide), 1 (landslide) and {UNKNOWN} (unknown) only"
             )
         return np.where(valid, values, np.float32(np.nan))
 
-    mosaic = Mosaic([(Tile(path), convert)], resampling)
+    mosaic = Mosaic([(Tile(path), check_values)], resampling)
 
     def read(window: Window) -> Mask:
         with mosaic:
             mask = mosaic.read(grid, window)
-        valid = np.isfinite(mask) & known(window)
+        valid = np.isfinite(mask) & is_known(window)
         return np.where(valid, np.nan_to_num(mask) >= 0.5, UNKNOWN).astype(np.uint8)
 
     return read
-
-
-def mapped_area_m2(outlines: gpd.GeoDataFrame, grid: Grid) -> float:
-    """Area of the polygons within the grid in m², overlaps counted once."""
-    return float(shapely.union_all(outlines.geometry.clip(shapely.box(*grid.bounds))).area)

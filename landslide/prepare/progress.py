@@ -1,0 +1,39 @@
+"""Progress of the steps that take long."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class Advance(Protocol):
+    """Moves a progress bar on."""
+
+    def __call__(self, steps: int = 1, stage: str | None = None) -> None:
+        """Count steps as done, and name the current stage."""
+
+
+@contextmanager
+def progress_bar(console: Console | None, name: str, total: int) -> Iterator[Advance]:
+    """Show a bar while the block runs; yield the function that moves it on.
+
+    Args:
+        console: Where to show it; None for nowhere.
+        name: What is going on.
+        total: Number of steps.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=console is None) as bar:
+        task = bar.add_task(name, total=total)
+
+        def advance(steps: int = 1, stage: str | None = None) -> None:
+            bar.update(task, advance=steps, description=f"{name}: {stage}" if stage else name)
+
+        yield advance
