@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from landslide.api import read_products as read_products
     from landslide.api import read_truth as read_truth
     from landslide.api import score as score
-    from landslide.simulate.write import simulate_scene as simulate_scene
+    from landslide.simulate.output import simulate_scene as simulate_scene
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ API = {
         "read_truth",
         "score",
     ),
-    "landslide.simulate.write": ("simulate_scene",),
+    "landslide.simulate.output": ("simulate_scene",),
 }
 
 __all__ = ["InputError", "__version__", *sorted(name for names in API.values() for name in names)]

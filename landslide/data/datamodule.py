@@ -28,7 +28,7 @@ from landslide.data.splits import combine, patch_table, require_apart, split_dig
 from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN
-from landslide.radar.bands import is_direction, naming_notes, require_distinct
+from landslide.radar.bands import is_direction, naming_notes, require_distinct_bands
 
 Split = Literal["train", "val", "test"]
 
@@ -132,7 +132,7 @@ class LandslideDataModule(LightningDataModule):
         limit = self.memory_mib * MIB
         scenes = open_scenes(self.roots, self.orbit, self.bands, limit=limit, balanced=self.balance)
         for scene in scenes:
-            require_distinct(self.bands, scene.path)
+            require_distinct_bands(self.bands, scene.path)
         for note in naming_notes(self.bands):
             logging.getLogger(__name__).warning(note)
         _require_apart(self.roots, scenes)

@@ -18,20 +18,20 @@ from torchgeo.datasets import GeoDataset, RasterDataset
 
 from landslide.config.paths import require_scene
 from landslide.errors import InputError
-from landslide.geo.folders import is_unfinished
+from landslide.geo.folders import is_incomplete
 from landslide.geo.grid import EDGE_TOLERANCE, STRIP, Grid, Window
 from landslide.geo.metadata import scene_info
 from landslide.geo.rasters import UNKNOWN, open_raster, reading
 from landslide.geo.scale import require_true_scale
 from landslide.radar.balance import Balance
 from landslide.radar.bands import (
-    AT,
-    Stack,
-    described_bands,
+    ORBIT_MARK,
+    ChannelBuilder,
     is_backscatter,
+    require_bands,
     require_linear_power,
 )
-from landslide.radar.visibility import Visibility, together, visibility
+from landslide.radar.visibility import Visibility, choose_visibility, merge_visibility
 
 
 class Sample(TypedDict):
@@ -58,7 +58,7 @@ class Composite(RasterDataset):
 
     def __init__(self, path: Path | str, bands: Sequence[str]) -> None:
         with open_raster(path) as source:
-            self.all_bands = described_bands(source, bands)
+            self.all_bands = require_bands(source, bands)
             self.grid = _projected_grid(source)
             self.nodata = source.nodata
             require_linear_power(source, bands)
@@ -143,7 +143,7 @@ class Scene(GeoDataset):
         visibility: What tells of layover and shadow.
 
     Raises:
-        InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
+        InputError: See ``ChannelBuilder``, ``Composite`` and ``GroundTruth``; also when their grids
             differ.
     """
 
@@ -152,11 +152,11 @@ class Scene(GeoDataset):
     ) -> None:
         self.bands = list(bands)
         self.path = composite
-        self.visibility = _visibility(composite, Stack(composite, bands).files)
+        self.visibility = _visibility(composite, ChannelBuilder(composite, bands).files)
         # The network's bands first: what else tells of visibility is cut off after reading.
         read = list(dict.fromkeys([*bands, *self.visibility.bands]))
         self._relief = [read.index(band) for band in self.visibility.bands]
-        self._stack = Stack(composite, read)
+        self._stack = ChannelBuilder(composite, read)
         own, *others = (Composite(file, names) for file, names in self._stack.files.items())
         self.grid: Grid = own.grid
         self.index, self._res = own.index, own.res
@@ -186,7 +186,7 @@ class Scene(GeoDataset):
             InputError: The folder or one of its files is missing or unusable.
         """
         require_scene(root)
-        if is_unfinished(root):
+        if is_incomplete(root):
             raise InputError(
                 f"the scene {root} was not finished: wait where it is being written, else simulate "
                 "or prepare it again with overwrite=true"
@@ -282,7 +282,7 @@ class Scene(GeoDataset):
         image = bands[: len(self.bands)]
         if self._balance is not None:
             image = self._balance(image, window)
-        unknown = image.isnan().any(dim=0) | self.visibility.unseen(bands[self._relief])
+        unknown = image.isnan().any(dim=0) | self.visibility.hidden(bands[self._relief])
         mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
         return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))
 
@@ -331,11 +331,11 @@ def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
     views = []
     for file in files:
         orbit = Path(file).stem
-        at = "" if file == str(composite) else AT + orbit
+        at = "" if file == str(composite) else ORBIT_MARK + orbit
         with _open_beside(file, composite) as source:
-            view = visibility(source.descriptions, geometry.get(orbit))
+            view = choose_visibility(source.descriptions, geometry.get(orbit))
         views.append(view._replace(bands=[band + at for band in view.bands]))
-    return together(views)
+    return merge_visibility(views)
 
 
 def _open_beside(file: str, own: Path | str) -> rasterio.DatasetReader:

@@ -7,14 +7,15 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
+from rasterio.windows import Window as RasterWindow
 
-TILE = 256
+TILE_SIZE = 256
 """Side in pixels of the internal tiles of every raster written here."""
 
 EDGE_TOLERANCE = 1e-3
 """Part of a pixel by which map coordinates may miss a pixel's edge."""
 
-BLOCK = 4 * TILE
+BLOCK_SIZE = 4 * TILE_SIZE
 """Side in pixels of the blocks that a scene is gone through in."""
 
 
@@ -35,6 +36,10 @@ class Window(NamedTuple):
         """Rows and columns of this window in an array of a window around it."""
         top, left = self.row - outer.row, self.col - outer.col
         return slice(top, top + self.height), slice(left, left + self.width)
+
+    def to_rasterio(self) -> RasterWindow:
+        """The same window as rasterio's class."""
+        return RasterWindow(self.col, self.row, self.width, self.height)
 
 
 class Grid(NamedTuple):
@@ -61,7 +66,7 @@ class Grid(NamedTuple):
         west, south, east, north = array_bounds(self.height, self.width, self.transform)
         return west, south, east, north
 
-    def blocks(self, side: int = BLOCK) -> list[Window]:
+    def blocks(self, side: int = BLOCK_SIZE) -> list[Window]:
         """Windows that cover the grid, row by row from the north-west corner."""
         return [
             Window(row, col, min(side, self.height - row), min(side, self.width - col))

@@ -9,7 +9,7 @@ from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.geo.metadata import is_simulated, scene_info
 from landslide.radar.balance import Levels
-from landslide.radar.bands import orbits_of, require_distinct
+from landslide.radar.bands import orbits_of, require_distinct_bands
 from landslide.training.task import LandslideTask
 
 
@@ -56,7 +56,7 @@ def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = No
         scene = Scene.of(Path(path), orbit, bands, truth=False)
         own = Path(path) / "landslides.tif"
         truth, info = (own if own.exists() else None), scene_info(Path(path))
-    require_distinct(scene.bands, scene.path)
+    require_distinct_bands(scene.bands, scene.path)
     return SceneInput(scene, truth, info)
 
 

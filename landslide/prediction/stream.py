@@ -17,7 +17,6 @@ from rich.progress import track
 from landslide.data.scene import Sample, Scene
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
-from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
 from landslide.prediction.windows import BlendPredictor, HaloPredictor, Predictor
 from landslide.training.cpu import Gaps, give_back
@@ -110,7 +109,7 @@ class ProbabilityFile:
         """Write a block, or leave it without data, and remember it."""
         if output is not None:
             with rasterio.open(self.raster, "r+") as sink:
-                sink.write(output, window=raster_window(block))
+                sink.write(output, window=block.to_rasterio())
         with self._journal.open("a") as journal:
             journal.write(f"{number}\n")
 

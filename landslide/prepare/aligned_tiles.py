@@ -10,10 +10,9 @@ from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
 from rasterio.warp import transform_bounds
 
-from landslide.geo.extent import pixel_step
+from landslide.geo.extent import pixel_jacobian
 from landslide.geo.grid import Grid, Window
 from landslide.geo.pixels import read_pixels
-from landslide.geo.polygons import raster_window
 from landslide.geo.relief import Float
 
 ALIGNED = 0.02
@@ -87,7 +86,7 @@ class AlignedTiles:
     def pixel_span(self, grid: Grid) -> NDArray[np.float64]:
         """Columns and rows of the image that a pixel of a grid spans."""
         span: NDArray[np.float64] = np.linalg.norm(
-            pixel_step(self.grid(Window(0, 0, 1, 1)), grid), axis=1
+            pixel_jacobian(self.grid(Window(0, 0, 1, 1)), grid), axis=1
         )
         return span
 
@@ -132,7 +131,7 @@ class AlignedTiles:
                 if np.isnan(part).any():
                     rows, cols = shared.within(extent)
                     in_tile = Window(rows.start, cols.start, shared.height, shared.width)
-                    pixels = read_pixels(tile.source, tile.band, raster_window(in_tile))
+                    pixels = read_pixels(tile.source, tile.band, in_tile.to_rasterio())
                     np.copyto(part, tile.conversion(*pixels), where=np.isnan(part))
         return out
 

@@ -13,7 +13,7 @@ from rasterio.errors import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
-from landslide.geo.extent import carry, covered
+from landslide.geo.extent import covered_extent, reproject_shape
 from landslide.geo.grid import EDGE_TOLERANCE, Grid, utm_crs
 from landslide.geo.rasters import open_raster
 from landslide.geo.scale import require_true_scale
@@ -52,7 +52,7 @@ def read_area(aoi: object) -> BaseGeometry | None:
 
 
 def _area_from_file(path: Path) -> BaseGeometry:
-    areas = read_shapes(path, "aoi").areas
+    areas = read_shapes(path, "aoi").polygons
     if areas.empty:
         raise InputError(f"aoi={path} has no polygon")
     parts = shapely.geometrycollections(areas.to_crs(DEGREES).values)
@@ -87,7 +87,7 @@ def footprint(tile: Tile, crs: CRS) -> BaseGeometry:
         outline: BaseGeometry = shapely.box(west, south, east, north)
         if source.crs != crs:
             outline = outline.segmentize(max(east - west, north - south) / 20)
-            outline = carry(outline, source.crs, crs)
+            outline = reproject_shape(outline, source.crs, crs)
     return outline
 
 
@@ -138,7 +138,7 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
     if area is None:
         outline = common_footprint(sources, crs)
     else:
-        outline = carry(area.segmentize(0.01), DEGREES, crs)
+        outline = reproject_shape(area.segmentize(0.01), DEGREES, crs)
     size = float(options.resolution)
     left, bottom, right, top = _whole_pixels(outline.bounds, size, inside=area is None)
     height, width = top - bottom, right - left
@@ -233,4 +233,4 @@ def require_overlap(sources: Sources, grid: Grid) -> None:
 def extent_on_grid(tile: Tile, grid: Grid) -> BaseGeometry:
     """Part of a grid's extent, in its CRS, that a raster's extent covers."""
     with open_georeferenced(tile) as source:
-        return covered(source.bounds, source.crs, grid)
+        return covered_extent(source.bounds, source.crs, grid)

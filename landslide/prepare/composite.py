@@ -10,7 +10,7 @@ from rasterio.enums import Resampling
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
-from landslide.geo.polygons import raster_window, write_polygons
+from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import UNKNOWN, raster_profile
 from landslide.prepare.calibration import CalibratedBands
 from landslide.prepare.inventory_mask import InventoryMask
@@ -60,7 +60,7 @@ def write_orbit(
                 values = mosaic.read(grid, window)
                 block[band] = np.where(values > 0, values, np.float32(np.nan))
             for index, band in enumerate(bands, 1):
-                sink.write(block[band], index, window=raster_window(window))
+                sink.write(block[band], index, window=window.to_rasterio())
                 histograms[band].add(block[band])
     return histograms
 
@@ -88,7 +88,7 @@ def write_inventory(inventory: InventoryMask, grid: Grid, folder: Path) -> Mappi
         for window in grid.blocks():
             mask = inventory.read(window)
             counts += np.bincount(mask.ravel(), minlength=256)
-            sink.write(mask, 1, window=raster_window(window))
+            sink.write(mask, 1, window=window.to_rasterio())
     if not counts[1]:
         raise InputError(
             "the inventory has no landslide pixel within the area: check its place, "

@@ -12,8 +12,8 @@ from rasterio.enums import Resampling
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
-from landslide.geo.inventory import Inventory, is_raster, read_inventory
-from landslide.geo.polygons import burn
+from landslide.geo.inventory import Inventory, is_mask_raster, read_inventory
+from landslide.geo.polygons import rasterize_window
 from landslide.geo.rasters import UNKNOWN
 from landslide.geo.relief import Float
 from landslide.prepare.mosaic import Mosaic, open_georeferenced
@@ -50,7 +50,7 @@ def open_inventory_mask(options: DictConfig, grid: Grid, resampling: Resampling)
     """
     path = Path(options.file)
     is_known = _mapped_area(options.mapped_area, grid)
-    if is_raster(path):
+    if is_mask_raster(path):
         return InventoryMask(_read_raster(path, grid, resampling, is_known), None, ())
     inventory = read_inventory(path, grid, radius=options.radius)
     if inventory.polygons.empty:
@@ -61,7 +61,7 @@ def open_inventory_mask(options: DictConfig, grid: Grid, resampling: Resampling)
     polygons, ones = inventory.polygons, [1] * len(inventory.polygons)
 
     def read(window: Window) -> Mask:
-        burnt = burn(polygons, ones, grid, window, all_touched=options.all_touched)
+        burnt = rasterize_window(polygons, ones, grid, window, all_touched=options.all_touched)
         return np.where(is_known(window), burnt, UNKNOWN).astype(np.uint8)
 
     outlines = gpd.GeoDataFrame({"id": range(1, len(polygons) + 1)}, geometry=polygons)
@@ -88,7 +88,7 @@ def _mapped_area(path: str | None, grid: Grid) -> Callable[[Window], NDArray[np.
         raise InputError(
             f"inventory.mapped_area={path} does not overlap with the area ({grid}): check its CRS"
         )
-    return lambda window: burn(area, [1] * len(area), grid, window) == 1
+    return lambda window: rasterize_window(area, [1] * len(area), grid, window) == 1
 
 
 def _read_raster(

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from landslide.config.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
-from landslide.geo.vectors import locate
+from landslide.geo.vectors import find_vector
 from landslide.prepare.mosaic import choose_resampling
 
 FLAG = Rule(bool, lambda value: True, "true or false")
@@ -54,7 +54,7 @@ def check_options(config: DictConfig) -> None:
         choose_resampling(name, f"resampling.{key}")
     for key in ("inventory.file", "inventory.mapped_area"):
         if (path := OmegaConf.select(config, key)) is not None:
-            locate(Path(path), key)
+            find_vector(Path(path), key)
     like = config.grid.like
     if like is not None and not Path(like).is_file():
         raise InputError(f"there is no file {like}, which grid.like names")

@@ -20,7 +20,7 @@ from landslide.geo.grid import Grid
 from landslide.prepare.area import grid_center
 from landslide.prepare.sources import Acquisition, Pass
 from landslide.prepare.terrain import north_convergence
-from landslide.radar.geometry import ALTITUDE, EARTH, Orbit
+from landslide.radar.geometry import EARTH_RADIUS, ORBIT_ALTITUDE, RadarGeometry
 
 TRACKS, DAYS = 175, 12
 """Revolutions and days of a repeat cycle; tracks are numbered 1 to 175 in order of time."""
@@ -126,7 +126,7 @@ def known_tracks(dates: Mapping[str, Acquisition]) -> list[int]:
     return sorted({a.relative_orbit for a in images if a.relative_orbit is not None})
 
 
-def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> Orbit | None:
+def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> RadarGeometry | None:
     """Geometry of an orbit at the middle of a scene, relative to grid north.
 
     Options and metadata take precedence; the track supplies what they leave open.
@@ -148,7 +148,7 @@ def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> Orb
         look = look_azimuth_at_target(heading, incidence, latitude)
     else:
         look = views[0].look_azimuth
-    return Orbit((look - 90 - north_convergence(grid)) % 360, incidence)
+    return RadarGeometry((look - 90 - north_convergence(grid)) % 360, incidence)
 
 
 def look_azimuth_at_target(heading: float, incidence: float, latitude: float) -> float:
@@ -157,7 +157,9 @@ def look_azimuth_at_target(heading: float, incidence: float, latitude: float) ->
     Meridians converge between the target and the satellite's track.
     """
     theta, look = np.radians(incidence), np.radians(heading + 90)
-    angle = incidence - np.degrees(np.arcsin(EARTH / (EARTH + ALTITUDE) * np.sin(theta)))
+    angle = incidence - np.degrees(
+        np.arcsin(EARTH_RADIUS / (EARTH_RADIUS + ORBIT_ALTITUDE) * np.sin(theta))
+    )
     return float(heading + 90 + angle * np.sin(look) * np.tan(np.radians(latitude))) % 360
 
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from shapely.geometry.base import BaseGeometry
 
 from landslide.geo.files import write_json
-from landslide.geo.folders import check_free, new_scene
-from landslide.geo.polygons import outlines
+from landslide.geo.folders import replacing_scene, require_free_folder
+from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog
 from landslide.prepare.area import choose_grid, grid_center, read_area, require_overlap
 from landslide.prepare.calibration import calibrate_orbit, warn_guessed_units
@@ -86,7 +86,7 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
     """
     check_options(config)
     root = Path(config.root)
-    check_free(root, overwrite=config.overwrite)
+    require_free_folder(root, overwrite=config.overwrite)
     event, area = _read_event(config), read_area(config.aoi)
     sources = apply_options(_acquire(config, event, area, console), config.sar)
     with (
@@ -94,7 +94,7 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
         progress_bar(console, "preparing", total=4 + len(sources.orbits)) as advance,
     ):
         inputs = _check_inputs(config, event, area, sources)
-        with new_scene(root) as folder:
+        with replacing_scene(root) as folder:
             scene = _write_rasters(config, inputs, folder, advance)
             advance(stage="files")
             info = _document(config, scene, folder)
@@ -187,6 +187,6 @@ def _draw(scene: SceneRecord, info: Mapping[str, Any], folder: Path) -> None:
     inventory, grid = scene.inputs.inventory, scene.inputs.grid
     landslides = inventory.outlines if inventory else None
     if inventory and landslides is None:
-        landslides, _ = outlines(folder / "landslides.tif", grid)
+        landslides, _ = outline_mask(folder / "landslides.tif", grid)
     title = ("SIMULATED data: " if info["simulated"] else "") + scene.inputs.event.name
     draw_figures(folder, grid, scene.bands, info["dates"], landslides, title)

@@ -15,7 +15,7 @@ import landslide
 from landslide.geo.files import checksum
 from landslide.geo.grid import Grid
 from landslide.geo.metadata import is_simulated
-from landslide.geo.vectors import locate
+from landslide.geo.vectors import find_vector
 from landslide.prepare.area import grid_center
 from landslide.prepare.calibration import CalibratedBands, KnownBy
 from landslide.prepare.inventory_mask import InventoryMask
@@ -204,7 +204,7 @@ def _geometry(terrain: Terrain, name: Pass, bands: Mapping[str, Histogram]) -> A
     codes = bands["layover_shadow"]
     return {
         "incidence": round(orbit.incidence, 3),
-        "look": round((orbit.look + terrain.convergence) % 360, 3),
+        "look": round((orbit.look_azimuth + terrain.convergence) % 360, 3),
         "layover_or_shadow_share": round(1 - codes.counts[0] / max(codes.valid, 1), 6),
     }
 
@@ -265,7 +265,7 @@ def _input_files(sources: Sources, options: DictConfig) -> dict[str, list[Path]]
     for what, path in vectors.items():
         if path is not None:
             # A geodatabase is a folder of files.
-            found = locate(Path(path), "the scene").path
+            found = find_vector(Path(path), "the scene").path
             files[what] = sorted(file for file in (found, *found.rglob("*")) if file.is_file())
     if options.grid.like is not None:
         files["grid.like"] = [Path(options.grid.like)]

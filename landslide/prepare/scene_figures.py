@@ -25,10 +25,10 @@ from landslide.geo.cartography import (
     ORANGE,
     VERMILION,
     WHITE,
-    kilometres,
-    north_arrow,
+    draw_north_arrow,
+    draw_scale_bar,
+    label_kilometres,
     save_figure,
-    scale_bar,
 )
 from landslide.geo.grid import Grid
 from landslide.geo.relief import Float
@@ -203,9 +203,9 @@ def _show(axis: Axes, image: Float, grid: Grid, **style: object) -> AxesImage:
     panel = axis.imshow(image, extent=(west, east, south, north), **style)  # type: ignore[arg-type]
     axis.set_facecolor(NOT_OBSERVED)
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
-    kilometres(axis)
-    scale_bar(axis, east - west)
-    north_arrow(axis)
+    label_kilometres(axis)
+    draw_scale_bar(axis, east - west)
+    draw_north_arrow(axis)
     return panel
 
 

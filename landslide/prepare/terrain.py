@@ -22,17 +22,16 @@ from rasterio.warp import transform_bounds
 from scipy import ndimage
 
 from landslide.errors import InputError
-from landslide.geo.elevation import Elevation
-from landslide.geo.extent import pixel_step
+from landslide.geo.elevation import ElevationUnit
+from landslide.geo.extent import pixel_jacobian
 from landslide.geo.grid import Grid, Window
-from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import raster_profile
 from landslide.geo.relief import Float, aspect_degrees, gradient
-from landslide.geo.scale import TRUE_SCALE, length_error
+from landslide.geo.scale import MAX_LENGTH_ERROR, length_error
 from landslide.prepare.area import extent_on_grid, grid_center
 from landslide.prepare.mosaic import Mosaic, keep_values, open_georeferenced
 from landslide.prepare.sources import Dem, Pass, Tile
-from landslide.radar.geometry import Orbit, distortion, local_incidence
+from landslide.radar.geometry import RadarGeometry, distortion, local_incidence
 
 GRADIENT_BANDS = ("slope", "south", "east")
 """First bands of the raster on the DEM's grid; two of each orbit with known geometry follow."""
@@ -51,12 +50,12 @@ class Terrain(NamedTuple):
 
     path: Path
     grid: Grid
-    orbits: Mapping[Pass, Orbit]
+    orbits: Mapping[Pass, RadarGeometry]
     convergence: float
     filled: float
 
 
-def elevation_tiles(dem: Dem) -> list[tuple[Tile, Elevation]]:
+def elevation_tiles(dem: Dem) -> list[tuple[Tile, ElevationUnit]]:
     """Tiles of a DEM, each with its conversion to metres.
 
     Raises:
@@ -65,7 +64,7 @@ def elevation_tiles(dem: Dem) -> list[tuple[Tile, Elevation]]:
     found = []
     for tile in dem.tiles:
         with open_georeferenced(tile) as source:
-            found.append((tile, Elevation.of(source, tile.band)))
+            found.append((tile, ElevationUnit.of(source, tile.band)))
     return found
 
 
@@ -157,7 +156,7 @@ def _finest_grid(dem: Dem, grid: Grid) -> Grid:
 
 def _posting(tile_grid: Grid, grid: Grid) -> float:
     """Side in metres, in the scene's middle, of square pixels with the area of a DEM's."""
-    return float(grid.transform.a / np.sqrt(abs(np.linalg.det(pixel_step(tile_grid, grid)))))
+    return float(grid.transform.a / np.sqrt(abs(np.linalg.det(pixel_jacobian(tile_grid, grid)))))
 
 
 def _is_true_to_scale(tile_grid: Grid, grid: Grid) -> bool:
@@ -165,7 +164,7 @@ def _is_true_to_scale(tile_grid: Grid, grid: Grid) -> bool:
     crs, t = tile_grid.crs, tile_grid.transform
     if not crs.is_projected or crs.linear_units_factor[1] != 1 or t.e >= 0 or t.a <= 0:
         return False
-    return abs(t.a + t.e) <= 1e-6 * t.a and length_error(crs, grid) <= TRUE_SCALE
+    return abs(t.a + t.e) <= 1e-6 * t.a and length_error(crs, grid) <= MAX_LENGTH_ERROR
 
 
 def north_convergence(grid: Grid) -> float:
@@ -174,7 +173,7 @@ def north_convergence(grid: Grid) -> float:
 
 
 def write_terrain(
-    dem: Dem, grid: Grid, orbits: Mapping[Pass, Orbit], void_distance: int, folder: Path
+    dem: Dem, grid: Grid, orbits: Mapping[Pass, RadarGeometry], void_distance: int, folder: Path
 ) -> Terrain:
     """Write slope, gradient and radar geometry on the DEM's grid, block by block.
 
@@ -207,7 +206,7 @@ def write_terrain(
                 z = fillnodata(z, ~voids, max_search_distance=void_distance)
                 filled += int((voids & np.isfinite(z))[inner].sum())
             bands = _terrain_bands(z, own, local, _distances_along_look(own, grid, wide, local))
-            sink.write(bands[(slice(None), *inner)], window=raster_window(block))
+            sink.write(bands[(slice(None), *inner)], window=block.to_rasterio())
     share = filled / (own.height * own.width)
     return Terrain(path, own, orbits, north_convergence(grid), share)
 
@@ -220,7 +219,7 @@ def with_halo(block: Window, halo: int) -> Window:
 
 
 def _terrain_bands(
-    z: Float, own: Grid, orbits: Mapping[Pass, Orbit], distances: Mapping[Pass, float]
+    z: Float, own: Grid, orbits: Mapping[Pass, RadarGeometry], distances: Mapping[Pass, float]
 ) -> Float:
     """Bands of one block with its halo."""
     spacing = own.transform.a
@@ -241,17 +240,19 @@ def _terrain_bands(
 
 
 def _distances_along_look(
-    own: Grid, grid: Grid, window: Window, orbits: Mapping[Pass, Orbit]
+    own: Grid, grid: Grid, window: Window, orbits: Mapping[Pass, RadarGeometry]
 ) -> dict[Pass, float]:
     """Metres along each look from the middle of the scene to that of a window."""
     x, y = own.transform @ (window.col + window.width / 2, window.row + window.height / 2)
     west, south, east, north = transform_bounds(grid.crs, own.crs, *grid.bounds)
     right, up = x - (west + east) / 2, y - (south + north) / 2
-    looks = {name: np.radians(orbit.look) for name, orbit in orbits.items()}
+    looks = {name: np.radians(orbit.look_azimuth) for name, orbit in orbits.items()}
     return {name: float(right * np.sin(a) + up * np.cos(a)) for name, a in looks.items()}
 
 
-def _halo(source: Mosaic, own: Grid, orbits: Mapping[Pass, Orbit], void_distance: int) -> int:
+def _halo(
+    source: Mosaic, own: Grid, orbits: Mapping[Pass, RadarGeometry], void_distance: int
+) -> int:
     """Cells around a block that affect it: the reach of the relief's shadow and layover."""
     least = 2 + 2 * void_distance
     if not orbits:

@@ -12,16 +12,16 @@ import landslide
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
 from landslide.products.map import Lines
-from landslide.radar.balance import Levels, mean_levels, whole_changes
+from landslide.radar.balance import Levels, describe_level_changes, mean_levels
 from landslide.radar.bands import (
     ORBITS,
-    description,
+    backscatter_bands,
+    band_description,
     naming_notes,
     orbit_of,
-    parts,
-    radar_images,
+    source_bands,
 )
-from landslide.radar.visibility import UNKNOWN_RELIEF
+from landslide.radar.visibility import NODATA_ONLY
 from landslide.training.task import LandslideTask
 
 
@@ -70,8 +70,8 @@ class MappedScene:
         known = self.info.get("dates") or {}
         own = Path(self.source).stem
         dates = {}
-        for image in radar_images(self.bands):
-            date = (known.get(orbit_of(image) or own) or {}).get(description(image))
+        for image in backscatter_bands(self.bands):
+            date = (known.get(orbit_of(image) or own) or {}).get(band_description(image))
             if date:
                 dates[image] = date
         return dates
@@ -85,14 +85,14 @@ class MappedScene:
             notes.append("the model was trained on SIMULATED images and is unproven on real ones")
         if mapped in ORBITS and mapped != trained:
             notes.append(f"the model was trained on {trained} images, these are {mapped}")
-        if changes := whole_changes(self.levels):
+        if changes := describe_level_changes(self.levels):
             answer = (
                 "taken out before mapping"
                 if self.scene.balance
                 else "the model does not balance dates and may take that for landslides"
             )
             notes.append(f"whole images differ, {changes}: {answer}")
-        if self.scene.visibility.known_by == UNKNOWN_RELIEF.known_by:
+        if self.scene.visibility.known_by == NODATA_ONLY.known_by:
             notes.append("layover and shadow are not known, and are mapped like the rest")
         return notes + naming_notes(self.scene.bands)
 
@@ -128,7 +128,7 @@ class MappedScene:
 
     def _dated(self, band: str) -> str:
         """A band with the date of its image, or of both images of a quotient."""
-        days = [self.dates[part] for part in parts(band) if part in self.dates]
+        days = [self.dates[part] for part in source_bands(band) if part in self.dates]
         return f"{band} {'/'.join(days)}" if days else band
 
     def summary(self, polygons: gpd.GeoDataFrame, observed_pixels: int) -> dict[str, Any]:

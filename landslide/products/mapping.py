@@ -15,7 +15,7 @@ import landslide
 from landslide.config.checks import PREDICT, check
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import write_json
-from landslide.geo.folders import partial, workplace
+from landslide.geo.folders import replacing_products, work_folder
 from landslide.geo.rasters import to_cog
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.prediction.stream import (
@@ -64,7 +64,7 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
     tune_cpu()
 
     def hint() -> str:
-        if not partial(Path(config.output)).exists():
+        if not work_folder(Path(config.output)).exists():
             return ""
         return "; once that is mended, resume=true goes on from the finished blocks"
 
@@ -80,7 +80,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     window: dict[str, Any] = OmegaConf.to_container(config.window)  # type: ignore[assignment]
     predictor = choose_predictor(network, mapped.grid, window)
     settings = _settings(config, mapped, predictor)
-    with workplace(output, PRODUCTS, settings, resume=config.resume) as folder:
+    with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
         raster = ProbabilityFile(folder, mapped.grid, network.bands)
         predict_scene(mapped.scene, predictor, raster, watch)
         observed = write_mask(folder, mapped.grid, mapped.threshold)

@@ -16,8 +16,8 @@ def simulate(config: DictConfig) -> None:
     """Simulate, write, and say what was written."""
     check(config, {})
     from landslide.simulate.options import options_of, size_of
-    from landslide.simulate.summary import report
-    from landslide.simulate.write import simulate_scene
+    from landslide.simulate.output import simulate_scene
+    from landslide.simulate.summary import print_summary
 
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -39,7 +39,7 @@ def simulate(config: DictConfig) -> None:
             progress=advance,
             polarisations=config.polarisations,
         )
-    report(scene, Path(config.root), console)
+    print_summary(scene, Path(config.root), console)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from landslide.simulate.landcover import Changes
 from landslide.simulate.scattering import Scattering
 from landslide.simulate.slides import Slides
 
-SMALLEST = 64
+MIN_SIZE = 64
 """Smallest side of a scene in pixels: one patch."""
 
 
@@ -52,7 +52,7 @@ def check_polarisations(polarisations: Sequence[str]) -> None:
         raise InputError(f"polarisations={given} is not simulated; give [vv] or [vv,vh].")
 
 
-def check(
+def check_options(
     size: Sequence[int] | None,
     seed: int,
     dem: Path | str | None,
@@ -66,9 +66,9 @@ def check(
     """
     if size is None and dem is None:
         raise InputError("size is missing; give size=[rows,cols] at 10 m, or a DEM with dem=.")
-    if size is not None and (len(size) != 2 or min(size) < SMALLEST):
+    if size is not None and (len(size) != 2 or min(size) < MIN_SIZE):
         raise InputError(
-            f"size={list(size)} is not usable; give [rows,cols], each at least {SMALLEST}."
+            f"size={list(size)} is not usable; give [rows,cols], each at least {MIN_SIZE}."
         )
     if not isinstance(seed, int):
         raise InputError(f"seed={seed} is not a whole number; choose 0 or more.")

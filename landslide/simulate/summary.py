@@ -7,17 +7,17 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.radar.bands import is_backscatter
-from landslide.simulate.event import Scene
-from landslide.simulate.write import bands_of
+from landslide.simulate.output import orbit_bands
+from landslide.simulate.simulation import SimulatedScene
 
 
-def report(scene: Scene, root: Path, console: Console) -> None:
+def print_summary(scene: SimulatedScene, root: Path, console: Console) -> None:
     """Print the bands, the landslides and the files."""
     table = Table(title="Simulated scene: gamma nought (dB) and slope (degrees)")
     for column in ("orbit", "band", "mean", "5 %", "50 %", "95 %", "valid"):
         table.add_column(column, justify="left" if column in ("orbit", "band") else "right")
     for name in scene.backscatter:
-        for band, image in bands_of(scene, name).items():
+        for band, image in orbit_bands(scene, name).items():
             if band in ("aspect", "layover_shadow"):  # whose means say nothing
                 continue
             valid = image[np.isfinite(image)]

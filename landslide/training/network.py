@@ -14,7 +14,7 @@ from landslide.errors import InputError
 from landslide.models.folding import Strips, fold, is_papers
 from landslide.models.halo import Halo
 from landslide.radar.bands import is_direction
-from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirrored
+from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirror
 from landslide.training.task import LandslideTask
 
 TTA = Literal["none", "flips"]
@@ -107,7 +107,7 @@ class Network:
         # Mirrored before the normalisation, since directions turn in degrees.
         views = []
         for axes in self.flips:
-            x = normalization(mirrored(image, axes, self.directions))
+            x = normalization(mirror(image, axes, self.directions))
             views.append(logits(x).sigmoid_().flip(axes))
         return torch.stack(views).mean(dim=0)
 

@@ -13,7 +13,13 @@ import pytest
 
 from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.geo.folders import HIDDEN, check_free, new_scene, partial, workplace
+from landslide.geo.folders import (
+    PARTIAL_FOLDER,
+    replacing_products,
+    replacing_scene,
+    require_free_folder,
+    work_folder,
+)
 from landslide.products.rasters import PRODUCTS, fingerprints
 
 
@@ -30,7 +36,7 @@ def make(folder: Path, words: str, names: tuple[str, ...] = PRODUCTS) -> None:
 
 
 def map_it(output: Path, words: str, names: tuple[str, ...] = PRODUCTS, *, resume: bool) -> None:
-    with workplace(output, PRODUCTS, {"map": words}, resume=resume) as work:
+    with replacing_products(output, PRODUCTS, {"map": words}, resume=resume) as work:
         if not (work / "finished.txt").exists():
             (work / "probability.tif").write_text(f"{words} probability.tif")
             (work / "finished.txt").write_text("0\n")
@@ -97,7 +103,7 @@ def test_a_scene_killed_at_any_step_is_refused_or_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(root: Path, words: str) -> None:
-        with new_scene(root) as work:
+        with replacing_scene(root) as work:
             (work / "figures").mkdir()
             for name in ("ascending.tif", "landslides.tif", "figures/scene.png", "scene.json"):
                 (work / name).write_text(words)
@@ -112,13 +118,13 @@ def test_a_scene_killed_at_any_step_is_refused_or_whole(
                 write(root, "new")
             break
         except Killed:
-            files = [path for path in root.rglob("*.*") if HIDDEN not in path.parts]
+            files = [path for path in root.rglob("*.*") if PARTIAL_FOLDER not in path.parts]
             words = {path.read_text() for path in files}
             if len(words) > 1 or not (root / "scene.json").exists():
                 with pytest.raises(InputError, match="was not finished"):
                     Scene.of(root, "ascending", ["slope"])
             answers.append((root / "scene.json").exists())
-        check_free(root, overwrite=True)
+        require_free_folder(root, overwrite=True)
         write(root, "new")
         names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
         assert names == {"ascending.tif", "landslides.tif", "figures/scene.png", "scene.json"}
@@ -128,12 +134,12 @@ def test_a_scene_killed_at_any_step_is_refused_or_whole(
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     map_it(tmp_path / "map", "old", resume=False)
-    with workplace(tmp_path / "map", PRODUCTS, {}, resume=False) as work:
+    with replacing_products(tmp_path / "map", PRODUCTS, {}, resume=False) as work:
         with pytest.raises(InputError, match="another run is writing to"):
             map_it(tmp_path / "map", "other", resume=False)
         with (
             pytest.raises(InputError, match="another run is writing to"),
-            new_scene(work.parents[1]),
+            replacing_scene(work.parents[1]),
         ):
             pass
         make(work, "first")
@@ -144,18 +150,18 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from landslide.geo.folders import workplace
-with workplace(Path(sys.argv[1]), ["summary.json"], {"map": "new"}, resume=False) as work:
+from landslide.geo.folders import replacing_products
+with replacing_products(Path(sys.argv[1]), ["summary.json"], {"map": "new"}, resume=False) as work:
     (work / "probability.tif").write_text("new probability.tif")
     (work / "finished.txt").write_text("0")
     os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "map")], check=False)
     assert done.returncode == -9
-    assert (partial(tmp_path / "map") / "finished.txt").exists()
+    assert (work_folder(tmp_path / "map") / "finished.txt").exists()
     map_it(tmp_path / "map", "new", resume=True)
     assert whole(tmp_path / "map") == "new"
-    assert not (tmp_path / "map" / HIDDEN).exists()
+    assert not (tmp_path / "map" / PARTIAL_FOLDER).exists()
 
 
 def test_sidecars_of_an_old_product_go_with_it(tmp_path: Path) -> None:
@@ -174,7 +180,7 @@ def test_a_linked_folder_stays_a_link_and_its_target_is_written(tmp_path: Path) 
         (tmp_path / name).symlink_to(tmp_path / "disk" / name)  # not there yet
     map_it(tmp_path / "map", "new", resume=False)
     for words in ("old", "new"):
-        with new_scene(tmp_path / "scene") as work:
+        with replacing_scene(tmp_path / "scene") as work:
             (work / "scene.json").write_text(words)
     assert whole(tmp_path / "disk" / "map") == "new"
     assert (tmp_path / "disk" / "scene" / "scene.json").read_text() == "new"
@@ -196,8 +202,8 @@ def test_nothing_is_moved_from_another_disk(
         rename(source, target)
 
     monkeypatch.setattr(os, "replace", within)
-    check_free(volume, overwrite=False)
-    with new_scene(volume) as work:
+    require_free_folder(volume, overwrite=False)
+    with replacing_scene(volume) as work:
         (work / "scene.json").write_text("new")
     assert [path.name for path in volume.iterdir()] == ["scene.json"]
 
@@ -214,9 +220,9 @@ def fail(folder: AbstractContextManager[Path], error: BaseException) -> None:
 def test_interrupted_work_is_kept_and_resumed_when_asked_for(tmp_path: Path, resume: bool) -> None:
     output = tmp_path / "map"
     with pytest.raises(OSError, match="disk full"):
-        fail(workplace(output, PRODUCTS, {"a": 1}, resume=False), OSError("disk full"))
-    assert [path.name for path in output.iterdir()] == [HIDDEN]
-    with workplace(output, PRODUCTS, {"a": 1}, resume=resume) as work:
+        fail(replacing_products(output, PRODUCTS, {"a": 1}, resume=False), OSError("disk full"))
+    assert [path.name for path in output.iterdir()] == [PARTIAL_FOLDER]
+    with replacing_products(output, PRODUCTS, {"a": 1}, resume=resume) as work:
         assert (work / "finished.txt").exists() is resume
         assert not (work / "landslides.gpkg").exists()
         make(work, "new")
@@ -225,15 +231,18 @@ def test_interrupted_work_is_kept_and_resumed_when_asked_for(tmp_path: Path, res
 
 def test_work_under_other_settings_is_not_resumed(tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        fail(workplace(tmp_path, PRODUCTS, {"a": 1}, resume=False), Killed())
-    with workplace(tmp_path, PRODUCTS, {"a": 2}, resume=True) as work:
+        fail(replacing_products(tmp_path, PRODUCTS, {"a": 1}, resume=False), Killed())
+    with replacing_products(tmp_path, PRODUCTS, {"a": 2}, resume=True) as work:
         assert not (work / "finished.txt").exists()
         make(work, "new")
 
 
 def test_bad_input_leaves_nothing_behind(tmp_path: Path) -> None:
     error = InputError("no valid pixel")
-    folders = workplace(tmp_path / "a", PRODUCTS, {}, resume=False), new_scene(tmp_path / "b")
+    folders = (
+        replacing_products(tmp_path / "a", PRODUCTS, {}, resume=False),
+        replacing_scene(tmp_path / "b"),
+    )
     for folder in folders:
         with pytest.raises(InputError, match="no valid"):
             fail(folder, error)
@@ -241,8 +250,8 @@ def test_bad_input_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_may_take_a_scene_and_any_other_not(tmp_path: Path) -> None:
-    check_free(tmp_path, overwrite=False)
+    require_free_folder(tmp_path, overwrite=False)
     (tmp_path / "thesis.txt").write_text("precious")
     for root in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(InputError, match="is not a scene; choose another root"):
-            check_free(root, overwrite=True)
+            require_free_folder(root, overwrite=True)

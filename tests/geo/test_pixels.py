@@ -8,7 +8,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from landslide.errors import InputError
-from landslide.geo.elevation import Elevation
+from landslide.geo.elevation import ElevationUnit
 from landslide.geo.pixels import read_pixels
 
 STORED = np.arange(12, dtype=np.int16).reshape(3, 4)
@@ -90,7 +90,7 @@ def test_elevations_become_metres_by_the_bands_unit(
     heights = np.array([[0, 1000, -99999]], np.float32)
     path = write(tmp_path / "dem.tif", heights, units=[unit] if unit else None)
     with rasterio.open(path) as source:
-        found = Elevation.of(source, 1)(*read_pixels(source, 1))
+        found = ElevationUnit.of(source, 1)(*read_pixels(source, 1))
     np.testing.assert_allclose(found, [[0, 1000 * metres, np.nan]], rtol=1e-6)
 
 
@@ -104,10 +104,10 @@ def test_elevations_become_metres_by_the_heights_of_the_crs(tmp_path: Path) -> N
         tiff = write(tmp_path / "dem.tif", STORED, crs=f"EPSG:26910+{vertical}")
         for file in (tmp_path / "dem.vrt", tiff):
             with rasterio.open(file) as source:
-                assert Elevation.of(source, 1).metres == pytest.approx(metres)
+                assert ElevationUnit.of(source, 1).metres == pytest.approx(metres)
 
 
 def test_an_unknown_unit_of_elevation_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "dem.tif", STORED, units=["degree"])
     with rasterio.open(path) as source, pytest.raises(InputError, match=r"'degree'.*gdal_edit"):
-        Elevation.of(source, 1)
+        ElevationUnit.of(source, 1)

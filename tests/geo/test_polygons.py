@@ -12,7 +12,7 @@ from scipy.stats import circmean
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.inventory import read_inventory
-from landslide.geo.polygons import ZonalStatistics, burn, outlines
+from landslide.geo.polygons import ZonalStatistics, outline_mask, rasterize_window
 from landslide.geo.rasters import write_raster
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 90, 130)
@@ -28,7 +28,7 @@ def mask() -> np.ndarray:
 def polygons(mask: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> gpd.GeoDataFrame:
     path = tmp_path_factory.mktemp("mask") / "mask.tif"
     write_raster(path, mask, GRID, ["landslides"], 255)
-    return outlines(path, GRID)[0]
+    return outline_mask(path, GRID)[0]
 
 
 def test_polygons_are_the_connected_pixels(mask: np.ndarray, polygons: gpd.GeoDataFrame) -> None:
@@ -43,7 +43,7 @@ def test_polygons_are_the_connected_pixels(mask: np.ndarray, polygons: gpd.GeoDa
 def test_burning_polygons_gives_the_mask_back(mask: np.ndarray, polygons: gpd.GeoDataFrame) -> None:
     burnt = np.zeros_like(mask)
     for w in GRID.blocks(64):
-        part = burn(polygons.geometry, [1] * len(polygons), GRID, w)
+        part = rasterize_window(polygons.geometry, [1] * len(polygons), GRID, w)
         burnt[w.row : w.row + w.height, w.col : w.col + w.width] = part
     np.testing.assert_array_equal(burnt, mask)
 
@@ -62,7 +62,7 @@ def test_zonal_statistics_agree_with_a_loop_over_polygons(
     columns = dict(statistics.columns())
     whole = Window(0, 0, 90, 130)
     for i in (0, 5, len(polygons) - 1):
-        inside = burn(polygons.geometry[[i]], [1], GRID, whole) == 1
+        inside = rasterize_window(polygons.geometry[[i]], [1], GRID, whole) == 1
         assert columns["mean_probability"][i] == pytest.approx(probability[inside].mean(), rel=1e-5)
         assert columns["max_probability"][i] == pytest.approx(probability[inside].max())
         assert columns["mean_slope"][i] == pytest.approx(slope[inside].mean(), rel=1e-5)

@@ -29,7 +29,7 @@ from landslide.prepare.calibration import calibrate, guess_units
 from landslide.prepare.files import read_facts
 from landslide.prepare.prepare import Prepared, prepare_scene
 from landslide.prepare.sources import Event, Tile
-from landslide.simulate import Scene, simulate
+from landslide.simulate import SimulatedScene, simulate
 
 NAN = float("nan")
 Spoil = Callable[[dict[str, Path], Path], dict[str, str]]
@@ -186,12 +186,12 @@ def warp(image: np.ndarray, grid: Grid, crs: int, resolution: float) -> tuple[np
 
 
 @pytest.fixture(scope="module")
-def simulated() -> Scene:
+def simulated() -> SimulatedScene:
     return simulate((160, 192), 2)
 
 
 def test_a_simulated_scene_survives_the_way_through_raw_files(
-    simulated: Scene, tmp_path: Path
+    simulated: SimulatedScene, tmp_path: Path
 ) -> None:
     """Ascending in dB and degrees; descending as scaled amplitude, next zone, two tiles."""
     dates, like = ("20180901", "20180913", "20180925"), tmp_path / "like.tif"

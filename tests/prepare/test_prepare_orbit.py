@@ -123,7 +123,9 @@ def test_a_track_alone_gives_the_geometry_of_a_scene_and_options_come_first() ->
     assert orbit is not None
     seen = viewing_geometry(68, "ascending", *grid_center(GRID))
     assert orbit.incidence == pytest.approx(seen.incidence, abs=0.01)
-    assert orbit.look + north_convergence(GRID) == pytest.approx(seen.look_azimuth, abs=0.01)
+    assert orbit.look_azimuth + north_convergence(GRID) == pytest.approx(
+        seen.look_azimuth, abs=0.01
+    )
     told = {"pre": Acquisition({}, relative_orbit=68, incidence=39.0)}
     orbit = radar_orbit("ascending", told, GRID)
     assert orbit is not None

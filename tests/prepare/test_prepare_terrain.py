@@ -25,11 +25,11 @@ from landslide.prepare.terrain import (
     warn_zero_nodata,
     write_terrain,
 )
-from landslide.radar.geometry import Orbit, distortion, local_incidence
+from landslide.radar.geometry import RadarGeometry, distortion, local_incidence
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 96, 128)
 MIDDLE = (600_640.0, 4_739_520.0)
-EAST = Orbit(0, 36)
+EAST = RadarGeometry(0, 36)
 
 Surface = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -67,7 +67,7 @@ def write_dem(
 
 
 def bands_of(
-    dem: Dem, folder: Path, orbit: Orbit | None = None, voids: int = 0
+    dem: Dem, folder: Path, orbit: RadarGeometry | None = None, voids: int = 0
 ) -> dict[str, np.ndarray]:
     orbits = {"ascending": orbit} if orbit else {}
     terrain = write_terrain(dem, GRID, orbits, voids, folder)
@@ -185,7 +185,7 @@ def test_local_incidence_of_planes_towards_and_away_from_the_radar(
 
 def test_incidence_grows_along_the_look_as_on_a_sphere() -> None:
     # Independent: the satellite 700 km above a point of a sphere, targets along an arc.
-    earth, orbit = 6_371_000.0, Orbit(0, 39)
+    earth, orbit = 6_371_000.0, RadarGeometry(0, 39)
     satellite = np.array([0, earth + 700_000.0])
     angles = np.linspace(2, 8, 400)  # at the Earth's centre, degrees
     targets = earth * np.stack([np.sin(np.radians(angles)), np.cos(np.radians(angles))], axis=1)
@@ -218,7 +218,7 @@ def test_a_scene_in_blocks_hides_what_it_hides_in_one_piece(
         return rough[: x.shape[0], : x.shape[1]]
 
     dem = write_dem(tmp_path / "dem.tif", surface, posting=10)
-    orbit = Orbit(348, 33)
+    orbit = RadarGeometry(348, 33)
     whole = bands_of(dem, tmp_path, orbit)
     blocks = Grid.blocks
     monkeypatch.setattr(Grid, "blocks", lambda self: blocks(self, 48))
@@ -277,7 +277,7 @@ def test_geometry_agrees_with_a_real_products_annotation() -> None:
     start = (longitudes[middle], latitudes[middle])
     reach = np.array([geod.inv(*start, x, y)[2] for x, y in zip(*line[:, [3, 2]].T, strict=True)])
     reach[:middle] *= -1
-    modelled = Orbit(heading, angles[middle]).incidence_at(reach)
+    modelled = RadarGeometry(heading, angles[middle]).incidence_at(reach)
     assert np.abs(modelled - angles).max() < 0.15
 
     # The look at the target: along the line, from the point before to the one behind.
@@ -290,7 +290,7 @@ def test_geometry_agrees_with_a_real_products_annotation() -> None:
     acquisition = Acquisition(tiles={}, incidence=float(angles[middle]))
     orbit = radar_orbit("descending", {"pre": acquisition}, grid)
     assert orbit is not None
-    true = orbit.look + north_convergence(grid)
+    true = orbit.look_azimuth + north_convergence(grid)
     assert (true - look + 180) % 360 - 180 == pytest.approx(0, abs=0.7)
 
 

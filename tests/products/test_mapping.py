@@ -18,7 +18,7 @@ from commands import REPOSITORY, map_with
 from stac_server import Archive
 
 from landslide.errors import InputError
-from landslide.geo.folders import partial
+from landslide.geo.folders import work_folder
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.training.task import save_task
@@ -192,7 +192,7 @@ def test_a_full_disk_is_one_sentence(checkpoint: Path, scene: Path, tmp_path: Pa
     assert "reading or writing failed" in done.stderr
     assert "Traceback" not in done.stderr
     assert not output.exists()
-    assert not partial(output).exists()  # nothing was finished
+    assert not work_folder(output).exists()  # nothing was finished
 
 
 def test_a_map_is_not_written_over_a_scene(checkpoint: Path, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_map_killed_after_its_rasters_is_finished(
         patch.setattr("landslide.products.mapping.landslide_map", fail)
         with pytest.raises(InputError, match="the disk is full"):
             map_with(*words)
-    assert (partial(tmp_path / "map") / "outcome.tif").exists()
+    assert (work_folder(tmp_path / "map") / "outcome.tif").exists()
     map_with(*words, "resume=true")
     assert (tmp_path / "map" / "map.png").exists()
     with rasterio.open(tmp_path / "map" / "probability.tif") as source:

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
 from landslide.geo.grid import Grid
-from landslide.geo.polygons import outlines
+from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
 from landslide.products.geopackage import write_geopackage
 from landslide.products.rasters import (
@@ -181,5 +181,5 @@ def test_rasters_are_valid_cogs(folder: Path, name: str) -> None:
 
 def test_outlines_know_what_was_not_observed(folder: Path) -> None:
     write_mask(folder, GRID, 0.5)
-    _, unseen = outlines(folder / "landslides.tif", GRID)
+    _, unseen = outline_mask(folder / "landslides.tif", GRID)
     assert unseen.area_m2.sum() == 100 * (read(folder / "landslides.tif") == 255).sum()

@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import binary_average_precision, bin
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
-from landslide.geo.polygons import outlines
+from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import write_raster
 from landslide.products.comparison import Ranking, Scores, compare, open_truth
 
@@ -59,7 +59,7 @@ def test_scores_are_the_librarys_over_observed_known_pixels(
 
 
 def test_polygons_are_a_truth_too(folder: Path, truth: np.ndarray) -> None:
-    polygons, _ = outlines(folder / "truth.tif", GRID)
+    polygons, _ = outline_mask(folder / "truth.tif", GRID)
     polygons.to_crs("EPSG:4326").to_file(folder / "truth.geojson")
     burnt = open_truth(folder / "truth.geojson", GRID).read(Window(5, 0, 85, 130))
     np.testing.assert_array_equal(burnt, truth[5:])

@@ -24,7 +24,7 @@ from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import write_raster
-from landslide.radar.balance import reference_images, whole_changes
+from landslide.radar.balance import describe_level_changes, reference_images
 from landslide.training.task import save_task
 
 UTM = CRS.from_epsg(32654)
@@ -303,7 +303,7 @@ def test_stacks_and_days_are_compared_with_what_came_before() -> None:
     assert set(reference_images(days).values()) == {"vh_20180905"}
     assert set(reference_images(["vv_post2", "vv_post1"]).values()) == {"vv_post2"}
     levels = {"vv_post_mean": np.array([[-9.0]]), "vv_pre_mean": np.array([[-12.0]])}
-    assert whole_changes(levels) == "vv_post_mean by +3.0 dB from vv_pre_mean"
+    assert describe_level_changes(levels) == "vv_post_mean by +3.0 dB from vv_pre_mean"
 
 
 @pytest.mark.parametrize("gap", ["tiles that are skipped", "slope"])

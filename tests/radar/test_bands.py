@@ -20,7 +20,12 @@ from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN, write_raster
-from landslide.radar.bands import Stack, is_backscatter, radar_images, require_distinct
+from landslide.radar.bands import (
+    ChannelBuilder,
+    backscatter_bands,
+    is_backscatter,
+    require_distinct_bands,
+)
 
 FUSED = ["vv_pre", "vv_post1", "vv_pre@descending", "vv_post1@descending", "slope"]
 WINDOW = Window(8, 16, 96, 64)
@@ -74,7 +79,7 @@ def test_a_quotient_is_one_of_linear_powers_and_invalid_where_either_is(root: Pa
 
 
 def test_a_quotient_out_of_float32_is_no_measurement() -> None:
-    stack = Stack("ascending.tif", ["vv_post1/vv_pre"])
+    stack = ChannelBuilder("ascending.tif", ["vv_post1/vv_pre"])
     measured = torch.tensor([[[1e-30, 2.0, 1e30, torch.nan]], [[1e30, 4.0, 1e-30, 1.0]]])
     image = stack(measured)
     assert image[0, 0].isnan().tolist() == [True, False, True, True]
@@ -83,12 +88,12 @@ def test_a_quotient_out_of_float32_is_no_measurement() -> None:
 
 def test_each_band_is_read_once_and_each_image_is_named_once() -> None:
     names = ["vv_pre", "vv_post1/vv_pre", "vv_pre@descending", "slope"]
-    stack = Stack("/vsicurl/https://x.org/s/ascending.tif", names)
+    stack = ChannelBuilder("/vsicurl/https://x.org/s/ascending.tif", names)
     assert stack.files == {
         "/vsicurl/https://x.org/s/ascending.tif": ["vv_pre", "vv_post1", "slope"],
         "/vsicurl/https://x.org/s/descending.tif": ["vv_pre"],
     }
-    assert radar_images(names) == ["vv_pre", "vv_post1", "vv_pre@descending"]
+    assert backscatter_bands(names) == ["vv_pre", "vv_post1", "vv_pre@descending"]
     assert [is_backscatter(name) for name in names] == [True, True, True, False]
 
 
@@ -228,7 +233,7 @@ def test_a_quotient_can_be_trained_on_and_mapped(tmp_path: Path) -> None:
 
 def test_the_same_band_twice_is_refused(tmp_path: Path) -> None:
     composite = tmp_path / "ascending.tif"
-    require_distinct(["vv_pre", "vv_pre@descending", "vv_post1/vv_pre", "slope"], composite)
+    require_distinct_bands(["vv_pre", "vv_pre@descending", "vv_post1/vv_pre", "slope"], composite)
     for bands in (["vv_pre", "slope", "vv_pre"], ["vv_pre", "vv_pre@ascending"]):
         with pytest.raises(InputError, match="are the same in"):
-            require_distinct(bands, composite)
+            require_distinct_bands(bands, composite)

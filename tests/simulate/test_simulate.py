@@ -20,15 +20,15 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.geo.relief import slope_degrees
-from landslide.radar.geometry import Orbit, distortion, local_incidence, projected_area
-from landslide.simulate import Options, Scene, simulate, simulate_scene
+from landslide.radar.geometry import RadarGeometry, distortion, local_incidence, projected_area
+from landslide.simulate import Options, SimulatedScene, simulate, simulate_scene
 from landslide.simulate.backscatter import Radar, RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
-from landslide.simulate.event import HEADINGS
 from landslide.simulate.options import Terrain
-from landslide.simulate.scattering import whole_dates
+from landslide.simulate.scattering import draw_date_shifts
+from landslide.simulate.simulation import HEADINGS
 from landslide.simulate.slides import landslide_areas
-from landslide.simulate.summary import report
+from landslide.simulate.summary import print_summary
 
 SMALL = (256, 320)
 PINNED = {
@@ -42,11 +42,11 @@ PINNED = {
 """VV of seed 0 at 384 x 512 px, row 100, column 200, by orbit and date."""
 STILL = Options(changes=replace(Options().changes, whole_date=0.0))
 """No date moves as a whole."""
-EAST, ASCENDING, DESCENDING = Orbit(0, 36), Orbit(348, 36), Orbit(192, 36)
+EAST, ASCENDING, DESCENDING = RadarGeometry(0, 36), RadarGeometry(348, 36), RadarGeometry(192, 36)
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
+def scene() -> SimulatedScene:
     return simulate((640, 768), seed=5, options=STILL)
 
 
@@ -115,7 +115,7 @@ def test_flow_leaves_a_depression_over_its_lowest_sill() -> None:
     assert area.reshape(surface.shape)[1, 2] > area.reshape(surface.shape)[1, 1]
 
 
-def test_terrain_is_as_steep_as_the_epicentral_area_with_flat_floors(scene: Scene) -> None:
+def test_terrain_is_as_steep_as_the_epicentral_area_with_flat_floors(scene: SimulatedScene) -> None:
     assert scene.slope.mean() == pytest.approx(14.5, abs=0.3)
     assert 0.1 < (scene.slope < 4).mean() < 0.45
     assert np.percentile(scene.slope, 99) < 48
@@ -143,8 +143,8 @@ def test_ascending_lights_west_facing_slopes_and_descending_east_facing_ones() -
     west_facing = plane(np.tan(np.radians(20)))
     ascending = local_incidence(west_facing, 10, ASCENDING)[40, 60]
     descending = local_incidence(west_facing, 10, DESCENDING)[40, 60]
-    assert ASCENDING.look == 78
-    assert DESCENDING.look == 282
+    assert ASCENDING.look_azimuth == 78
+    assert DESCENDING.look_azimuth == 282
     assert ascending < 20 < 50 < descending
 
 
@@ -172,7 +172,7 @@ def test_layover_of_a_cliff_reaches_height_over_tangent_to_both_sides() -> None:
     assert not hidden.shadow.any()
 
 
-def test_gentle_hills_have_neither_shadow_nor_layover(scene: Scene) -> None:
+def test_gentle_hills_have_neither_shadow_nor_layover(scene: SimulatedScene) -> None:
     gentle = (scene.elevation * 0.3).astype(np.float32)
     hidden = distortion(gentle, 10, ASCENDING)
     assert not hidden.shadow.any()
@@ -216,10 +216,12 @@ def test_speckle_is_correlated_as_its_resolution_says() -> None:
 
 
 @pytest.mark.parametrize("orbit", ["ascending", "descending"])
-def test_repeat_pass_differences_are_those_of_real_slopes(scene: Scene, orbit: str) -> None:
+def test_repeat_pass_differences_are_those_of_real_slopes(
+    scene: SimulatedScene, orbit: str
+) -> None:
     images = scene.backscatter[orbit]
     change = np.abs(decibel(images[1] / images[0]))
-    untouched = ndimage.distance_transform_edt(scene.truth == 0) > 5
+    untouched = ndimage.distance_transform_edt(scene.slid_share == 0) > 5
     quiet = change[untouched & (scene.slope > 10)].mean()
     slid = change[scene.mask == 1].mean()
     assert 2.0 < quiet < 2.6
@@ -230,9 +232,9 @@ def test_repeat_pass_differences_are_those_of_real_slopes(scene: Scene, orbit: s
     assert before.std() == pytest.approx(3.6, abs=0.5)
 
 
-def test_scars_darken_where_they_face_away_from_the_radar(scene: Scene) -> None:
+def test_scars_darken_where_they_face_away_from_the_radar(scene: SimulatedScene) -> None:
     _, east = np.gradient(ndimage.gaussian_filter(scene.elevation, 2), 10)
-    slid = scene.truth > 0.9
+    slid = scene.slid_share > 0.9
     faces_east, faces_west = slid & (east < -0.25), slid & (east > 0.25)
     assert min(faces_east.sum(), faces_west.sum()) > 200
     ascending, descending = (smooth_change(scene.backscatter[o]) for o in scene.backscatter)
@@ -271,7 +273,7 @@ def test_landslide_areas_have_a_heavy_tail() -> None:
     assert exponent == pytest.approx(1.4, abs=0.2)
 
 
-def test_landslides_cover_their_share_on_steep_slopes(scene: Scene) -> None:
+def test_landslides_cover_their_share_on_steep_slopes(scene: SimulatedScene) -> None:
     assert (scene.mask == 1).mean() == pytest.approx(0.068, abs=0.008)
     slopes = scene.slope[scene.mask == 1]
     assert slopes.mean() > scene.slope.mean() + 3
@@ -280,8 +282,8 @@ def test_landslides_cover_their_share_on_steep_slopes(scene: Scene) -> None:
     assert scene.inventory.area_m2.max() > 10 * scene.inventory.area_m2.median()
 
 
-def test_the_inventory_is_close_to_the_truth_but_not_it(scene: Scene) -> None:
-    truth, mapped = scene.truth >= 0.5, scene.mask == 1
+def test_the_inventory_is_close_to_the_truth_but_not_it(scene: SimulatedScene) -> None:
+    truth, mapped = scene.slid_share >= 0.5, scene.mask == 1
     overlap = (truth & mapped).sum() / (truth | mapped).sum()
     assert 0.6 < overlap < 0.95
 
@@ -304,13 +306,13 @@ def test_whole_dates_move_all_the_ground_by_what_the_scene_says() -> None:
     np.testing.assert_array_equal(moved.mask, still.mask)
     for orbit, images in moved.backscatter.items():
         change = decibel(images / still.backscatter[orbit])
-        said = moved.moved[orbit].T.ravel()  # VV's dates, then VH's
-        assert not still.moved[orbit].any()
+        said = moved.date_shifts[orbit].T.ravel()  # VV's dates, then VH's
+        assert not still.date_shifts[orbit].any()
         np.testing.assert_allclose(np.median(change, axis=(1, 2)), said, atol=0.01, rtol=0.01)
 
 
 def test_whole_dates_scatter_as_on_real_quiet_hills() -> None:
-    drawn = whole_dates(1.3, 20_000, np.random.default_rng(0))
+    drawn = draw_date_shifts(1.3, 20_000, np.random.default_rng(0))
     # Medians of 21 real dates over each of four bursts: 1.29 and 1.70 dB, correlation 0.96.
     np.testing.assert_allclose(drawn.std(axis=0), [1.29, 1.70], rtol=0.03)
     assert np.corrcoef(drawn.T)[0, 1] == pytest.approx(0.956, abs=0.01)
@@ -320,11 +322,11 @@ def test_whole_dates_scatter_as_on_real_quiet_hills() -> None:
 
 
 @pytest.fixture(scope="module")
-def polarised() -> Scene:
+def polarised() -> SimulatedScene:
     return simulate((384, 512), seed=0, options=STILL, polarisations=["vv", "vh"])
 
 
-def test_vv_is_the_same_with_vh_as_without(polarised: Scene) -> None:
+def test_vv_is_the_same_with_vh_as_without(polarised: SimulatedScene) -> None:
     plain = simulate((384, 512), seed=0, options=STILL)
     for orbit, images in plain.backscatter.items():
         assert images.shape == (3, 384, 512)
@@ -336,8 +338,8 @@ def test_vv_is_the_same_with_vh_as_without(polarised: Scene) -> None:
     np.testing.assert_allclose(pixels, list(PINNED.values()), rtol=1e-4)
 
 
-def test_vh_lies_below_vv_as_on_real_ground(polarised: Scene) -> None:
-    untouched = ndimage.distance_transform_edt(polarised.truth == 0) > 5
+def test_vh_lies_below_vv_as_on_real_ground(polarised: SimulatedScene) -> None:
+    untouched = ndimage.distance_transform_edt(polarised.slid_share == 0) > 5
     hills, fields = untouched & (polarised.slope > 12), untouched & (polarised.slope < 2)
     for images in polarised.backscatter.values():
         difference = decibel(images[3]) - decibel(images[0])
@@ -346,9 +348,9 @@ def test_vh_lies_below_vv_as_on_real_ground(polarised: Scene) -> None:
         assert difference[hills].std() == pytest.approx(2.6, abs=0.5)
 
 
-def test_vh_shows_scars_whichever_way_they_face(polarised: Scene) -> None:
+def test_vh_shows_scars_whichever_way_they_face(polarised: SimulatedScene) -> None:
     _, east = np.gradient(ndimage.gaussian_filter(polarised.elevation, 2), 10)
-    slid = polarised.truth > 0.9
+    slid = polarised.slid_share > 0.9
     for images, side in zip(polarised.backscatter.values(), (1, -1), strict=True):
         towards, away = slid & (side * east > 0.2), slid & (side * east < -0.2)
         assert min(towards.sum(), away.sum()) > 1000
@@ -358,7 +360,7 @@ def test_vh_shows_scars_whichever_way_they_face(polarised: Scene) -> None:
         assert vh[towards].mean() < min(vv[towards].mean() - 1, -1.5)
 
 
-def test_speckle_of_the_polarisations_is_independent(polarised: Scene) -> None:
+def test_speckle_of_the_polarisations_is_independent(polarised: SimulatedScene) -> None:
     forest = polarised.slope > 15
     for images in polarised.backscatter.values():
         vv, vh = (image / ndimage.uniform_filter(image, 7) for image in (images[0], images[3]))
@@ -385,9 +387,9 @@ def test_a_scene_of_both_polarisations_on_disk(tmp_path: Path) -> None:
 def test_a_steep_scene_says_what_the_radar_does_not_see() -> None:
     scene = simulate((96, 128), options=Options(terrain=Terrain(mean_slope=32, valley_share=0)))
     for orbit, heading in HEADINGS.items():
-        places = distortion(scene.elevation, 10, Orbit(heading, 36))
-        np.testing.assert_array_equal(scene.hidden[orbit] % 2 == 1, places.layover)
-        np.testing.assert_array_equal(scene.hidden[orbit] >= 2, places.shadow)
+        places = distortion(scene.elevation, 10, RadarGeometry(heading, 36))
+        np.testing.assert_array_equal(scene.layover_shadow[orbit] % 2 == 1, places.layover)
+        np.testing.assert_array_equal(scene.layover_shadow[orbit] >= 2, places.shadow)
         assert places.layover.any()
     # Where the ground falls to, from the tilt of a plane through each pixel's neighbours.
     south, east = np.gradient(scene.elevation, 10)
@@ -396,9 +398,9 @@ def test_a_steep_scene_says_what_the_radar_does_not_see() -> None:
     assert np.median(off[2:-2, 2:-2]) < 3
 
 
-def test_the_report_has_a_number_for_every_band(scene: Scene, tmp_path: Path) -> None:
+def test_the_report_has_a_number_for_every_band(scene: SimulatedScene, tmp_path: Path) -> None:
     console = Console(record=True, width=120)
-    report(scene, tmp_path, console)
+    print_summary(scene, tmp_path, console)
     text = console.export_text()
     assert "nan" not in text
     assert "inf" not in text
@@ -488,7 +490,7 @@ def test_nothing_is_left_behind_after_an_error(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("landslide.simulate.write.draw_overview", fail)
+    monkeypatch.setattr("landslide.simulate.output.draw_overview", fail)
     with pytest.raises(OSError, match="disk full"):
         simulate_scene(tmp_path / "scene", size=(64, 64))
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,6 @@ from scipy import ndimage
 from landslide.errors import InputError
 from landslide.geo.files import replacing
 from landslide.geo.grid import Grid, Window
-from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import raster_profile
 from landslide.geo.relief import Float
 from landslide.prepare.terrain import fill_from_nearest, with_halo
@@ -137,7 +136,7 @@ class Image:
 
         try:
             with rasterio.open(self.path) as source:
-                numbers = source.read(1, window=raster_window(window))
+                numbers = source.read(1, window=window.to_rasterio())
         except RasterioIOError as error:
             raise InputError(f"{self.path} is damaged ({error}): download it again") from error
         lines, pixels = window.row + np.arange(window.height), window.col + np.arange(window.width)
@@ -172,7 +171,7 @@ def geocode(
     with replacing(path) as temporary, rasterio.open(temporary, "w", **profile) as sink:
         sink.descriptions = tuple(files)
         for block in grid.blocks():
-            sink.write(gamma_nought(images, heights, grid, block), window=raster_window(block))
+            sink.write(gamma_nought(images, heights, grid, block), window=block.to_rasterio())
             advance()
 
 

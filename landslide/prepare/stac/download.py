@@ -19,7 +19,6 @@ from rasterio.windows import from_bounds
 from landslide.errors import InputError
 from landslide.geo.files import replacing
 from landslide.geo.grid import Grid
-from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import raster_profile
 from landslide.prepare.sources import Units
 from landslide.prepare.stac.archive import PAUSE, REFUSED, Archive, Box, root_cause
@@ -194,7 +193,7 @@ def _copy(url: str, subset: Subset) -> bool:
             rasterio.open(temporary, "w", **raster_profile(grid, "float32", 1, np.nan)) as sink,
         ):
             sink.descriptions = (subset.asset,)
-            for block in map(raster_window, grid.blocks()):
+            for block in (window.to_rasterio() for window in grid.blocks()):
                 pixels = _read(source, window, block, subset.units)
                 measured += int(np.isfinite(pixels).sum())
                 sink.write(pixels, 1, window=block)

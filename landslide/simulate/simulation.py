@@ -15,19 +15,19 @@ from scipy import ndimage
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.geo.relief import Float, aspect_degrees, gradient, slope_degrees
-from landslide.radar.geometry import Orbit, distortion, local_incidence, projected_area
+from landslide.radar.geometry import RadarGeometry, distortion, local_incidence, projected_area
 from landslide.simulate.backscatter import Radar, RadarGrid, speckle
 from landslide.simulate.hills import hills
 from landslide.simulate.inputs import SPACING, read_dem, read_landslides
 from landslide.simulate.landcover import land_cover
-from landslide.simulate.options import Options, Terrain, check, check_polarisations
+from landslide.simulate.options import Options, Terrain, check_options, check_polarisations
 from landslide.simulate.scattering import (
     CrossRatio,
     Ground,
     Scars,
     Weather,
+    draw_date_shifts,
     from_decibel,
-    whole_dates,
 )
 from landslide.simulate.slides import coverage, draw_landslides, first_covering, map_inventory
 
@@ -37,7 +37,7 @@ DAYS = {"ascending": (5.74, 17.74, 29.74), "descending": (1.24, 13.24, 25.24)}
 """Acquisitions by day of September 2018 (JST), Table 2 of Nava et al. (2022)."""
 EPICENTRE_UTM = (582_400.0, 4_727_000.0)
 """Epicentre of the Eastern Iburi earthquake in EPSG:32654, to 100 m."""
-STAGES = (
+RANDOM_STREAMS = (
     *("terrain", "slides", "inventory", "cover", "ground", "ascending", "descending", "cross"),
     "dates",
 )
@@ -46,7 +46,7 @@ STAGES = (
 Progress = Callable[[str], None]
 
 
-class Scene(NamedTuple):
+class SimulatedScene(NamedTuple):
     """A simulated scene in memory.
 
     Attributes:
@@ -56,11 +56,11 @@ class Scene(NamedTuple):
             VH (6, H, W), its three dates after VV's.
         slope: (H, W) in degrees; NaN where invalid.
         mask: (H, W) uint8 inventory: 0, 1, 255 unknown.
-        truth: (H, W) share of the pixel that slid.
+        slid_share: (H, W) share of the pixel that slid.
         inventory: Polygons with ``area_m2``.
         aspect: (H, W) in degrees clockwise from north, 0 on flat ground; NaN where invalid.
-        hidden: (H, W) by orbit: 0 clear, 1 layover, 2 shadow, 3 both; NaN where invalid.
-        moved: (3, 2) by orbit: dB by which each date moves all the ground in VV and in VH.
+        layover_shadow: (H, W) by orbit: 0 clear, 1 layover, 2 shadow, 3 both; NaN where invalid.
+        date_shifts: (3, 2) by orbit: dB by which each date moves all the ground in VV and in VH.
     """
 
     grid: Grid
@@ -68,11 +68,11 @@ class Scene(NamedTuple):
     backscatter: Mapping[str, Float]
     slope: Float
     mask: NDArray[np.uint8]
-    truth: Float
+    slid_share: Float
     inventory: gpd.GeoDataFrame
     aspect: Float
-    hidden: Mapping[str, Float]
-    moved: Mapping[str, Float]
+    layover_shadow: Mapping[str, Float]
+    date_shifts: Mapping[str, Float]
 
 
 def simulate(
@@ -83,7 +83,7 @@ def simulate(
     options: Options | None = None,
     progress: Progress = lambda stage: None,
     polarisations: Sequence[str] = ("vv",),
-) -> Scene:
+) -> SimulatedScene:
     """Simulate a scene in memory.
 
     Args:
@@ -99,10 +99,12 @@ def simulate(
         InputError: An option out of range, or an input that cannot be used.
     """
     options = options or Options()
-    check(size, seed, dem, landslides, options)
+    check_options(size, seed, dem, landslides, options)
     check_polarisations(polarisations)
     shape = None if size is None else (int(size[0]), int(size[1]))
-    draws = dict(zip(STAGES, np.random.default_rng(seed).spawn(len(STAGES)), strict=True))
+    draws = dict(
+        zip(RANDOM_STREAMS, np.random.default_rng(seed).spawn(len(RANDOM_STREAMS)), strict=True)
+    )
     progress("terrain")
     elevation, valid, grid = _terrain(shape, dem, options.terrain, draws["terrain"])
     progress("landslides")
@@ -114,20 +116,22 @@ def simulate(
     ground = Ground(cover, scars, options.scattering, options.changes, SPACING, draws["ground"])
     lasting, *speckles = draws["cross"].spawn(1 + len(HEADINGS))
     cross = ground.cross_ratio(lasting) if "vh" in polarisations else None
-    backscatter, hidden, moved = {}, {}, {}
+    backscatter, layover_shadow, date_shifts = {}, {}, {}
     for name, speckled in zip(HEADINGS, speckles, strict=True):
         progress(name)
-        orbit = Orbit(HEADINGS[name], options.radar.incidence)
+        orbit = RadarGeometry(HEADINGS[name], options.radar.incidence)
         places = distortion(elevation, SPACING, orbit)
-        seen = RadarView(elevation, places.shadow, orbit, options.radar)
-        moved[name] = whole_dates(options.changes.whole_date, len(DAYS[name]), draws["dates"])
-        gains = from_decibel(moved[name])
-        states, images = _acquire(ground, seen, DAYS[name], gains[:, 0], draws[name])
+        imager = RadarImager(elevation, places.shadow, orbit, options.radar)
+        date_shifts[name] = draw_date_shifts(
+            options.changes.whole_date, len(DAYS[name]), draws["dates"]
+        )
+        gains = from_decibel(date_shifts[name])
+        states, images = _acquire(ground, imager, DAYS[name], gains[:, 0], draws[name])
         if cross is not None:
-            crossed = _acquire_cross(ground, seen, states, cross, gains[:, 1], speckled)
+            crossed = _acquire_cross(ground, imager, states, cross, gains[:, 1], speckled)
             images = np.concatenate([images, crossed])
         backscatter[name] = np.where(valid, images, np.float32(np.nan))
-        hidden[name] = np.where(valid, places.layover + 2 * places.shadow, np.nan).astype(
+        layover_shadow[name] = np.where(valid, places.layover + 2 * places.shadow, np.nan).astype(
             np.float32
         )
     mask = (first_covering(inventory, grid) > 0).astype(np.uint8)
@@ -136,8 +140,17 @@ def simulate(
         np.where(valid, band, np.float32(np.nan))
         for band in (slope, aspect_degrees(*gradient(elevation, SPACING)))
     )
-    return Scene(
-        grid, elevation, backscatter, slope, mask, scars.share, inventory, aspect, hidden, moved
+    return SimulatedScene(
+        grid,
+        elevation,
+        backscatter,
+        slope,
+        mask,
+        scars.share,
+        inventory,
+        aspect,
+        layover_shadow,
+        date_shifts,
     )
 
 
@@ -188,7 +201,7 @@ def _scars(truth: gpd.GeoDataFrame, slope: Float, grid: Grid) -> Scars:
     return Scars(coverage(truth, grid), first_covering(truth, grid), debris.astype(np.float32))
 
 
-class RadarView:
+class RadarImager:
     """An orbit's view of a scene: from brightness of the ground to an image with speckle.
 
     Args:
@@ -199,7 +212,7 @@ class RadarView:
     """
 
     def __init__(
-        self, elevation: Float, shadow: NDArray[np.bool_], orbit: Orbit, radar: Radar
+        self, elevation: Float, shadow: NDArray[np.bool_], orbit: RadarGeometry, radar: Radar
     ) -> None:
         self.radar = radar
         self.geometry = RadarGrid(elevation, SPACING, orbit)
@@ -227,7 +240,7 @@ class RadarView:
 
 def _acquire(
     ground: Ground,
-    view: RadarView,
+    view: RadarImager,
     days: Sequence[float],
     gains: Float,
     rng: np.random.Generator,
@@ -244,7 +257,7 @@ def _acquire(
 
 def _acquire_cross(
     ground: Ground,
-    view: RadarView,
+    view: RadarImager,
     states: Sequence[tuple[Weather, NDArray[np.float64]]],
     cross: CrossRatio,
     gains: Float,

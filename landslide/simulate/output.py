@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from landslide import __version__
-from landslide.geo.folders import check_free, new_scene
+from landslide.geo.folders import replacing_scene, require_free_folder
 from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import write_raster
 from landslide.geo.relief import Float
-from landslide.radar.geometry import Orbit
-from landslide.simulate.event import DAYS, HEADINGS, Progress, Scene, simulate
+from landslide.radar.geometry import RadarGeometry
 from landslide.simulate.options import Options
 from landslide.simulate.preview import draw_overview
+from landslide.simulate.simulation import DAYS, HEADINGS, Progress, SimulatedScene, simulate
 
-DATES = ("pre", "post1", "post2")
+DATE_NAMES = ("pre", "post1", "post2")
 EPICENTRE = (42.6908, 142.0067)
 """Latitude and longitude of the Eastern Iburi earthquake's epicentre."""
 
@@ -34,14 +34,15 @@ def simulate_scene(
     options: Options | None = None,
     progress: Progress = lambda stage: None,
     polarisations: Sequence[str] = ("vv",),
-) -> Scene:
+) -> SimulatedScene:
     """Simulate a scene and write its folder, whole or not at all.
 
     Args:
         root: Folder to write; ``ascending.tif``, ``descending.tif`` (VV gamma nought in
             linear power, slope and aspect in degrees, layover and shadow as in
-            ``Scene.hidden``, and VH if wanted, nodata NaN), ``landslides.tif`` (0, 1, 255),
-            ``landslides.gpkg``, ``scene.json`` and ``figures/scene.png``.
+            ``SimulatedScene.layover_shadow``, and VH if wanted, nodata NaN),
+            ``landslides.tif`` (0, 1, 255), ``landslides.gpkg``, ``scene.json`` and
+            ``figures/scene.png``.
         size: As in ``simulate``.
         seed: As in ``simulate``.
         dem: As in ``simulate``.
@@ -58,7 +59,7 @@ def simulate_scene(
         InputError: ``root`` is taken, or as in ``simulate``.
     """
     root, options = Path(root), options or Options()
-    check_free(root, overwrite=overwrite)
+    require_free_folder(root, overwrite=overwrite)
     scene = simulate(size, seed, dem, landslides, options, progress, polarisations)
     made = {
         "seed": seed,
@@ -70,16 +71,16 @@ def simulate_scene(
     if "vh" in polarisations:
         made["polarisations"] = list(polarisations)
     progress("writing")
-    with new_scene(root) as folder:
+    with replacing_scene(root) as folder:
         write_scene(folder, scene, made)
     return scene
 
 
-def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
+def write_scene(folder: Path, scene: SimulatedScene, made: Mapping[str, Any]) -> None:
     """Write the files of a scene into an existing folder."""
     tags = {"simulated": "true", "seed": str(made["seed"]), "version": __version__}
     for name in scene.backscatter:
-        bands = bands_of(scene, name)
+        bands = orbit_bands(scene, name)
         seen = "vv, vh" if "vh_pre" in bands else "vv"
         units = f"{seen}: gamma nought on the ellipsoid, linear power; slope, aspect: degrees"
         write_raster(
@@ -94,35 +95,41 @@ def write_scene(folder: Path, scene: Scene, made: Mapping[str, Any]) -> None:
     write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], 255, **tags)
     inventory = scene.inventory.assign(simulated=True)
     write_polygons(folder / "landslides.gpkg", inventory, "simulated_landslides")
-    text = json.dumps(describe(scene, made), indent=2, allow_nan=False)
+    text = json.dumps(scene_metadata(scene, made), indent=2, allow_nan=False)
     (folder / "scene.json").write_text(text + "\n", encoding="utf-8")
     draw_overview(scene, folder / "figures" / "scene.png")
 
 
-def bands_of(scene: Scene, orbit: str) -> dict[str, Float]:
+def orbit_bands(scene: SimulatedScene, orbit: str) -> dict[str, Float]:
     """Images of an orbit by band, in the order of its file: VV, terrain, VH."""
     images = list(scene.backscatter[orbit])
-    bands = {f"vv_{date}": image for date, image in zip(DATES, images[:3], strict=True)}
-    bands |= {"slope": scene.slope, "aspect": scene.aspect, "layover_shadow": scene.hidden[orbit]}
-    return bands | {f"vh_{date}": image for date, image in zip(DATES, images[3:], strict=False)}
+    bands = {f"vv_{date}": image for date, image in zip(DATE_NAMES, images[:3], strict=True)}
+    bands |= {
+        "slope": scene.slope,
+        "aspect": scene.aspect,
+        "layover_shadow": scene.layover_shadow[orbit],
+    }
+    return bands | {
+        f"vh_{date}": image for date, image in zip(DATE_NAMES, images[3:], strict=False)
+    }
 
 
-def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
+def scene_metadata(scene: SimulatedScene, made: Mapping[str, Any]) -> dict[str, Any]:
     """What ``scene.json`` says."""
     polarisations = made.get("polarisations", ["vv"])
     dates = {
         name: {
             f"{polarisation}_{date}": f"2018-09-{int(day):02d}"
             for polarisation in polarisations
-            for date, day in zip(DATES, days, strict=True)
+            for date, day in zip(DATE_NAMES, days, strict=True)
         }
         for name, days in DAYS.items()
     }
     moved = {
         name: {
-            f"{polarisation}_{date}": round(float(scene.moved[name][i, j]), 3)
+            f"{polarisation}_{date}": round(float(scene.date_shifts[name][i, j]), 3)
             for j, polarisation in enumerate(polarisations)
-            for i, date in enumerate(DATES)
+            for i, date in enumerate(DATE_NAMES)
         }
         for name in DAYS
     }
@@ -139,8 +146,8 @@ def describe(scene: Scene, made: Mapping[str, Any]) -> dict[str, Any]:
         "geometry": {
             name: {
                 "incidence": made["radar"]["incidence"],
-                "look": Orbit(heading, made["radar"]["incidence"]).look,
-                "layover_or_shadow_share": _share(scene.hidden[name]),
+                "look": RadarGeometry(heading, made["radar"]["incidence"]).look_azimuth,
+                "layover_or_shadow_share": _share(scene.layover_shadow[name]),
             }
             for name, heading in HEADINGS.items()
         },
