@@ -22,7 +22,15 @@ APART = ("prepare", "simulate", "study", "prediction", "products")
 known by its content, and what they read is finished."""
 
 
-LIBRARIES = ("kornia", "lightning", "numpy", "segmentation-models-pytorch", "torch", "torchgeo")
+LIBRARIES = (
+    "kornia",
+    "lightning",
+    "numpy",
+    "segmentation-models-pytorch",
+    "torch",
+    "torchgeo",
+    "torchmetrics",
+)
 """Libraries that decide a run's numbers."""
 
 
