@@ -15,7 +15,6 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from landslide.data.identity import Identity
 from landslide.errors import InputError
 from landslide.study.ensembles import ensemble_table, in_words, shared_data
 from landslide.study.page import write_study
@@ -58,7 +57,7 @@ def write_run(sweep: Path, root: Path, variant: str, seed: int, *overrides: str)
     found = {"val": scores | counts, "test": scores | counts}
     facts = {"simulated": True, "split": datamodule.split_digest, "train_patches": 36}
     facts["tested"] = datamodule.tested_digest
-    facts |= Identity.of(datamodule.files)._asdict()
+    facts |= datamodule.identity._asdict()
     (folder / "metrics.json").write_text(json.dumps({**found, **facts}))
     (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n")
     return folder
