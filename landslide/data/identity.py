@@ -21,7 +21,15 @@ OTHER_ROOMS = ("prepare", "simulate", "study", "prediction", "products")
 """Folders of the package whose code does not change a training run's numbers: they make its
 scenes, whose content counts, or read its results."""
 
-LIBRARIES = ("kornia", "lightning", "numpy", "segmentation-models-pytorch", "torch", "torchgeo")
+LIBRARIES = (
+    "kornia",
+    "lightning",
+    "numpy",
+    "segmentation-models-pytorch",
+    "torch",
+    "torchgeo",
+    "torchmetrics",
+)
 """Libraries that decide a run's numbers."""
 
 
