@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from landslide.__main__ import main
 from landslide.products.mapping import map_scene
 
 REPOSITORY = Path(__file__).parents[1]
@@ -30,6 +32,14 @@ def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.Complete
         check=False,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
+
+
+def run_here(*words: str, cwd: Path) -> None:
+    """Run ``landslide <words>`` in this process, which spares the start of another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["landslide", *words])
+        main()
 
 
 def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:
