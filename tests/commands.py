@@ -19,6 +19,9 @@ CONF = REPOSITORY / "conf"
 SMALL = ["model.filters=2", "trainer=cpu", "trainer.max_epochs=2", "patch_size=32"]
 """A training of seconds."""
 
+QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+"""Leaves the loggers of the tests' own process as they are."""
+
 
 def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     script = program.endswith(".py")
@@ -38,7 +41,7 @@ def run_here(*words: str, cwd: Path) -> None:
     """Run ``landslide <words>`` in this process, which spares the start of another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
-        patch.setattr(sys, "argv", ["landslide", *words])
+        patch.setattr(sys, "argv", ["landslide", *words, *QUIET])
         main()
 
 

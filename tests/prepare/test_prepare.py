@@ -29,7 +29,7 @@ from landslide.prepare.sources import Event, Tile
 from landslide.simulate import SimulatedScene, simulate
 
 NAN = float("nan")
-Spoil = Callable[[dict[str, Path], Path], dict[str, str]]
+Damage = Callable[[dict[str, Path], Path], dict[str, str]]
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80, 100)
 
 
@@ -171,9 +171,9 @@ def warp(image: np.ndarray, grid: Grid, crs: int, resolution: float) -> tuple[np
         grid.crs, crs, grid.width, grid.height, *grid.bounds, resolution=resolution
     )
     out = np.full((height, width), np.nan, np.float32)
-    places = {"src_transform": grid.transform, "src_crs": grid.crs, "src_nodata": NAN}
-    places |= {"dst_transform": transform, "dst_crs": CRS.from_epsg(crs), "dst_nodata": NAN}
-    reproject(image, out, resampling=Resampling.nearest, **places)
+    grids = {"src_transform": grid.transform, "src_crs": grid.crs, "src_nodata": NAN}
+    grids |= {"dst_transform": transform, "dst_crs": CRS.from_epsg(crs), "dst_nodata": NAN}
+    reproject(image, out, resampling=Resampling.nearest, **grids)
     return out, Grid(CRS.from_epsg(crs), transform, height, width)
 
 
@@ -464,10 +464,10 @@ def test_the_time_of_day_decides_on_the_events_own_day(
 ) -> None:
     day = prepare(*options(inputs, tmp_path / "a", **{"event.date": "2018-09-05"}))
     assert "is of the event's own day" in " ".join(day.info["warnings"])
-    late = {"event.date": "2018-09-05T18:07:59Z"}
-    assert not prepare(*options(inputs, tmp_path / "b", **late)).info["warnings"]
-    told = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
-    assert not prepare(*options(inputs, tmp_path / "d", **late), told).info["warnings"]
+    exact_time = {"event.date": "2018-09-05T18:07:59Z"}
+    assert not prepare(*options(inputs, tmp_path / "b", **exact_time)).info["warnings"]
+    days = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
+    assert not prepare(*options(inputs, tmp_path / "d", **exact_time), days).info["warnings"]
     early = {"event.date": "2018-09-05T03:00:00Z"}
     warned = " ".join(prepare(*options(inputs, tmp_path / "c", **early)).info["warnings"])
     assert "pre (2018-09-05) was acquired after the event" in warned
@@ -576,7 +576,7 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (rotated, "is rotated: warp it"),
         (south_up, "has its first row in the south: warp it"),
@@ -608,13 +608,13 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
-    spoil: Spoil, message: str, inputs: dict[str, Path], tmp_path: Path
+    damage: Damage, message: str, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "other"
     folder.mkdir()
-    spoilt = spoil(inputs, folder)
+    damaged = damage(inputs, folder)
     with pytest.raises(InputError, match=message) as caught:
-        prepare(*options(inputs, tmp_path / "out" / "scene", **spoilt))
+        prepare(*options(inputs, tmp_path / "out" / "scene", **damaged))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
@@ -643,8 +643,8 @@ def test_the_command_prints_bands_landslides_and_files(
     command = ("prepare", *options(inputs, tmp_path / "scene"))
     run_here(*command, "inventory.all_touched=true", cwd=tmp_path)
     printed = capsys.readouterr().out
-    for words in ("vv_post2", "2018-09-29", "of 1 polygons", "scene.json", "100.0 %"):
-        assert words in printed
+    for text in ("vv_post2", "2018-09-29", "of 1 polygons", "scene.json", "100.0 %"):
+        assert text in printed
     assert "follows from track 68" in printed
     with pytest.raises(SystemExit, match="already holds a scene"):
         run_here(*command, cwd=tmp_path)

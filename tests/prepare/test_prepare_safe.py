@@ -257,9 +257,9 @@ def test_targets_in_real_terrain_come_out_where_they_stand(
     with rasterio.open(elevation) as source:
         z = source.read(1)[30:-30, 30:-30]
         low, high = (np.unravel_index(i, z.shape) for i in (z.argmin(), z.argmax()))
-        places = [(source.xy(30 + r, 30 + c), float(z[r, c])) for r, c in (low, high)]
-    assert places[1][1] - places[0][1] > 80
-    for name, (place, height) in zip(("low", "high"), places, strict=True):
+        points = [(source.xy(30 + r, 30 + c), float(z[r, c])) for r, c in (low, high)]
+    assert points[1][1] - points[0][1] > 80
+    for name, (place, height) in zip(("low", "high"), points, strict=True):
         line, pixel = seen_at(real_product, *place, height + GEOID)
         line, pixel = round(line), round(pixel)
         background = (line - 200, pixel - 200, 400, 400, 20)
@@ -315,7 +315,7 @@ def test_flat_ground_is_calibrated_as_the_products_table_says(
 def test_slopes_are_flattened_by_the_closed_form_of_a_plane(
     real_product: Path, tmp_path: Path, east: float, north: float
 ) -> None:
-    """Seen area over cell area is n·l / n·(l x v), with normal n, look l and flight v."""
+    """Projected area over cell area is n·l / n·(l x v), with normal n, look l and flight v."""
     point = tie_points(real_product)[73]
     square = (round(point.line) - 500, round(point.pixel) - 500, 1000, 1000, DN)
     paths = [product(real_product, tmp_path, day, square) for day in ("20211211", "20211223")]
@@ -467,23 +467,23 @@ def test_each_polarisation_has_its_own_pixels(
 # What is wrong ----------------------------------------------------------------------------
 
 
-Spoil = Callable[[Path], Path | None]
+Damage = Callable[[Path], Path | None]
 """Spoils a product; returns another path where it makes one."""
 
 
-def manifest(old: str, new: str) -> Spoil:
+def manifest(old: str, new: str) -> Damage:
     return lambda path: replace(path / "manifest.safe", old, new)
 
 
-def cut(name: str, share: float) -> Spoil:
-    def spoil(path: Path) -> None:
+def cut(name: str, share: float) -> Damage:
+    def damage(path: Path) -> None:
         file = next(path.glob(name))
         file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
 
-    return spoil
+    return damage
 
 
-def without(name: str) -> Spoil:
+def without(name: str) -> Damage:
     return lambda path: next(path.glob(name)).unlink()
 
 
@@ -499,19 +499,19 @@ def other_size(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "message"),
     [
         (without("manifest.safe"), "no SAFE folder nor a zip of one"),
         (cut("manifest.safe", 0.5), "manifest.safe is damaged"),
         (
             without("annotation/*.xml"),
-            "lacks annotation/s1b-iw-grd-vv-.*incomplete, download it again",
+            r"incomplete .*lacks annotation/s1b-iw-grd-vv-.*\): download it again",
         ),
         (without("annotation/calibration/calib*"), "lacks annotation/calibration/calibration-s1b"),
         (without("measurement/*"), "lacks measurement/s1b-iw-grd-vv-.*tiff"),
         (cut("annotation/*.xml", 0.7), "annotation/s1b.* is damaged"),
         (cut("annotation/calibration/calib*", 0.7), "calibration-s1b.* is damaged"),
-        (cut("measurement/*", 0), "tiff cannot be read as a raster: download it again"),
+        (cut("measurement/*", 0), r"tiff cannot be read as a raster\): download it again"),
         (cut("measurement/*", 0.8), "tiff cannot be read|is damaged"),
         (other_size, "is 80 x 90 px and 26102 x 16705 by its annotation"),
         (cut_zip, "no SAFE folder nor a zip of one"),
@@ -520,10 +520,10 @@ def other_size(path: Path) -> None:
     ],
 )
 def test_a_product_that_cannot_be_used_is_one_sentence_and_leaves_nothing(
-    pair: tuple[Path, Path], place: list[str], tmp_path: Path, spoil: Spoil, words: str
+    pair: tuple[Path, Path], place: list[str], tmp_path: Path, damage: Damage, message: str
 ) -> None:
-    late = spoil(pair[1]) or pair[1]
-    with pytest.raises(InputError, match=words) as raised:
+    late = damage(pair[1]) or pair[1]
+    with pytest.raises(InputError, match=message) as raised:
         prepare(tmp_path / "scene", *place, f"sar.descending=[{pair[0]},{late}]")
     assert str(late) in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
@@ -533,7 +533,7 @@ def test_a_product_that_cannot_be_used_is_one_sentence_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "message"),
     [
         ("sar.polarisations=[vv,hh]", "has no HH, only VV, VH: leave it out of sar.polarisations"),
         ("sar.polarisations=[vv,vh]", "lacks annotation/s1b-iw-grd-vh"),
@@ -548,10 +548,10 @@ def test_a_product_that_cannot_be_used_is_one_sentence_and_leaves_nothing(
     ],
 )
 def test_options_that_do_not_fit_the_products_are_one_sentence(
-    pair: tuple[Path, Path], place: list[str], tmp_path: Path, option: str, words: str
+    pair: tuple[Path, Path], place: list[str], tmp_path: Path, option: str, message: str
 ) -> None:
     given = [f"sar.descending=[{pair[0]},{pair[1]}]", *option.format(*pair).split()]
-    with pytest.raises(InputError, match=words) as raised:
+    with pytest.raises(InputError, match=message) as raised:
         prepare(tmp_path / "scene", *place, *given)
     assert len(str(raised.value).splitlines()) == 1
     assert not (tmp_path / "scene").exists()

@@ -88,7 +88,7 @@ def test_slope_and_aspect_of_a_plane_in_any_crs(
     dem = write_dem(tmp_path / "dem.tif", tilted(slope, aspect), crs=crs, posting=posting)
     bands = bands_of(dem, tmp_path)
     np.testing.assert_allclose(bands["slope"], slope, atol=0.05)
-    # The plane falls along the grid; aspect is told from true north.
+    # The plane falls along the grid; aspect refers to true north.
     expected = aspect + north_convergence(GRID)
     turned = (bands["aspect"] - expected + 180) % 360 - 180
     np.testing.assert_allclose(turned, 0, atol=0.1)
@@ -201,8 +201,8 @@ def test_shadow_and_layover_have_the_lengths_of_the_closed_forms() -> None:
     cliff = np.zeros((64, 200), np.float32)
     cliff[:, 100:] = 200
     hidden = distortion(cliff, 10, EAST, reach=0.0)
-    places = np.flatnonzero(hidden.layover[32]) * 10
-    assert places.min() == pytest.approx(995 - 200 / np.tan(np.radians(36)), abs=20)
+    layover = np.flatnonzero(hidden.layover[32]) * 10
+    assert layover.min() == pytest.approx(995 - 200 / np.tan(np.radians(36)), abs=20)
     hidden = distortion(cliff[:, ::-1].copy(), 10, EAST, reach=0.0)
     assert hidden.shadow[32].sum() * 10 == pytest.approx(200 * np.tan(np.radians(36)), abs=20)
 
