@@ -6,10 +6,10 @@ DEMO := data/demo
 RUN := outputs/demo
 MAP := maps/demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m landslide.simulate root=$(DEMO) overwrite=true
+	$(BIN)/landslide simulate root=$(DEMO) overwrite=true
 	$(BIN)/python train.py experiment=demo dataset.root=$(DEMO) hydra.run.dir=$(RUN)
 	$(BIN)/python predict.py checkpoint=$(RUN)/checkpoints/best.ckpt scene=$(DEMO) output=$(MAP)
 
@@ -22,12 +22,15 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The environment is made again when what it should hold changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV): over 5 GB, some minutes"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,joblib,openvino,optuna,safe,stac,submitit,tensorboard]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs,joblib,openvino,optuna,safe,stac,submitit,tensorboard]"
 	touch $@
 
 clean:

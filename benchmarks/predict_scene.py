@@ -33,7 +33,7 @@ from landslide.data.scene import Scene
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import to_cog, write_raster
 from landslide.models.layers import SameConvTranspose2d
-from landslide.prediction.stream import Canvas, Stopwatch, choose_predictor, predict_scene
+from landslide.prediction.stream import ProbabilityFile, Stopwatch, choose_predictor, predict_scene
 from landslide.products.rasters import write_mask
 from landslide.training.cpu import tune_cpu
 from landslide.training.network import Network
@@ -136,11 +136,11 @@ def end_to_end(network: Network, scene: Scene) -> None:
         folder = Path(temporary)
         window = {"size": None, "overlap": 0.5, "halo": None}
         predictor = choose_predictor(network, scene.grid, window)
-        canvas = Canvas(folder, scene.grid, network.bands)
-        predict_scene(scene, predictor, canvas, Stopwatch())
+        raster = ProbabilityFile(folder, scene.grid, network.bands)
+        predict_scene(scene, predictor, raster, Stopwatch())
         write_mask(folder, scene.grid, 0.5)
-        for raster in folder.glob("*.tif"):
-            to_cog(raster, {})
+        for path in folder.glob("*.tif"):
+            to_cog(path, {})
 
 
 def ways(

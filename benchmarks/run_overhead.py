@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Part: the functions that belong to it, by the names under which they are called.
 AROUND = {
     "Hydra: a job's folder, logging, copies": ["hydra.core.utils:run_job"],
-    "rest": ["landslide.study.sweeps:train"],
+    "rest": ["landslide.study.job:train"],
     "fit: start and end": ["lightning:Trainer.fit"],
     "training": [
         "lightning.pytorch.loops.fit_loop:_FitLoop.advance",
@@ -122,7 +122,7 @@ def sweep(options: argparse.Namespace) -> None:
     read = time.process_time if options.busy else time.perf_counter
     start = read()
     importlib.import_module("hydra")
-    importlib.import_module("landslide.study.sweeps")
+    importlib.import_module("landslide.study.job")
     imports = read() - start
     clock = Clock(read, options.runs)
     for part, addresses in (AROUND | WHOLE).items():
@@ -234,7 +234,7 @@ def measure(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         if options.scene is None:
             options.scene = Path(temporary) / "scene"
-            simulate = ["-m", "landslide.simulate", f"root={options.scene}"]
+            simulate = ["-m", "landslide", "simulate", f"root={options.scene}"]
             size = ",".join(map(str, options.size))
             subprocess.run([sys.executable, *simulate, f"size=[{size}]"], cwd=ROOT, check=True)
         options.scene = options.scene.resolve()

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +11,8 @@ import pandas as pd
 import pytest
 import rasterio
 import torch
-from conftest import make_scene
+from builders import make_scene
+from commands import REPOSITORY, SMALL, run_program
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -22,28 +21,11 @@ from landslide.training.task import load_task
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).parents[1]
-SMALL = ["model.filters=2", "trainer=cpu", "trainer.max_epochs=2", "patch_size=32"]
-
-
-def run(program: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / program), *overrides]
-    if program.startswith("-m"):
-        command = [sys.executable, "-m", program.removeprefix("-m "), *overrides]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-
 
 def train(root: Path, cwd: Path, *overrides: str) -> Path:
     cwd.mkdir(exist_ok=True)
     output = cwd / "run"
-    done = run(
+    done = run_program(
         "train.py", f"dataset.root={root}", f"hydra.run.dir={output}", *SMALL, *overrides, cwd=cwd
     )
     assert done.returncode == 0, done.stderr
@@ -59,7 +41,7 @@ def trained(scene_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mapped(scene_root: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("map") / "map"
     best = trained / "checkpoints" / "best.ckpt"
-    done = run(
+    done = run_program(
         "predict.py",
         f"checkpoint={best}",
         f"scene={scene_root}",
@@ -147,7 +129,7 @@ def test_two_processes_score_every_patch_once(scene_root: Path, tmp_path: Path) 
 def test_a_sweep_trains_every_combination_and_prints_a_table(
     scene_root: Path, tmp_path: Path
 ) -> None:
-    done = run(
+    done = run_program(
         "train.py",
         f"dataset.root={scene_root}",
         *SMALL,
@@ -164,7 +146,7 @@ def test_a_sweep_trains_every_combination_and_prints_a_table(
 
 
 def test_a_crash_fails_the_sweep_and_names_the_job(scene_root: Path, tmp_path: Path) -> None:
-    done = run(
+    done = run_program(
         "train.py",
         f"dataset.root={scene_root}",
         *SMALL,
@@ -175,7 +157,7 @@ def test_a_crash_fails_the_sweep_and_names_the_job(scene_root: Path, tmp_path: P
     )
     assert done.returncode != 0
     assert "Job 0 (" in done.stderr
-    assert "patch_size=40 is not a multiple of 16" in done.stderr
+    assert "40 x 40 px is no multiple of 16 px" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 1  # the other job finished
 
@@ -238,7 +220,7 @@ def test_a_second_map_leaves_nothing_of_the_first(
     output.mkdir()
     for name in ("metrics.json", "outcome.tif", "notes.txt"):
         (output / name).write_text("old")
-    done = run(
+    done = run_program(
         "predict.py",
         f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}",
         f"scene={scene_root / 'ascending.tif'}",
@@ -255,7 +237,7 @@ def test_a_second_map_leaves_nothing_of_the_first(
 def test_a_geotiff_is_mapped_like_the_scene_it_belongs_to(
     scene_root: Path, trained: Path, mapped: Path, tmp_path: Path
 ) -> None:
-    done = run(
+    done = run_program(
         "predict.py",
         f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}",
         f"scene={scene_root / 'ascending.tif'}",
@@ -280,7 +262,7 @@ def test_a_geotiff_is_mapped_like_the_scene_it_belongs_to(
 NO_DEVICE = ["trainer=gpu", "trainer.devices=9"]
 
 BAD: list[tuple[str, Sequence[str], str]] = [
-    ("train.py", ["dataset.root=nowhere"], "python -m landslide.simulate"),
+    ("train.py", ["dataset.root=nowhere"], "landslide simulate"),
     ("train.py", ["dataset.root={root}", "patch_size=40"], "multiple of 16"),
     ("train.py", ["dataset.root={root}", "ckpt_path=no.ckpt"], "ckpt_path=no.ckpt"),
     ("train.py", ["dataset.root={root}", "batch_size=0"], "batch_size=0 is not a whole number"),
@@ -336,7 +318,7 @@ def test_bad_input_is_one_clear_sentence(
     options = [override.format(**names) for override in overrides]
     if program == "train.py":
         options.append(f"hydra.run.dir={tmp_path}/run")
-    done = run(program, *options, cwd=tmp_path)
+    done = run_program(program, *options, cwd=tmp_path)
     assert done.returncode != 0
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
@@ -349,15 +331,15 @@ def test_weights_of_the_authors_program_map_a_scene(tmp_path: Path) -> None:
     if not shared:
         pytest.skip("LANDSLIDE_SHARED_DATA, which holds Keras weights, is unset")
     root = make_scene(tmp_path / "scene", (100, 150))
-    done = run(
-        "-m landslide.training.keras_weights",
+    done = run_program(
+        "keras",
         f"weights={shared}/keras_reference/keras_f4.hdf5",
         "bands=[vv_pre,vv_post1,vv_post2,slope]",
         f"output={tmp_path}/authors.ckpt",
         cwd=REPOSITORY,
     )
     assert done.returncode == 0, done.stderr
-    done = run(
+    done = run_program(
         "predict.py",
         f"checkpoint={tmp_path}/authors.ckpt",
         f"scene={root}",

@@ -11,8 +11,14 @@ from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor, nn
 from torch.distributions import Gamma
 
-from landslide.radar.bands import acquisition_of, is_backscatter, is_direction, parts, radar_images
-from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirrored
+from landslide.radar.bands import (
+    acquisition_of,
+    backscatter_bands,
+    is_backscatter,
+    is_direction,
+    source_bands,
+)
+from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirror
 
 
 class RandomFlips(nn.Module):
@@ -40,7 +46,7 @@ class RandomFlips(nn.Module):
         """Return (B, C, H, W) and (B, 1, H, W), flipped."""
         for axis, chance in self.chances.items():
             flipped = (torch.rand(len(image), device=image.device) < chance)[:, None, None, None]
-            image = torch.where(flipped, mirrored(image, [axis], self.directions), image)
+            image = torch.where(flipped, mirror(image, [axis], self.directions), image)
             mask = torch.where(flipped, mask.flip(axis), mask)
         return image, mask
 
@@ -59,7 +65,7 @@ class RandomGain(IntensityAugmentationBase2D):
     def __init__(self, bands: Sequence[str], std_db: float, p: float = 0.5) -> None:
         super().__init__(p=p)
         self.std_db = std_db
-        dates = sorted({acquisition_of(image) for image in radar_images(bands)})
+        dates = sorted({acquisition_of(image) for image in backscatter_bands(bands)})
         # (C, dates): which date's gain, if any, a channel takes; -1 for what it is divided by
         self.membership = torch.zeros(len(bands), len(dates))
         for i, sign, image in _factors(bands):
@@ -94,7 +100,7 @@ class RandomSpeckle(IntensityAugmentationBase2D):
     def __init__(self, bands: Sequence[str], looks: float, p: float = 0.5) -> None:
         super().__init__(p=p)
         self.gamma = Gamma(looks, looks)
-        self.images = radar_images(bands)
+        self.images = backscatter_bands(bands)
         self.factors = _factors(bands)
 
     def apply_transform(
@@ -119,5 +125,5 @@ def _factors(bands: Sequence[str]) -> list[tuple[int, int, str]]:
         (i, sign, image)
         for i, band in enumerate(bands)
         if is_backscatter(band)
-        for sign, image in zip((1, -1), parts(band), strict=False)
+        for sign, image in zip((1, -1), source_bands(band), strict=False)
     ]

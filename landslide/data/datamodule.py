@@ -28,8 +28,7 @@ from landslide.data.splits import combine, patch_table, require_apart, split_dig
 from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN
-from landslide.models.layers import DOWNSAMPLING
-from landslide.radar.bands import is_direction, naming_notes, require_distinct
+from landslide.radar.bands import is_direction, naming_notes, require_distinct_bands
 
 Split = Literal["train", "val", "test"]
 
@@ -53,7 +52,7 @@ class Scenes(Dataset[Sample]):
     def __getitem__(self, query: Query) -> Sample:
         """Read one patch with its context."""
         scene, context = self.scenes[query.scene], self.context
-        patch = scene.grid.window(query.x, query.y)
+        patch = scene.grid.window(*query)
         if not context:
             return scene.read(patch)
         row, col, height, width = patch
@@ -75,7 +74,7 @@ class LandslideDataModule(LightningDataModule):
         root: Scene folder, or several.
         orbit: ``ascending`` or ``descending``.
         bands: Bands by description.
-        patch_size: Side of a patch in pixels, a multiple of 16.
+        patch_size: Side of a patch in pixels.
         batch_size: Patches per batch and process.
         split: Function of a patch table that adds the ``split``.
         sampler: Sampler of the training split, given all but its own settings.
@@ -133,7 +132,7 @@ class LandslideDataModule(LightningDataModule):
         limit = self.memory_mib * MIB
         scenes = open_scenes(self.roots, self.orbit, self.bands, limit=limit, balanced=self.balance)
         for scene in scenes:
-            require_distinct(self.bands, scene.path)
+            require_distinct_bands(self.bands, scene.path)
         for note in naming_notes(self.bands):
             logging.getLogger(__name__).warning(note)
         _require_apart(self.roots, scenes)
@@ -144,14 +143,7 @@ class LandslideDataModule(LightningDataModule):
         self.scenes = scenes
 
     def _check_sizes(self) -> None:
-        """Raise where the networks cannot see a patch with its context."""
-        for name in ("patch_size", "window_size"):
-            size = getattr(self, name)
-            if size % DOWNSAMPLING or size <= 0:
-                raise InputError(
-                    f"{name}={size} is not a multiple of {DOWNSAMPLING}, which the networks' "
-                    "poolings need"
-                )
+        """Raise where the networks would see less than a patch."""
         if self.window_size < self.patch_size:
             raise InputError(
                 f"datamodule.window_size={self.window_size} is smaller than the patch of "

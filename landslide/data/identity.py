@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,18 @@ IDENTITY = "identity.json"
 APART = ("prepare", "simulate", "study", "prediction", "products")
 """Folders of the package that a training run's numbers do not pass through: what they make is
 known by its content, and what they read is finished."""
+
+
+LIBRARIES = (
+    "kornia",
+    "lightning",
+    "numpy",
+    "segmentation-models-pytorch",
+    "torch",
+    "torchgeo",
+    "torchmetrics",
+)
+"""Libraries that decide a run's numbers."""
 
 
 class Identity(NamedTuple):
@@ -61,7 +74,7 @@ class Identity(NamedTuple):
 
 @cache
 def code_version() -> str:
-    """Version of the program and a digest of the source that trains and scores.
+    """Version of the program and a digest of what trains and scores: source and libraries.
 
     Read once, when the first run starts: source that is edited later is not what runs.
     """
@@ -71,6 +84,8 @@ def code_version() -> str:
         place = path.relative_to(package)
         if place.parts[0] not in APART:
             digest.update(f"{place.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    for library in LIBRARIES:
+        digest.update(f"{library} {version(library)}\0".encode())
     return f"{landslide.__version__}+{digest.hexdigest()[:12]}"
 
 

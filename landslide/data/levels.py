@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from landslide.data.scene import Scene
-from landslide.geo.grid import TILE, Grid, Window
+from landslide.geo.grid import TILE_SIZE, Grid, Window
 from landslide.geo.rasters import open_raster
 from landslide.radar.balance import Balance, Levels, reference_images
-from landslide.radar.bands import radar_images
+from landslide.radar.bands import backscatter_bands
 
 TILE_METRES = 10_000.0
 """Least side of a tile that has levels of its own: rain differs over some tens of km."""
@@ -54,7 +54,7 @@ def measure_levels(scene: Scene) -> Levels:
         Levels in dB of the images that ``bands`` are made of, on tiles of 10 km and more; none
         where no pixel is valid in all of them.
     """
-    images = radar_images(scene.bands)
+    images = backscatter_bands(scene.bands)
     if not images:
         return {}
     rows, cols = (max(1, int(length // TILE_METRES)) for length in _extent(scene.grid))
@@ -138,10 +138,10 @@ def _averages(
 
 def _places(grid: Grid, tiles: tuple[int, int], step: int) -> list[Window]:
     """Windows of one of the file's tiles; ``step`` 2 takes every second along both axes."""
-    step = min(grid.height // tiles[0], grid.width // tiles[1], step * TILE)
-    step = max(step, TILE)
+    step = min(grid.height // tiles[0], grid.width // tiles[1], step * TILE_SIZE)
+    step = max(step, TILE_SIZE)
     return [
-        Window(row, col, min(TILE, grid.height - row), min(TILE, grid.width - col))
+        Window(row, col, min(TILE_SIZE, grid.height - row), min(TILE_SIZE, grid.width - col))
         for row in range(0, grid.height, step)
         for col in range(0, grid.width, step)
     ]

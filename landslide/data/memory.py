@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from landslide.data.levels import balance_dates
 from landslide.data.scene import Scene
-from landslide.radar.bands import Stack
+from landslide.radar.bands import ChannelBuilder
 
 
 class Key(NamedTuple):
@@ -20,7 +20,7 @@ class Key(NamedTuple):
     @property
     def files(self) -> list[Path]:
         """Every file that is read, those of other orbits and the radar's geometry too."""
-        images = map(Path, Stack(self.composite, self.bands).files)
+        images = map(Path, ChannelBuilder(self.composite, self.bands).files)
         return [*images, self.truth, self.composite.parent / "scene.json"]
 
 

@@ -1,22 +1,50 @@
-"""Geo-samplers over the patches of a split."""
+"""Geo-samplers over the patches of a split, for scenes and for any other TorchGeo dataset."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from torchgeo.datasets import GeoDataset
 from torchgeo.samplers import GeoSampler
 
-from landslide.data.scene import Scene
-from landslide.geo.grid import Window
+from landslide.geo.grid import Grid, Window
 
 
-class Query(NamedTuple):
-    """Where a patch lies: its scene and its map coordinates there."""
+class Query(tuple[slice, slice]):
+    """Map coordinates of a patch, (x, y), as every TorchGeo dataset is indexed.
+
+    Attributes:
+        scene: Which of several scenes they are of.
+    """
 
     scene: int
-    x: slice
-    y: slice
+
+    def __new__(cls, coordinates: tuple[slice, slice], scene: int = 0) -> "Query":
+        """Mark coordinates with their scene."""
+        query = super().__new__(cls, coordinates)
+        query.scene = scene
+        return query
+
+    def __getnewargs__(self) -> tuple[tuple[slice, slice], int]:
+        """Let worker processes receive a query."""
+        return tuple(self), self.scene  # type: ignore[return-value]
+
+
+def grid_of(dataset: GeoDataset) -> Grid:
+    """Pixel grid of a TorchGeo dataset: a scene's own, else that of its bounds and resolution."""
+    if isinstance(own := getattr(dataset, "grid", None), Grid):
+        return own
+    west, south, east, north = dataset.index.total_bounds
+    xres, yres = dataset.res
+    return Grid(
+        CRS.from_wkt(dataset.crs.to_wkt()),
+        Affine(xres, 0, west, 0, -yres, north),
+        round((north - south) / yres),
+        round((east - west) / xres),
+    )
 
 
 class PatchSampler(GeoSampler):
@@ -28,7 +56,7 @@ class PatchSampler(GeoSampler):
 
     Args:
         patches: Patch table of the split.
-        scenes: Scenes that the table's ``scene`` refers to.
+        scenes: Scenes that the table's ``scene`` refers to, or other TorchGeo datasets.
         patch_size: Side of a patch in pixels.
         seed: Seed of the shuffle; None keeps the table's order.
         rank: This process.
@@ -38,7 +66,7 @@ class PatchSampler(GeoSampler):
     def __init__(
         self,
         patches: pd.DataFrame,
-        scenes: Sequence[Scene],
+        scenes: Sequence[GeoDataset],
         patch_size: int,
         *,
         seed: int | None = None,
@@ -46,12 +74,14 @@ class PatchSampler(GeoSampler):
         world_size: int = 1,
     ) -> None:
         self.patches = patches
-        self.scenes = scenes
+        self.grids = [grid_of(scene) for scene in scenes]
         self.patch_size = patch_size
         self.seed = seed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
-        self._places = patches[["scene", "row", "col"]].to_numpy(dtype=int)
+        # The table of a single scene names none.
+        table = patches if "scene" in patches else patches.assign(scene=0)
+        self._cells = table[["scene", "row", "col"]].to_numpy(dtype=int)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw another order from the same seed (Lightning calls this every epoch)."""
@@ -61,7 +91,7 @@ class PatchSampler(GeoSampler):
         """Patches that this process draws in an epoch."""
         return -(-len(self.patches) // self.world_size)
 
-    def __iter__(self) -> Iterator[Query]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Query]:
         """Yield the queries of this process."""
         queries = self._queries()
         missing = len(self) * self.world_size - len(queries)
@@ -75,11 +105,11 @@ class PatchSampler(GeoSampler):
         size = self.patch_size
         return [
             self._query(scene, Window(row * size, col * size, size, size))
-            for scene, row, col in self._places[order].tolist()
+            for scene, row, col in self._cells[order].tolist()
         ]
 
     def _query(self, scene: int, window: Window) -> Query:
-        return Query(scene, *self.scenes[scene].grid.slices(window))
+        return Query(self.grids[scene].slices(window), scene)
 
     def _outside(self) -> Query:
         size = self.patch_size
@@ -109,7 +139,7 @@ class BalancedSampler(PatchSampler):
     def __init__(
         self,
         patches: pd.DataFrame,
-        scenes: Sequence[Scene],
+        scenes: Sequence[GeoDataset],
         patch_size: int,
         *,
         landslide_share: float,
@@ -119,11 +149,10 @@ class BalancedSampler(PatchSampler):
     ) -> None:
         super().__init__(patches, scenes, patch_size, seed=seed, rank=rank, world_size=world_size)
         self.landslide_share = landslide_share
-        self._cells = set(map(tuple, self._places.tolist()))
+        self._split = set(map(tuple, self._cells.tolist()))
         self._sums = [_landslide_sums(scene) for scene in scenes]
         positive = (patches.landslide_pixels > 0).to_numpy()
-        table = patches[["scene", "row", "col"]].to_numpy()
-        self._homes = {True: table[positive], False: table[~positive]}
+        self._homes = {True: self._cells[positive], False: self._cells[~positive]}
 
     def _queries(self) -> list[Query]:
         rng = np.random.default_rng([self.seed or 0, self.epoch])
@@ -149,7 +178,7 @@ class BalancedSampler(PatchSampler):
         size = self.patch_size
         rows = {window.row // size, (window.row + size - 1) // size}
         cols = {window.col // size, (window.col + size - 1) // size}
-        return all((scene, row, col) in self._cells for row in rows for col in cols)
+        return all((scene, row, col) in self._split for row in rows for col in cols)
 
     def _has_landslide(self, scene: int, window: Window) -> bool:
         sums, size = self._sums[scene], self.patch_size
@@ -159,11 +188,12 @@ class BalancedSampler(PatchSampler):
         return bool(total > 0)
 
 
-def _landslide_sums(scene: Scene) -> np.ndarray:
+def _landslide_sums(scene: GeoDataset) -> NDArray[np.int32]:
     """Landslide pixels north-west of every pixel corner, (H + 1, W + 1)."""
-    sums = np.zeros((scene.grid.height + 1, scene.grid.width + 1), dtype=np.int32)
-    for window in scene.strips():
-        landslide = (scene.read(window)["mask"] == 1).numpy()
+    grid = grid_of(scene)
+    sums = np.zeros((grid.height + 1, grid.width + 1), dtype=np.int32)
+    for window in grid.strips():
+        landslide = (scene[grid.slices(window)]["mask"] == 1).numpy()
         rows = slice(window.row + 1, window.row + window.height + 1)
         sums[rows, 1:] = landslide
     return sums.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)

@@ -16,25 +16,22 @@ from rasterio.enums import Resampling
 from torch import Tensor
 from torchgeo.datasets import GeoDataset, RasterDataset
 
+from landslide.config.paths import require_scene
 from landslide.errors import InputError
-from landslide.geo.folders import is_unfinished
-from landslide.geo.grid import Grid, Window
+from landslide.geo.folders import is_incomplete
+from landslide.geo.grid import EDGE_TOLERANCE, STRIP, Grid, Window
 from landslide.geo.metadata import scene_info
 from landslide.geo.rasters import UNKNOWN, open_raster, reading
 from landslide.geo.scale import require_true_scale
 from landslide.radar.balance import Balance
 from landslide.radar.bands import (
-    AT,
-    Stack,
-    described_bands,
+    ORBIT_MARK,
+    ChannelBuilder,
     is_backscatter,
+    require_bands,
     require_linear_power,
 )
-from landslide.radar.visibility import Visibility, together, visibility
-
-STRIP = 512
-"""Rows that are read at once. GDAL goes through a window band by band, and what it does not find
-in its cache any more it decodes anew for every band."""
+from landslide.radar.visibility import Visibility, choose_visibility, merge_visibility
 
 
 class Sample(TypedDict):
@@ -61,7 +58,7 @@ class Composite(RasterDataset):
 
     def __init__(self, path: Path | str, bands: Sequence[str]) -> None:
         with open_raster(path) as source:
-            self.all_bands = described_bands(source, bands)
+            self.all_bands = require_bands(source, bands)
             self.grid = _projected_grid(source)
             self.nodata = source.nodata
             require_linear_power(source, bands)
@@ -79,7 +76,7 @@ class Composite(RasterDataset):
             UnreadableError: The file is damaged or incomplete.
         """
         with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(query)
+            sample: dict[str, Any] = super().__getitem__(_inside(query, self.grid))
         # In place and band by band: a scene is gone through once, and this is half of its reading.
         for band, backscatter in zip(sample["image"], self._backscatter, strict=True):
             measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
@@ -117,7 +114,7 @@ class GroundTruth(RasterDataset):
             InputError: The mask holds values other than 0, 1 and 255, or cannot be read.
         """
         with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(query)
+            sample: dict[str, Any] = super().__getitem__(_inside(query, self.grid))
         mask = sample["mask"]
         strange = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
         if len(strange):
@@ -128,7 +125,7 @@ class GroundTruth(RasterDataset):
         return sample
 
 
-class Scene(torch.utils.data.Dataset[Sample]):
+class Scene(GeoDataset):
     """Composite and ground truth of one scene on one grid, window by window.
 
     The mask alone decides which pixels count, for losses, metrics and maps alike. Unknown in
@@ -146,7 +143,7 @@ class Scene(torch.utils.data.Dataset[Sample]):
         visibility: What tells of layover and shadow.
 
     Raises:
-        InputError: See ``Stack``, ``Composite`` and ``GroundTruth``; also when their grids
+        InputError: See ``ChannelBuilder``, ``Composite`` and ``GroundTruth``; also when their grids
             differ.
     """
 
@@ -155,13 +152,14 @@ class Scene(torch.utils.data.Dataset[Sample]):
     ) -> None:
         self.bands = list(bands)
         self.path = composite
-        self.visibility = _visibility(composite, Stack(composite, bands).files)
+        self.visibility = _visibility(composite, ChannelBuilder(composite, bands).files)
         # The network's bands first: what else tells of visibility is cut off after reading.
         read = list(dict.fromkeys([*bands, *self.visibility.bands]))
         self._relief = [read.index(band) for band in self.visibility.bands]
-        self._stack = Stack(composite, read)
+        self._stack = ChannelBuilder(composite, read)
         own, *others = (Composite(file, names) for file, names in self._stack.files.items())
         self.grid: Grid = own.grid
+        self.index, self._res = own.index, own.res
         self._source: GeoDataset = own
         for other in others:
             _require_same_grid(self.grid, composite, other.grid, other.path)
@@ -187,13 +185,8 @@ class Scene(torch.utils.data.Dataset[Sample]):
         Raises:
             InputError: The folder or one of its files is missing or unusable.
         """
-        if not root.is_dir():
-            raise InputError(
-                f"there is no scene folder {root}: simulate one with `python -m landslide.simulate "
-                f"root={root}`, prepare one with `python -m landslide.prepare root={root} …`, or "
-                "name another with dataset.root (training) or scene (prediction)"
-            )
-        if is_unfinished(root):
+        require_scene(root)
+        if is_incomplete(root):
             raise InputError(
                 f"the scene {root} was not finished: wait where it is being written, else simulate "
                 "or prepare it again with overwrite=true"
@@ -235,14 +228,10 @@ class Scene(torch.utils.data.Dataset[Sample]):
         """Read the whole scene once and serve windows from memory from then on."""
         self._memory = self.read(Window(0, 0, self.grid.height, self.grid.width))
 
-    def strips(self, height: int = STRIP) -> list[Window]:
-        """Full-width windows that cover the scene from north to south."""
-        H, W = self.grid.height, self.grid.width
-        return [Window(row, 0, min(height, H - row), W) for row in range(0, H, height)]
-
-    def __getitem__(self, query: tuple[slice, slice]) -> Sample:
-        """Read map coordinates (x, y), as a geo-sampler yields them."""
-        return self.read(self.grid.window(*query))
+    def __getitem__(self, query: Any) -> Sample:  # type: ignore[override]  # noqa: ANN401
+        """Read map coordinates, (x, y) or (x, y, time), as a geo-sampler yields them."""
+        x, y = query[:2]
+        return self.read(self.grid.window(x, y))
 
     def read(self, window: Window) -> Sample:
         """Read a pixel window: image (C, H, W) and mask (H, W)."""
@@ -293,9 +282,22 @@ class Scene(torch.utils.data.Dataset[Sample]):
         image = bands[: len(self.bands)]
         if self._balance is not None:
             image = self._balance(image, window)
-        unknown = image.isnan().any(dim=0) | self.visibility.unseen(bands[self._relief])
+        unknown = image.isnan().any(dim=0) | self.visibility.hidden(bands[self._relief])
         mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
         return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))
+
+
+def _inside(query: Any, grid: Grid) -> Any:  # noqa: ANN401
+    """Move map coordinates a thousandth of a pixel south-east, off the pixels' edges.
+
+    GDAL cuts an offset of 511.9999999 px down to 511.
+    """
+    if isinstance(query, slice) or any(side.start is None or side.stop is None for side in query):
+        return query
+    x, y, *time = query
+    east, south = EDGE_TOLERANCE * grid.transform.a, EDGE_TOLERANCE * grid.transform.e
+    moved = (slice(x.start + east, x.stop + east), slice(y.start + south, y.stop + south))
+    return (*moved, *time)
 
 
 def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Path | str) -> None:
@@ -329,11 +331,11 @@ def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
     views = []
     for file in files:
         orbit = Path(file).stem
-        at = "" if file == str(composite) else AT + orbit
+        at = "" if file == str(composite) else ORBIT_MARK + orbit
         with _open_beside(file, composite) as source:
-            view = visibility(source.descriptions, geometry.get(orbit))
+            view = choose_visibility(source.descriptions, geometry.get(orbit))
         views.append(view._replace(bands=[band + at for band in view.bands]))
-    return together(views)
+    return merge_visibility(views)
 
 
 def _open_beside(file: str, own: Path | str) -> rasterio.DatasetReader:

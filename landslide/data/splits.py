@@ -20,8 +20,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
+from torchgeo.datasets import GeoDataset
 
-from landslide.data.scene import Scene
+from landslide.data.samplers import grid_of
 from landslide.errors import InputError
 from landslide.geo.files import replacing
 from landslide.geo.grid import Window
@@ -30,32 +31,33 @@ from landslide.geo.rasters import UNKNOWN
 SPLITS = ("train", "val", "test")
 
 
-def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
+def patch_table(scene: GeoDataset, patch_size: int) -> gpd.GeoDataFrame:
     """Whole patches on the scene's pixel grid, valid or not.
 
     Args:
-        scene: Scene with ground truth.
+        scene: Scene with ground truth, or another TorchGeo dataset with a ``mask``.
         patch_size: Side of a patch in pixels.
 
     Raises:
         InputError: The scene is smaller than a patch, or no pixel of it is valid.
     """
-    rows, cols = scene.grid.height // patch_size, scene.grid.width // patch_size
+    grid, name = grid_of(scene), getattr(scene, "path", type(scene).__name__)
+    rows, cols = grid.height // patch_size, grid.width // patch_size
     if not rows or not cols:
         raise InputError(
-            f"{scene.path} is {scene.grid.width} x {scene.grid.height} px, smaller than a patch "
+            f"{name} is {grid.width} x {grid.height} px, smaller than a patch "
             f"of {patch_size} px: choose a smaller patch_size or a larger scene"
         )
     landslide, valid = np.empty((2, rows, cols), dtype=np.int64)
     for row in range(rows):
         window = Window(row * patch_size, 0, patch_size, cols * patch_size)
-        mask = scene.read(window)["mask"].view(patch_size, cols, patch_size)
+        mask = scene[grid.slices(window)]["mask"].view(patch_size, cols, patch_size)
         landslide[row] = (mask == 1).sum(dim=(0, 2))
         valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
     if not valid.any():
-        raise InputError(f"{scene.path} has no pixel that is valid in all of its bands")
+        raise InputError(f"{name} has no pixel that is valid in all of its bands")
     of_row, of_col = (index.ravel() for index in np.indices((rows, cols)))
-    a, _, west, _, e, north = scene.grid.transform[:6]
+    a, _, west, _, e, north = grid.transform[:6]
     left, top = west + of_col * patch_size * a, north + of_row * patch_size * e
     return gpd.GeoDataFrame(
         {
@@ -65,7 +67,7 @@ def patch_table(scene: Scene, patch_size: int) -> gpd.GeoDataFrame:
             "valid_pixels": valid.ravel(),
         },
         geometry=shapely.box(left, top + patch_size * e, left + patch_size * a, top),
-        crs=scene.grid.crs,
+        crs=grid.crs,
     )
 
 
@@ -107,14 +109,15 @@ def block_split(
 
     The lines of patches along the scene's longer side are cut into blocks, ``folds`` of them
     in each round of about ``period`` lines. Fold k tests every k-th block of the rounds, so
-    that over the folds every patch is tested exactly once; it validates on the block beside
-    and trains on the rest. The seed moves all blocks along the scene: what leaves it at one
+    that over the folds every patch is tested exactly once. Validation is the block beside, or,
+    where that would leave validation or training without landslides, the next one that does not;
+    training is the rest. The seed moves all blocks along the scene: what leaves it at one
     end comes in at the other. The guard band is taken from training and validation, never
     from test; it is as wide as patches need that do not see each other's pixels, and at
     least one patch.
 
     Args:
-        patches: Patch table of one scene.
+        patches: Patch table of one scene, the whole grid row by row.
         seed: Seed of the blocks' place. A shift by a whole block gives the same blocks to other
             folds, so that over all folds there are as many divisions as a block has lines, each
             with validation on either side.
@@ -134,17 +137,28 @@ def block_split(
         raise InputError(
             f"split.fold={fold}: the folds of split.folds={folds} are 0 to {folds - 1}"
         )
-    axis = "col" if patches.col.max() >= patches.row.max() else "row"
-    lines = int(patches[axis].max()) + 1
-    rounds = max(1, round(lines / period))
+    shape = int(patches.row.max()) + 1, int(patches.col.max()) + 1
+    long, short = (1, 0) if shape[1] >= shape[0] else (0, 1)
+    rounds = max(1, round(shape[long] / period))
     guard = max(1, math.ceil(window_size / patch_size) - 1)
-    _require_room(lines, folds=folds, rounds=rounds, guard=guard)
-    shift, side = _place(seed, lines // rounds, folds)
-    block = (np.arange(lines) - shift) % lines * (rounds * folds) // lines % folds
-    test, val = block == fold, block == (fold + side) % folds
-    by_line = _with_guard(test, val, guard)
-    split = by_line[patches[axis].to_numpy()]
+    _require_room(shape[long], folds=folds, rounds=rounds, guard=guard)
+    shift, side = _place(seed, shape[long] // rounds, folds)
+    lines = np.indices(shape)
+    block = _blocks(lines[long], shape[long], shift, folds, rounds)
+    across = _blocks(lines[short], shape[short], shift, folds, rounds=1)
+    steps = [side * step for step in range(1, folds)]
+    candidates = [block == (fold + step) % folds for step in steps]
+    candidates += [across == (fold + step) % folds for step in (0, *steps)]
+    landslides = patches.landslide_pixels.to_numpy().reshape(shape) > 0
+    split = _divide(block == fold, candidates, landslides, guard, enough=0.5 / folds).ravel()
     return patches.assign(split=split)[(split != "guard") & (patches.valid_pixels > 0)]
+
+
+def _blocks(
+    lines: NDArray[np.int64], length: int, shift: int, folds: int, rounds: int
+) -> NDArray[np.int64]:
+    """Number of the block, 0 to ``folds`` - 1, that each line of a scene lies in."""
+    return (lines - shift) % length * (rounds * folds) // length % folds
 
 
 def _require_room(lines: int, *, folds: int, rounds: int, guard: int) -> None:
@@ -173,11 +187,37 @@ def _place(seed: int, places: int, folds: int) -> tuple[int, int]:
     return place * step % places, -1 if (place // width + turn) % 2 else 1
 
 
-def _with_guard(test: NDArray[np.bool_], val: NDArray[np.bool_], guard: int) -> NDArray[np.object_]:
-    """Part of every line; validation gives way to test, and training to both."""
-    kept = val & ~binary_dilation(test, iterations=guard)
-    near = binary_dilation(test | kept, iterations=guard)
-    return np.select([test, kept, ~(near | val)], ["test", "val", "train"], "guard").astype(object)
+def _divide(
+    test: NDArray[np.bool_],
+    candidates: Sequence[NDArray[np.bool_]],
+    landslides: NDArray[np.bool_],
+    guard: int,
+    *,
+    enough: float,
+) -> NDArray[np.object_]:
+    """Part of every patch of the grid, with the first validation area that serves.
+
+    An area serves if validation and training each keep a share ``enough`` of the patches with
+    landslides that are not tested; where none does, the one counts that divides them most evenly.
+    """
+    near = _grown(test, guard)
+    untested = max(1, int((landslides & ~test).sum()))
+
+    def parts(area: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        val = area & ~near
+        return val, ~(near | _grown(val, guard))
+
+    def share(area: NDArray[np.bool_]) -> float:
+        return min(enough, *(float((landslides & part).sum() / untested) for part in parts(area)))
+
+    val, train = parts(max(candidates, key=share))
+    return np.select([test, val, train], ["test", "val", "train"], "guard").astype(object)
+
+
+def _grown(part: NDArray[np.bool_], guard: int) -> NDArray[np.bool_]:
+    """A part of the grid with all patches within ``guard`` of it, corners included."""
+    grown: NDArray[np.bool_] = binary_dilation(part, np.ones((2 * guard + 1,) * 2))
+    return grown
 
 
 def require_apart(table: gpd.GeoDataFrame, patch_size: int, window_size: int) -> None:
@@ -242,7 +282,8 @@ def combine(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
         if quiet or part.empty:
             raise InputError(
                 f"the {split} split has {len(part)} patches and no landslide pixel: choose "
-                "another seed, another split, a smaller patch_size or a larger scene"
+                "another seed, another split, fewer split.folds, a smaller patch_size or a larger "
+                "scene"
             )
     return patches
 

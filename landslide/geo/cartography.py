@@ -28,7 +28,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def kilometres(axis: Axes) -> None:
+def label_kilometres(axis: Axes) -> None:
     """Label the axes of a map in metres by kilometres."""
     for ticks in (axis.xaxis, axis.yaxis):
         ticks.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -44,7 +44,7 @@ def round_length(width: float) -> tuple[float, str]:
     return length, f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
 
 
-def scale_bar(axis: Axes, width: float) -> None:
+def draw_scale_bar(axis: Axes, width: float) -> None:
     """A bar of about a fifth of the map's width, in a round number of metres."""
     length, label = round_length(width)
     west, east = axis.get_xlim()
@@ -73,7 +73,7 @@ def scale_bar(axis: Axes, width: float) -> None:
     )
 
 
-def north_arrow(axis: Axes) -> None:
+def draw_north_arrow(axis: Axes) -> None:
     """An arrow to grid north in the upper right corner."""
     arrow = FancyArrow(
         0.965,

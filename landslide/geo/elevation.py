@@ -14,7 +14,7 @@ from landslide.geo.relief import Float
 LOWEST, HIGHEST = -500.0, 9000.0
 """Elevations on land in metres; others are fill, such as -32768 that no tag declares."""
 
-METRES = {
+UNIT_LENGTHS = {
     r"(us|u s) (survey )?(ft|foot|feet)|us ?ft|(ft|foot|feet) ?us|survey (ft|foot|feet)": 1200
     / 3937,
     r"(international )?(ft|foot|feet)": 0.3048,
@@ -25,7 +25,7 @@ METRES = {
 """Length in metres of the units that DEMs declare; what follows, as in "m a.s.l.", is no matter."""
 
 
-class Elevation(NamedTuple):
+class ElevationUnit(NamedTuple):
     """How values of a DEM become elevations.
 
     Attributes:
@@ -37,7 +37,7 @@ class Elevation(NamedTuple):
     metres: float = 1.0
 
     @classmethod
-    def of(cls, source: DatasetReader, band: int) -> "Elevation":
+    def of(cls, source: DatasetReader, band: int) -> "ElevationUnit":
         """Read the unit of a band, else of its CRS's heights.
 
         Raises:
@@ -47,7 +47,7 @@ class Elevation(NamedTuple):
         if not unit:
             return cls()
         words = " ".join(re.findall(r"[a-z]+", unit.lower()))
-        for pattern, metres in METRES.items():
+        for pattern, metres in UNIT_LENGTHS.items():
             if re.match(rf"({pattern})\b", words):
                 return cls(unit, metres)
         raise InputError(

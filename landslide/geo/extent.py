@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from landslide.geo.grid import Grid
 
 
-def carry(shape: BaseGeometry, start: CRS, end: CRS) -> BaseGeometry:
+def reproject_shape(shape: BaseGeometry, start: CRS, end: CRS) -> BaseGeometry:
     """Carry a shape that is less than half the Earth wide from one CRS into another.
 
     Args:
@@ -43,22 +43,24 @@ def extent_in(grid: Grid, crs: CRS, margin: float = 0.0) -> BaseGeometry:
     """
     box = shapely.box(*grid.bounds).buffer(margin, join_style="mitre")
     west, south, east, north = box.bounds
-    shape = carry(box.segmentize(max(east - west, north - south) / 20), grid.crs, crs)
+    shape = reproject_shape(box.segmentize(max(east - west, north - south) / 20), grid.crs, crs)
     if not crs.is_geographic:
         return shape
     return shapely.union_all([translate(shape, turn) for turn in (-360, 0, 360)])
 
 
-def covered(bounds: tuple[float, float, float, float], crs: CRS, grid: Grid) -> BaseGeometry:
+def covered_extent(bounds: tuple[float, float, float, float], crs: CRS, grid: Grid) -> BaseGeometry:
     """Part of a grid's extent, in its CRS, that bounds (west, south, east, north) cover."""
     shared = extent_in(grid, crs) & shapely.box(*bounds)
     west, south, east, north = shared.bounds if shared.area else (0, 0, 1, 1)
     step = max(east - west, north - south) / 20
-    parts = [carry(part.segmentize(step), crs, grid.crs) for part in shapely.get_parts(shared)]
+    parts = [
+        reproject_shape(part.segmentize(step), crs, grid.crs) for part in shapely.get_parts(shared)
+    ]
     return shapely.union_all(parts) & shapely.box(*grid.bounds)
 
 
-def pixel_step(own: Grid, grid: Grid) -> NDArray[np.float64]:
+def pixel_jacobian(own: Grid, grid: Grid) -> NDArray[np.float64]:
     """Columns and rows of a raster per column and row of a grid, (2, 2), in the grid's middle."""
     row, col = grid.height / 2, grid.width / 2
     ends = [(col - 8, row), (col + 8, row), (col, row - 8), (col, row + 8)]

@@ -19,10 +19,10 @@ from filelock import FileLock, Timeout
 from landslide.errors import InputError, UnreadableError
 from landslide.geo.files import put_in_place, remove
 
-HIDDEN = ".partial"
+PARTIAL_FOLDER = ".partial"
 """Name of the hidden folder; it holds the work and the lock of who is at it."""
 
-SCENE = (
+SCENE_FILES = (
     "ascending.tif",
     "descending.tif",
     "landslides.tif",
@@ -32,21 +32,21 @@ SCENE = (
 )
 """What a scene's folder may hold; the last tells of the others."""
 
-RESUMED = ("settings.json", "finished.txt", "probability.tif")
+RESUMABLE_FILES = ("settings.json", "finished.txt", "probability.tif")
 """What an interrupted map goes on from; all else follows from the probability."""
 
 
-def partial(folder: Path) -> Path:
+def work_folder(folder: Path) -> Path:
     """Where work on a folder's results is under way, or was when it broke off."""
-    return folder / HIDDEN / "work"
+    return folder / PARTIAL_FOLDER / "work"
 
 
-def is_unfinished(root: Path) -> bool:
+def is_incomplete(root: Path) -> bool:
     """Whether a scene's files were being put in place when the program was killed."""
-    return partial(root).exists() and not (root / SCENE[-1]).exists()
+    return work_folder(root).exists() and not (root / SCENE_FILES[-1]).exists()
 
 
-def check_free(root: Path, *, overwrite: bool) -> None:
+def require_free_folder(root: Path, *, overwrite: bool) -> None:
     """Check that a scene may be written to a folder.
 
     Raises:
@@ -54,9 +54,9 @@ def check_free(root: Path, *, overwrite: bool) -> None:
     """
     if not root.exists():
         return
-    if root.is_dir() and all(path.name == HIDDEN for path in root.iterdir()):
+    if root.is_dir() and all(path.name == PARTIAL_FOLDER for path in root.iterdir()):
         return
-    if not ((root / SCENE[-1]).exists() or is_unfinished(root)):
+    if not ((root / SCENE_FILES[-1]).exists() or is_incomplete(root)):
         raise InputError(f"{root} already exists and is not a scene; choose another root.")
     if not overwrite:
         raise InputError(
@@ -65,13 +65,13 @@ def check_free(root: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def new_scene(root: Path) -> Iterator[Path]:
+def replacing_scene(root: Path) -> Iterator[Path]:
     """Yield an empty folder whose content becomes that of a scene when all went well.
 
     Raises:
         InputError: Another process is writing the scene.
     """
-    with _alone(root) as work:
+    with _locked_work_folder(root) as work:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         try:
@@ -79,12 +79,12 @@ def new_scene(root: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(work)
             raise
-        made = sorted(path.name for path in work.iterdir() if path.name not in SCENE)
-        _put_all(work, root, [*made, *SCENE])
+        made = sorted(path.name for path in work.iterdir() if path.name not in SCENE_FILES)
+        _replace_all(work, root, [*made, *SCENE_FILES])
 
 
 @contextmanager
-def workplace(
+def replacing_products(
     output: Path, names: Sequence[str], settings: Mapping[str, Any], *, resume: bool
 ) -> Iterator[Path]:
     """Yield a folder whose products take the place of an earlier map's when all went well.
@@ -101,8 +101,8 @@ def workplace(
     Raises:
         InputError: Another process is writing to ``output``.
     """
-    with _alone(output) as work:
-        _begin(work, settings, resume=resume)
+    with _locked_work_folder(output) as work:
+        _resume_or_clear(work, settings, resume=resume)
         try:
             yield work
         except BaseException as error:
@@ -112,17 +112,17 @@ def workplace(
             if useless or not (finished.exists() and finished.stat().st_size):
                 shutil.rmtree(work)
             raise
-        _put_all(work, output, names)
+        _replace_all(work, output, names)
 
 
-def _begin(work: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+def _resume_or_clear(work: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
     """Keep of interrupted work what is to be resumed, or begin anew."""
     record = work / "settings.json"
     words = json.dumps(settings, sort_keys=True, default=str)
-    whole = all((work / name).exists() for name in RESUMED)
+    whole = all((work / name).exists() for name in RESUMABLE_FILES)
     if resume and whole and record.read_text() == words:
         for path in work.iterdir():
-            if path.name not in RESUMED:
+            if path.name not in RESUMABLE_FILES:
                 path.unlink()
     else:
         shutil.rmtree(work, ignore_errors=True)
@@ -131,7 +131,7 @@ def _begin(work: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
+def _locked_work_folder(folder: Path) -> Iterator[Path]:
     """Yield where to work on a folder's results while no other process does.
 
     The lock goes with its process, however that ends. Where no work is left afterwards, the
@@ -141,14 +141,14 @@ def _alone(folder: Path) -> Iterator[Path]:
         InputError: Another process is at it.
     """
     folder = folder.resolve()
-    hidden, made = folder / HIDDEN, not folder.exists()
+    hidden, made = folder / PARTIAL_FOLDER, not folder.exists()
     hidden.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(hidden / "lock", timeout=0):
             try:
-                yield partial(folder)
+                yield work_folder(folder)
             finally:
-                if not partial(folder).exists():
+                if not work_folder(folder).exists():
                     shutil.rmtree(hidden, ignore_errors=True)  # NFS keeps the open lock
                     if made and not any(folder.iterdir()):
                         folder.rmdir()
@@ -158,7 +158,7 @@ def _alone(folder: Path) -> Iterator[Path]:
         ) from error
 
 
-def _put_all(work: Path, folder: Path, names: Sequence[str]) -> None:
+def _replace_all(work: Path, folder: Path, names: Sequence[str]) -> None:
     """Put results in place of old ones, which go where there is no new one.
 
     The last name goes first and comes last. Before it comes the first, which for a map is the

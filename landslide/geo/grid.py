@@ -7,15 +7,21 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
+from rasterio.windows import Window as RasterWindow
 
-TILE = 256
+TILE_SIZE = 256
 """Side in pixels of the internal tiles of every raster written here."""
 
-INSIDE = 1e-3
+EDGE_TOLERANCE = 1e-3
 """Part of a pixel by which map coordinates may miss a pixel's edge."""
 
-BLOCK = 4 * TILE
+BLOCK_SIZE = 4 * TILE_SIZE
 """Side in pixels of the blocks that a scene is gone through in."""
+
+
+STRIP = 512
+"""Rows that are read at once. GDAL goes through a window band by band, and what it does not find
+in its cache any more it decodes anew for every band."""
 
 
 class Window(NamedTuple):
@@ -30,6 +36,10 @@ class Window(NamedTuple):
         """Rows and columns of this window in an array of a window around it."""
         top, left = self.row - outer.row, self.col - outer.col
         return slice(top, top + self.height), slice(left, left + self.width)
+
+    def to_rasterio(self) -> RasterWindow:
+        """The same window as rasterio's class."""
+        return RasterWindow(self.col, self.row, self.width, self.height)
 
 
 class Grid(NamedTuple):
@@ -56,7 +66,7 @@ class Grid(NamedTuple):
         west, south, east, north = array_bounds(self.height, self.width, self.transform)
         return west, south, east, north
 
-    def blocks(self, side: int = BLOCK) -> list[Window]:
+    def blocks(self, side: int = BLOCK_SIZE) -> list[Window]:
         """Windows that cover the grid, row by row from the north-west corner."""
         return [
             Window(row, col, min(side, self.height - row), min(side, self.width - col))
@@ -64,15 +74,18 @@ class Grid(NamedTuple):
             for col in range(0, self.width, side)
         ]
 
-    def slices(self, window: Window) -> tuple[slice, slice]:
-        """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed.
+    def strips(self, height: int = STRIP) -> list[Window]:
+        """Full-width windows that cover the grid from north to south."""
+        return [
+            Window(row, 0, min(height, self.height - row), self.width)
+            for row in range(0, self.height, height)
+        ]
 
-        They begin a thousandth of a pixel inside, since GDAL cuts an offset of 511.9999999
-        down to 511.
-        """
+    def slices(self, window: Window) -> tuple[slice, slice]:
+        """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed."""
         xres, yres = self.transform.a, -self.transform.e
-        west = self.transform.c + (window.col + INSIDE) * xres
-        north = self.transform.f - (window.row + INSIDE) * yres
+        west = self.transform.c + window.col * xres
+        north = self.transform.f - window.row * yres
         return (
             slice(west, west + window.width * xres),
             slice(north - window.height * yres, north),
@@ -90,7 +103,7 @@ class Grid(NamedTuple):
 
     def matches(self, other: Self) -> bool:
         """Whether both grids have the same CRS, size and (to 1e-3 px) corners."""
-        tolerance = INSIDE * abs(self.transform.a)
+        tolerance = EDGE_TOLERANCE * abs(self.transform.a)
         return (
             self.crs == other.crs
             and (self.height, self.width) == (other.height, other.width)

@@ -34,7 +34,7 @@ class Inventory(NamedTuple):
     left_out: int
 
 
-def is_raster(path: Path, key: str = "inventory") -> bool:
+def is_mask_raster(path: Path, key: str = "inventory") -> bool:
     """Whether an inventory is a mask raster.
 
     Raises:
@@ -62,19 +62,19 @@ def read_inventory(
             it is not clear which of its layers is meant.
     """
     found = read_shapes(path, key, points=radius is not None)
-    if radius is None and len(found.points) and found.areas.empty:
+    if radius is None and len(found.points) and found.polygons.empty:
         raise InputError(
             f"{key}={path} has no polygon but points: give their radius in metres with "
             f"{key}.radius="
         )
-    shapes = pd.concat([found.areas, found.points[: None if radius else 0]]).sort_index()
+    shapes = pd.concat([found.polygons, found.points[: None if radius else 0]]).sort_index()
     if shapes.empty:
         raise InputError(
             f"{key}={path} has no polygon but {found.kinds}: give outlines of landslides"
         )
-    near = _near(shapes, grid)
+    near = _clip_near(shapes, grid)
     discs = near[near.index.isin(found.points.index)].buffer(radius or 0)
-    polygons = pd.concat([near[near.index.isin(found.areas.index)], discs]).sort_index()
+    polygons = pd.concat([near[near.index.isin(found.polygons.index)], discs]).sort_index()
     polygons = polygons[polygons.intersects(shapely.box(*grid.bounds))]
     return Inventory(
         polygons=polygons.reset_index(drop=True),
@@ -85,10 +85,10 @@ def read_inventory(
     )
 
 
-def _near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
+def _clip_near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
     """Shapes around a grid in its CRS; what lies on the Earth's other side has no place in it."""
     if shapes.crs.is_geographic:
-        shapes = _continuous(shapes)
+        shapes = _unwrap_longitudes(shapes)
     west, south, east, north = grid.bounds
     size = max(east - west, north - south)
     extent = extent_in(grid, shapes.crs, margin=size)
@@ -101,7 +101,7 @@ def _near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
     return near.to_crs(grid.crs)
 
 
-def _continuous(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
+def _unwrap_longitudes(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
     """Shapes in degrees, those that jump from 180 to -180 going on beyond 180."""
     west, _, east, _ = shapely.bounds(shapes.values).T
     wide = shapes[east - west > 180]

@@ -10,13 +10,12 @@ import shapely
 from numpy.typing import NDArray
 from pyogrio import set_gdal_config_options
 from rasterio.features import rasterize, shapes
-from rasterio.windows import Window as RasterWindow
 
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN
 
 
-def outlines(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+def outline_mask(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Outline the connected pixels (4-neighbourhood) of a mask raster.
 
     GDAL goes through the raster line by line, so memory grows with the polygons only.
@@ -30,17 +29,17 @@ def outlines(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame
         for outline, value in shapes(rasterio.band(source, 1), transform=grid.transform):
             if value in found:
                 found[int(value)].append(shapely.geometry.shape(outline))
-    return _measured(found[1], grid), _measured(found[UNKNOWN], grid)
+    return _measure(found[1], grid), _measure(found[UNKNOWN], grid)
 
 
-def _measured(outlines: list[shapely.Geometry], grid: Grid) -> gpd.GeoDataFrame:
+def _measure(outlines: list[shapely.Geometry], grid: Grid) -> gpd.GeoDataFrame:
     polygons = gpd.GeoDataFrame(geometry=outlines, crs=grid.crs)
     polygons["area_m2"] = polygons.area.astype(float)
     polygons["perimeter_m"] = polygons.length.astype(float)
     return polygons.sort_values("area_m2", ascending=False, ignore_index=True)
 
 
-def burn(
+def rasterize_window(
     geometries: gpd.GeoSeries,
     values: Iterable[int],
     grid: Grid,
@@ -57,7 +56,7 @@ def burn(
         window: Window to rasterise.
         all_touched: Count every pixel that a geometry touches.
     """
-    transform = rasterio.windows.transform(raster_window(window), grid.transform)
+    transform = rasterio.windows.transform(window.to_rasterio(), grid.transform)
     x, y = grid.slices(window)
     values = np.fromiter(values, dtype=np.int32)
     near = geometries.sindex.query(shapely.box(x.start, y.start, x.stop, y.stop))
@@ -71,7 +70,7 @@ def burn(
     return burnt
 
 
-def layers(geometries: gpd.GeoSeries) -> NDArray[np.int64]:
+def assign_layers(geometries: gpd.GeoSeries) -> NDArray[np.int64]:
     """Number layers such that no two geometries of one layer meet.
 
     Each geometry, in their order, comes into the first layer where it meets none.
@@ -84,11 +83,6 @@ def layers(geometries: gpd.GeoSeries) -> NDArray[np.int64]:
     for index, met in zip(ours, np.split(pairs[1], starts)[1:], strict=True):
         layer[index] = np.setdiff1d(np.arange(len(met) + 1), layer[met])[0]
     return layer
-
-
-def raster_window(window: Window) -> RasterWindow:
-    """The same window as rasterio names it."""
-    return RasterWindow(window.col, window.row, window.width, window.height)
 
 
 def write_polygons(path: Path, polygons: gpd.GeoDataFrame, layer: str) -> None:
@@ -126,7 +120,7 @@ class ZonalStatistics:
 
     def add(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
         """Add the pixels of a window, one (H, W) array for each name; NaN is left out."""
-        ids = burn(self.geometry, range(1, self.length), self.grid, window)
+        ids = rasterize_window(self.geometry, range(1, self.length), self.grid, window)
         for name, values in zip(self.names, layers, strict=True):
             valid = (ids > 0) & np.isfinite(values)
             inside, measured = ids[valid], values[valid].astype(float)

@@ -15,7 +15,7 @@ from rasterio.io import DatasetReader
 
 from landslide.errors import InputError, UnreadableError
 from landslide.geo.files import replacing
-from landslide.geo.grid import TILE, Grid
+from landslide.geo.grid import TILE_SIZE, Grid
 
 UNKNOWN = 255
 """Mask value of pixels that loss, metrics and maps leave out."""
@@ -113,8 +113,8 @@ def raster_profile(grid: Grid, dtype: str, count: int, nodata: float) -> dict[st
         "dtype": dtype,
         "nodata": nodata,
         "tiled": True,
-        "blockxsize": TILE,
-        "blockysize": TILE,
+        "blockxsize": TILE_SIZE,
+        "blockysize": TILE_SIZE,
         "compress": "deflate",
         "predictor": 3 if dtype.startswith("float") else 1,
         "bigtiff": "if_safer",
@@ -135,7 +135,7 @@ def to_cog(raster: Path, tags: dict[str, str]) -> None:
         compress="DEFLATE",
         level=1,  # higher ones take half as long again to save 1 %
         predictor="YES",
-        blocksize=2 * TILE,
+        blocksize=2 * TILE_SIZE,
         overview_resampling=resampling,
         bigtiff="IF_SAFER",
         num_threads="ALL_CPUS",

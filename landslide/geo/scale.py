@@ -7,7 +7,7 @@ from rasterio.crs import CRS
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
 
-TRUE_SCALE = 0.02
+MAX_LENGTH_ERROR = 0.02
 """Error of lengths that a grid may have. UTM has up to 0.001 in its zone and 0.003 in the next,
 continental equal-area projections up to 0.017, Web Mercator 0.02 at 11 and 0.36 at 43 degrees."""
 
@@ -42,7 +42,7 @@ def require_true_scale(grid: Grid, name: str) -> None:
         InputError: They are not, so that slopes and areas would be wrong too.
     """
     error = length_error(grid.crs, grid)
-    if not error <= TRUE_SCALE:
+    if not error <= MAX_LENGTH_ERROR:
         raise InputError(
             f"{name} is in {grid.crs}, where lengths are off by up to {100 * error:.0f} % here, "
             "and areas and slopes with them: warp it to UTM"

@@ -17,20 +17,20 @@ from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
 
-AREAL = ("Polygon", "MultiPolygon")
-POINTS = ("Point", "MultiPoint")
-TABLES = (".csv", ".tsv")
-COORDINATES = {
+POLYGON_TYPES = ("Polygon", "MultiPolygon")
+POINT_TYPES = ("Point", "MultiPoint")
+TABLE_SUFFIXES = (".csv", ".tsv")
+COORDINATE_COLUMNS = {
     "X_POSSIBLE_NAMES": "longitude,lon,long,lng",
     "Y_POSSIBLE_NAMES": "latitude,lat",
 }
 """Columns of tables that hold degrees in WGS 84."""
 
-UNREADABLE = (OSError, RuntimeError, ValueError)
+READ_ERRORS = (OSError, RuntimeError, ValueError)
 """What libraries raise for a file that they cannot read."""
 
 
-class Source(NamedTuple):
+class VectorSource(NamedTuple):
     """Where shapes are read from.
 
     Attributes:
@@ -40,7 +40,7 @@ class Source(NamedTuple):
     """
 
     path: Path
-    address: str
+    gdal_path: str
     layer: str | None
 
 
@@ -48,21 +48,21 @@ class Shapes(NamedTuple):
     """What a vector file holds.
 
     Attributes:
-        areas: Valid polygons by feature.
+        polygons: Valid polygons by feature.
         points: Points by feature, of features without a polygon.
         features: Number of features.
         repaired: How many had an invalid outline, which was repaired.
         kinds: Names of the geometries there are, for messages.
     """
 
-    areas: gpd.GeoSeries
+    polygons: gpd.GeoSeries
     points: gpd.GeoSeries
     features: int
     repaired: int
     kinds: str
 
 
-def locate(path: Path, key: str) -> Source:
+def find_vector(path: Path, key: str) -> VectorSource:
     """Find the file, the member of an archive and the layer that a path names.
 
     Args:
@@ -79,11 +79,11 @@ def locate(path: Path, key: str) -> Source:
     inner = path.relative_to(file).as_posix()
     inner = "" if inner == "." else inner
     if file.suffix.lower() == ".zip":
-        return _locate_in_archive(file, inner, key)
-    return Source(file, str(file), inner or None)
+        return _find_in_archive(file, inner, key)
+    return VectorSource(file, str(file), inner or None)
 
 
-def _locate_in_archive(file: Path, inner: str, key: str) -> Source:
+def _find_in_archive(file: Path, inner: str, key: str) -> VectorSource:
     try:
         with zipfile.ZipFile(file) as archive:
             names = [PurePosixPath(name) for name in archive.namelist()]
@@ -95,7 +95,7 @@ def _locate_in_archive(file: Path, inner: str, key: str) -> Source:
     members = [
         name
         for name in seen
-        if name.suffix.lower() not in sidecars and _layers(f"/vsizip/{file.absolute()}/{name}")
+        if name.suffix.lower() not in sidecars and _layer_names(f"/vsizip/{file.absolute()}/{name}")
     ]
     chosen = [name for name in members if not inner or f"{inner}/".startswith(f"{name}/")]
     if len(chosen) != 1:
@@ -106,16 +106,16 @@ def _locate_in_archive(file: Path, inner: str, key: str) -> Source:
             else f"{key}={file} holds no vector file: give an archive with outlines"
         )
     layer = inner.removeprefix(str(chosen[0])).strip("/")
-    return Source(file, f"/vsizip/{file.absolute()}/{chosen[0]}", layer or None)
+    return VectorSource(file, f"/vsizip/{file.absolute()}/{chosen[0]}", layer or None)
 
 
-def _layers(address: str) -> list[str]:
+def _layer_names(address: str) -> list[str]:
     """Layers that may have geometry; none where GDAL knows no vector file."""
     try:
         layers = pyogrio.list_layers(address)
-    except UNREADABLE:
+    except READ_ERRORS:
         return []
-    table = address.lower().endswith(TABLES)
+    table = address.lower().endswith(TABLE_SUFFIXES)
     return [str(name) for name, kind in layers if kind is not None or table]
 
 
@@ -125,14 +125,14 @@ def is_vector(path: Path, key: str) -> bool:
     Raises:
         InputError: There is no such file.
     """
-    return bool(_layers(locate(path, key).address))
+    return bool(_layer_names(find_vector(path, key).gdal_path))
 
 
 def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
     """Read the geometry of one layer, or of all that are asked for.
 
     Args:
-        path: See ``locate``.
+        path: See ``find_vector``.
         key: Option that named the file, for messages.
         points: Whether points are wanted as much as polygons.
 
@@ -140,8 +140,8 @@ def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
         InputError: The file cannot be read, has no feature or no CRS, or several of its layers
             might be meant.
     """
-    source = locate(path, key)
-    names = _layers(source.address)
+    source = find_vector(path, key)
+    names = _layer_names(source.gdal_path)
     if not names:
         raise InputError(f"{key}={path} cannot be read as polygons: it is no vector file")
     if source.layer not in (None, "*", *names):
@@ -149,9 +149,9 @@ def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
             f"{key}={source.path} has no layer {source.layer!r}: choose from {', '.join(names)}"
         )
     wanted = names if source.layer in (None, "*") else [source.layer]
-    layers = {name: _read(source, name, key) for name in wanted}
+    layers = {name: _read_layer(source, name, key) for name in wanted}
     if source.layer is None:
-        layers = _unambiguous(layers, source, key, points=points)
+        layers = _choose_layer(layers, source, key, points=points)
     if not any(len(shapes) for shapes in layers.values()):
         raise InputError(f"{key}={path} is empty: it has no feature")
     series = [shapes for shapes in layers.values() if len(shapes)]
@@ -159,23 +159,23 @@ def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
         raise InputError(f"{key}={path} has no coordinate reference system: assign one")
     shapes = pd.concat([each.to_crs(series[0].crs) for each in series], ignore_index=True)
     kinds = ", ".join(sorted(set(shapes.geom_type.dropna()))) or "empty geometries"
-    drawn = shapes[shapes.geom_type.isin(AREAL)]
+    drawn = shapes[shapes.geom_type.isin(POLYGON_TYPES)]
     valid = shapely.make_valid(drawn.values, method="structure", keep_collapsed=False)
-    areas = gpd.GeoSeries(valid, drawn.index, drawn.crs)
-    repaired = int((~drawn.is_valid & ~areas.is_empty).sum())
-    points = shapes[shapes.geom_type.isin(POINTS)]
-    return Shapes(areas[~areas.is_empty], points, len(shapes), repaired, kinds)
+    polygons = gpd.GeoSeries(valid, drawn.index, drawn.crs)
+    repaired = int((~drawn.is_valid & ~polygons.is_empty).sum())
+    points = shapes[shapes.geom_type.isin(POINT_TYPES)]
+    return Shapes(polygons[~polygons.is_empty], points, len(shapes), repaired, kinds)
 
 
-def _unambiguous(
-    layers: dict[str, gpd.GeoSeries], source: Source, key: str, *, points: bool
+def _choose_layer(
+    layers: dict[str, gpd.GeoSeries], source: VectorSource, key: str, *, points: bool
 ) -> dict[str, gpd.GeoSeries]:
     """The one layer of use; all, for what is said of them, where none is.
 
     Raises:
         InputError: There are several.
     """
-    of_use = (*AREAL, *POINTS) if points else AREAL
+    of_use = (*POLYGON_TYPES, *POINT_TYPES) if points else POLYGON_TYPES
     useful = {
         name: shapes for name, shapes in layers.items() if shapes.geom_type.isin(of_use).any()
     }
@@ -190,34 +190,34 @@ def _unambiguous(
     return useful or layers
 
 
-def _read(source: Source, layer: str, key: str) -> gpd.GeoSeries:
+def _read_layer(source: VectorSource, layer: str, key: str) -> gpd.GeoSeries:
     """Geometry of a layer; None where there is none, or a broken ring that cannot be closed."""
-    table = source.address.lower().endswith(TABLES)
+    table = source.gdal_path.lower().endswith(TABLE_SUFFIXES)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # GDAL on rings that are closed here
             frame = pyogrio.read_dataframe(
-                source.address,
+                source.gdal_path,
                 layer=layer,
                 columns=[],
                 force_2d=True,
                 on_invalid="fix",
-                **(COORDINATES if table else {}),
+                **(COORDINATE_COLUMNS if table else {}),
             )
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise InputError(f"{key}={source.path} cannot be read as polygons: {error}") from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise InputError(
             f"{key}={source.path} has no geometry: a table needs columns named longitude and "
             "latitude, in degrees"
         )
-    shapes = frame.geometry.map(_outline)
-    if table and shapes.crs is None and shapes.geom_type.isin(POINTS).all():
+    shapes = frame.geometry.map(_flatten)
+    if table and shapes.crs is None and shapes.geom_type.isin(POINT_TYPES).all():
         shapes = shapes.set_crs("EPSG:4326")
     return shapes
 
 
-def _outline(shape: BaseGeometry | None) -> BaseGeometry | None:
+def _flatten(shape: BaseGeometry | None) -> BaseGeometry | None:
     """Of a collection its polygons, else its points, as one shape; None for what is empty."""
     if shape is None or shape.is_empty:
         return None

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from landslide.models.layers import (
+    DOWNSAMPLING,
     BatchNorm,
     DoubleConv,
     Head,
@@ -74,6 +75,8 @@ class AttentionUNet(nn.Module):
         in_channels: Input bands c.
         filters: Filters f of the first layer.
     """
+
+    size_multiple = DOWNSAMPLING
 
     def __init__(self, in_channels: int, filters: int = 32) -> None:
         super().__init__()

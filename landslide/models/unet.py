@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from landslide.models.layers import DoubleConv, Head, UpConv, check_size, init_glorot_normal
+from landslide.models.layers import (
+    DOWNSAMPLING,
+    DoubleConv,
+    Head,
+    UpConv,
+    check_size,
+    init_glorot_normal,
+)
 
 
 class UNet(nn.Module):
@@ -14,6 +21,8 @@ class UNet(nn.Module):
         filters: Filters f of the first layer.
         dropout: Share of activations dropped after each of the three deepest blocks.
     """
+
+    size_multiple = DOWNSAMPLING
 
     def __init__(self, in_channels: int, filters: int = 32, dropout: float = 0.0) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -17,9 +17,7 @@ from rich.progress import track
 from landslide.data.scene import Sample, Scene
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
-from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
-from landslide.models.layers import DOWNSAMPLING
 from landslide.prediction.windows import BlendPredictor, HaloPredictor, Predictor
 from landslide.training.cpu import Gaps, give_back
 from landslide.training.network import Network
@@ -62,15 +60,24 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
     halo = network.measure_halo()
     if halo is None:
         side = window["size"] or network.patch_size
-        if side % DOWNSAMPLING:
-            raise InputError(f"window.size={side} is not a multiple of {DOWNSAMPLING} px")
+        if side % network.size_multiple:
+            raise InputError(f"window.size={side} is not a multiple of {network.size_multiple} px")
         return BlendPredictor(network, size, side, window["overlap"])
     if window["halo"] is not None:
         halo = halo._replace(size=window["halo"])
     return HaloPredictor(network, size, halo, window["size"])
 
 
-class Canvas:
+class ProbabilityRaster(Protocol):
+    """What finished blocks are written to."""
+
+    finished: set[int]
+
+    def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
+        """Keep a block (bands, H, W), or leave it without data, and remember its number."""
+
+
+class ProbabilityFile:
     """The raster under work, and which of its blocks are finished, both on disk.
 
     Every block is written and closed before it counts as finished, so that a killed
@@ -102,15 +109,39 @@ class Canvas:
         """Write a block, or leave it without data, and remember it."""
         if output is not None:
             with rasterio.open(self.raster, "r+") as sink:
-                sink.write(output, window=raster_window(block))
+                sink.write(output, window=block.to_rasterio())
         with self._journal.open("a") as journal:
             journal.write(f"{number}\n")
+
+
+class ProbabilityArray:
+    """The same in memory, for scenes that fit.
+
+    Args:
+        grid: Grid of the scene.
+        bands: Names of the bands.
+
+    Attributes:
+        values: (bands, H, W) float32, NaN where there is nothing yet or no measurement.
+    """
+
+    def __init__(self, grid: Grid, bands: tuple[str, ...]) -> None:
+        self.values = np.full((len(bands), grid.height, grid.width), np.nan, dtype=np.float32)
+        self.finished: set[int] = set()
+
+    def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
+        """Keep a block, or leave it without data."""
+        if output is not None:
+            rows = slice(block.row, block.row + block.height)
+            cols = slice(block.col, block.col + block.width)
+            self.values[:, rows, cols] = output
+        self.finished.add(number)
 
 
 def predict_scene(
     scene: Scene,
     predictor: Predictor,
-    canvas: Canvas,
+    raster: ProbabilityRaster,
     watch: Stopwatch,
 ) -> None:
     """Predict every block that is not finished yet.
@@ -121,11 +152,11 @@ def predict_scene(
     Args:
         scene: Scene to map, opened without its truth, whose gaps need not be gaps of the map.
         predictor: Computes one block after the other.
-        canvas: What to write to; NaN where the scene's mask is unknown.
+        raster: What is written to; NaN where the scene's mask is unknown.
         watch: Is told the seconds of ``read``, ``network`` and ``write``.
     """
     blocks, sources = predictor.blocks, list(map(predictor.source, predictor.blocks))
-    todo = [number for number in range(len(blocks)) if number not in canvas.finished]
+    todo = [number for number in range(len(blocks)) if number not in raster.finished]
 
     def read(number: int) -> Sample:
         with watch("read"):
@@ -133,7 +164,7 @@ def predict_scene(
 
     def write(number: int, output: NDArray[np.float32] | None) -> None:
         with watch("write"):
-            canvas.finish(number, blocks[number], output)
+            raster.finish(number, blocks[number], output)
 
     def predict(number: int, sample: Sample) -> NDArray[np.float32] | None:
         unknown = sample["mask"][blocks[number].within(sources[number])] == UNKNOWN

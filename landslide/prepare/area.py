@@ -1,6 +1,5 @@
-"""Where a scene lies: the area of interest and the grid over it."""
+"""The area of interest and the scene's grid over it."""
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +13,17 @@ from rasterio.errors import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
-from landslide.geo.extent import carry, covered
-from landslide.geo.grid import INSIDE, Grid, utm_crs
+from landslide.geo.extent import covered_extent, reproject_shape
+from landslide.geo.grid import EDGE_TOLERANCE, Grid, utm_crs
 from landslide.geo.rasters import open_raster
 from landslide.geo.scale import require_true_scale
 from landslide.geo.vectors import read_shapes
 from landslide.prepare.mosaic import open_georeferenced
-from landslide.prepare.sources import Acquisition, Sources, Tile
+from landslide.prepare.sources import Sources, Tile
 
 DEGREES = CRS.from_epsg(4326)
 
-SMALLEST = 64
+MIN_SIDE = 64
 """Smallest side of a scene in pixels: one patch."""
 
 
@@ -37,35 +36,35 @@ def read_area(aoi: object) -> BaseGeometry | None:
     if aoi is None:
         return None
     if isinstance(aoi, str):
-        return _read_file(Path(aoi))
-    numbers = OmegaConf.to_object(aoi) if OmegaConf.is_config(aoi) else aoi
-    right = isinstance(numbers, list) and len(numbers) == 4
-    if not right or not all(isinstance(n, int | float) for n in numbers):  # type: ignore[union-attr]
-        raise InputError(f"aoi={aoi} is not [west,south,east,north] in degrees nor a polygon file")
-    west, south, east, north = (float(n) for n in numbers)  # type: ignore[union-attr]
-    inside = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90
-    if not inside or not 0 < (east - west) % 360 < 180:
+        return _area_from_file(Path(aoi))
+    values = OmegaConf.to_object(aoi) if OmegaConf.is_config(aoi) else aoi
+    numbers = values if isinstance(values, list) else []
+    if len(numbers) != 4 or not all(isinstance(number, int | float) for number in numbers):
+        raise InputError(f"aoi={aoi} is not [west,south,east,north] in degrees and no polygon file")
+    west, south, east, north = map(float, numbers)
+    on_earth = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90
+    if not on_earth or not 0 < (east - west) % 360 < 180:
         raise InputError(
             f"aoi={numbers} is no area: give [west,south,east,north] in degrees, south below north "
-            "and west below east, or above it where the 180th meridian lies between"
+            "and west below east, or west above east if it crosses the 180th meridian"
         )
     return shapely.box(west, south, west + (east - west) % 360, north)
 
 
-def _read_file(path: Path) -> BaseGeometry:
-    areas = read_shapes(path, "aoi").areas
+def _area_from_file(path: Path) -> BaseGeometry:
+    areas = read_shapes(path, "aoi").polygons
     if areas.empty:
         raise InputError(f"aoi={path} has no polygon")
     parts = shapely.geometrycollections(areas.to_crs(DEGREES).values)
-    area: BaseGeometry = shapely.union_all(shapely.get_parts(_continuous(parts)))
+    area: BaseGeometry = shapely.union_all(shapely.get_parts(_unwrap_longitudes(parts)))
     west, _, east, _ = area.bounds
     if east - west >= 180:
-        raise InputError(f"aoi={path} goes around half of the Earth: give a smaller area")
+        raise InputError(f"aoi={path} spans half of the Earth: give a smaller area")
     return area
 
 
-def _continuous(area: BaseGeometry) -> BaseGeometry:
-    """Area in degrees without a jump at the 180th meridian, since vertices may lie on both sides.
+def _unwrap_longitudes(area: BaseGeometry) -> BaseGeometry:
+    """Area in degrees without a jump at the 180th meridian.
 
     Longitudes begin after the widest gap between vertices, with one from -180 to 180.
     """
@@ -82,13 +81,13 @@ def _continuous(area: BaseGeometry) -> BaseGeometry:
 
 
 def footprint(tile: Tile, crs: CRS) -> BaseGeometry:
-    """Outline of an image in another CRS, its edges bent as they fall there."""
+    """Outline of an image in another CRS, with curved edges."""
     with open_georeferenced(tile) as source:
         west, south, east, north = source.bounds
         outline: BaseGeometry = shapely.box(west, south, east, north)
         if source.crs != crs:
             outline = outline.segmentize(max(east - west, north - south) / 20)
-            outline = carry(outline, source.crs, crs)
+            outline = reproject_shape(outline, source.crs, crs)
     return outline
 
 
@@ -98,39 +97,27 @@ def common_footprint(sources: Sources, crs: CRS) -> BaseGeometry:
     Raises:
         InputError: There is none; names two inputs that do not overlap.
     """
-    common, before = None, ""
-    for orbit, dates in sources.orbits.items():
-        for date, acquisition in dates.items():
-            area = acquisition_footprint(acquisition, crs)
-            common = area if common is None else common.intersection(area)
-            if common.is_empty or common.area == 0:
-                raise InputError(
-                    f"the {orbit} image {date} ({_names(acquisition)}) does not overlap with "
-                    f"{before}: give images of one area"
-                )
-            before = before or f"the {orbit} image {date} ({_names(acquisition)})"
+    common, first = None, ""
+    for orbit, date, acquisition in sources.images():
+        area = shapely.union_all([footprint(tile, crs) for tile in acquisition.files])
+        common = area if common is None else common.intersection(area)
+        paths = sorted(str(tile.path) for tile in acquisition.files)
+        name = f"the {orbit} image {date} ({paths[0]}{', …' * (len(paths) > 1)})"
+        if common.is_empty or common.area == 0:
+            raise InputError(f"{name} does not overlap with {first}: give images of one area")
+        first = first or name
     if common is None:
         raise InputError("there is no image")
     return common
 
 
-def acquisition_footprint(acquisition: Acquisition, crs: CRS) -> BaseGeometry:
-    """Area that the tiles of one date cover."""
-    return shapely.union_all([footprint(tile, crs) for tile in acquisition.files])
-
-
-def _names(acquisition: Acquisition) -> str:
-    paths = sorted(str(tile.path) for tile in acquisition.files)
-    return paths[0] + (", …" if len(paths) > 1 else "")
-
-
 def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources) -> Grid:
-    """Grid of the scene: that of ``grid.like``, or whole multiples of its resolution in UTM.
+    """Grid of the scene: that of ``grid.like``, or one on whole multiples of the resolution.
 
     Args:
         options: ``grid`` of ``conf/prepare.yaml``.
         area: Area of interest in EPSG:4326; the grid covers its bounding box. Without one the
-            grid lies within the bounding box of what all images cover.
+            grid lies within the bounding box of the area that all images cover.
         sources: The images.
 
     Raises:
@@ -139,39 +126,35 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
     """
     if options.like is not None:
         with open_raster(options.like) as source:
-            turned = source.transform.b or source.transform.e > 0
-            if source.crs is None or not _metric(source.crs) or turned:
+            not_north_up = source.transform.b or source.transform.e > 0
+            if source.crs is None or not _is_metric(source.crs) or not_north_up:
                 raise InputError(
                     f"grid.like={options.like} is not on a north-up grid in metres: name another"
                 )
             like = Grid.of(source)
         require_true_scale(like, f"grid.like={options.like}")
         return like
-    crs = _crs(options.crs) if options.crs is not None else _utm(area, sources)
+    crs = _parse_crs(options.crs) if options.crs is not None else _choose_utm(area, sources)
     if area is None:
         outline = common_footprint(sources, crs)
     else:
-        outline = carry(area.segmentize(0.01), DEGREES, crs)
+        outline = reproject_shape(area.segmentize(0.01), DEGREES, crs)
     size = float(options.resolution)
-    left, bottom, right, top = _whole(outline.bounds, size, inside=area is None)
+    left, bottom, right, top = _whole_pixels(outline.bounds, size, inside=area is None)
     height, width = top - bottom, right - left
-    if min(height, width) < SMALLEST:
+    if min(height, width) < MIN_SIDE:
         raise InputError(
-            f"the area is {width} x {height} px of {size:g} m; a scene has at least {SMALLEST} a "
-            "side: give a larger aoi, or images with a larger overlap"
+            f"the area is {width} x {height} px of {size:g} m, and a scene has at least {MIN_SIDE} "
+            "on each side: give a larger aoi, or images with a larger overlap"
         )
     grid = Grid(crs, Affine(size, 0, left * size, 0, -size, top * size), height, width)
     require_true_scale(grid, f"grid.crs={options.crs}" if options.crs else "the grid")
     return grid
 
 
-def _utm(area: BaseGeometry | None, sources: Sources) -> CRS:
-    """UTM zone that all images lie in, which spares their pixels; else that of the area's middle.
-
-    Raises:
-        InputError: The area reaches beyond UTM, towards a pole.
-    """
-    images = [tile for dates in sources.orbits.values() for a in dates.values() for tile in a.files]
+def _choose_utm(area: BaseGeometry | None, sources: Sources) -> CRS:
+    """UTM zone of all images, so that they need no warping, or that of the area's middle."""
+    images = [tile for _, _, acquisition in sources.images() for tile in acquisition.files]
     zones = set()
     for tile in images:
         with open_georeferenced(tile) as source:
@@ -180,46 +163,49 @@ def _utm(area: BaseGeometry | None, sources: Sources) -> CRS:
         zone: CRS = zones.pop()
         return zone
     if area is None:
-        # Not the common area itself, which a zone is needed to intersect in.
+        # The common area is not known yet: footprints are intersected in the zone chosen here.
         area = footprint(images[0], DEGREES)
     west, south, east, north = area.bounds
     if south < -80 or north > 84:
         raise InputError(
-            f"the area reaches from {south:.1f} to {north:.1f} degrees north, but UTM only from "
-            "-80 to 84: give a smaller aoi, or grid.crs= or grid.like= with another grid in metres"
+            f"the area reaches from {south:.1f} to {north:.1f} degrees north, but UTM is defined "
+            "from -80 to 84 only: give a smaller aoi, or another grid in metres with grid.crs= or "
+            "grid.like="
         )
     return utm_crs((west, south, east, north))
 
 
-def _whole(
+def _whole_pixels(
     bounds: tuple[float, float, float, float], size: float, *, inside: bool
 ) -> tuple[int, int, int, int]:
-    """Bounds in whole pixels, inside of or around those given; rounding errors cost no row."""
+    """Bounds in whole pixels, inside or around those given; rounding errors cost no row."""
     west, south, east, north = (bound / size for bound in bounds)
-    if inside:
-        low, high = np.ceil, np.floor
-        west, south, east, north = west - INSIDE, south - INSIDE, east + INSIDE, north + INSIDE
-    else:
-        low, high = np.floor, np.ceil  # type: ignore[assignment]
-        west, south, east, north = west + INSIDE, south + INSIDE, east - INSIDE, north - INSIDE
-    return int(low(west)), int(low(south)), int(high(east)), int(high(north))
+    low, high, slack = (
+        (np.ceil, np.floor, -EDGE_TOLERANCE) if inside else (np.floor, np.ceil, EDGE_TOLERANCE)
+    )
+    return (
+        int(low(west + slack)),
+        int(low(south + slack)),
+        int(high(east - slack)),
+        int(high(north - slack)),
+    )
 
 
-def _crs(name: object) -> CRS:
+def _parse_crs(name: object) -> CRS:
     try:
         crs = CRS.from_user_input(name)
     except CRSError as error:
         raise InputError(f"grid.crs={name} is unknown: write it like EPSG:32654") from error
-    if not _metric(crs):
+    if not _is_metric(crs):
         raise InputError(f"grid.crs={name} is not a projected CRS in metres: choose UTM")
     return crs
 
 
-def _metric(crs: CRS) -> bool:
+def _is_metric(crs: CRS) -> bool:
     return bool(crs.is_projected and crs.linear_units_factor[1] == 1)
 
 
-def middle(grid: Grid) -> tuple[float, float]:
+def grid_center(grid: Grid) -> tuple[float, float]:
     """Longitude and latitude of a grid's middle."""
     west, south, east, north = grid.bounds
     to_degrees = Transformer.from_crs(grid.crs, DEGREES, always_xy=True)
@@ -227,22 +213,20 @@ def middle(grid: Grid) -> tuple[float, float]:
     return float(longitude), float(latitude)
 
 
-def require_overlap(tiles: Mapping[str, Iterable[Tile]], grid: Grid) -> None:
-    """Check that inputs lie on the grid.
-
-    Args:
-        tiles: Tiles of each input by its name in words.
-        grid: Grid of the scene.
+def require_overlap(sources: Sources, grid: Grid) -> None:
+    """Check that every image touches the scene's grid.
 
     Raises:
-        InputError: An input that does not touch the grid.
+        InputError: One does not.
     """
-    for name, parts in tiles.items():
-        if not any(coverage(tile, grid).area for tile in parts):
-            raise InputError(f"{name} does not overlap with the area ({grid}): give another")
+    for orbit, date, acquisition in sources.images():
+        if not any(extent_on_grid(tile, grid).area for tile in acquisition.files):
+            raise InputError(
+                f"the {orbit} image {date} does not overlap with the area ({grid}): give another"
+            )
 
 
-def coverage(tile: Tile, grid: Grid) -> BaseGeometry:
+def extent_on_grid(tile: Tile, grid: Grid) -> BaseGeometry:
     """Part of a grid's extent, in its CRS, that a raster's extent covers."""
     with open_georeferenced(tile) as source:
-        return covered(source.bounds, source.crs, grid)
+        return covered_extent(source.bounds, source.crs, grid)

@@ -1,14 +1,14 @@
 """Tiles of any CRS and resolution as one image on any grid, window by window.
 
-A tile that is warped alone ends at its border: there the kernel sees no neighbours, and GDAL
-takes the kernel's width from what part of the tile a window happens to show. So tiles of one
-grid are put together first, gaps at their edges are filled from tiles of other grids, and the
-width of the kernel follows from the two grids alone.
+A tile that is warped alone ends at its border: the kernel lacks neighbours there, and GDAL takes
+the kernel's width from the part of the tile that a window happens to show. Therefore tiles of one
+grid are joined first, gaps at their edges are filled from tiles of other grids, and the width of
+the kernel follows from the two grids alone.
 """
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from affine import Affine
@@ -22,35 +22,23 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import open_raster
 from landslide.geo.relief import Float
-from landslide.prepare.sheets import ALIGNED, Convert, Sheet
+from landslide.prepare.aligned_tiles import ALIGNED, AlignedTiles, Conversion
 from landslide.prepare.sources import Tile
 
 KERNEL = 4
-"""Pixels that the widest kernel (Lanczos is not offered) sees around a position, and to spare."""
+"""Reach in pixels of the widest kernel, with one to spare."""
 
-LARGEST = 4096**2
+MAX_PIXELS = 4096**2
 """Pixels of tiles that are held at a time, where a grid is much coarser than they are."""
 
 TOLERANCE = 0.01
-"""Part of a pixel to which GDAL may place positions."""
-
-
-class Warped(NamedTuple):
-    """A sheet on a grid.
-
-    Attributes:
-        values: (H, W) float32, NaN where unknown.
-        own: (H, W) whether the nearest pixel is the sheet's own measurement.
-    """
-
-    values: Float
-    own: NDArray[np.bool_]
+"""Part of a pixel to which GDAL may approximate positions."""
 
 
 class Mosaic:
     """Tiles that are converted to measurements and then warped; the first measurement counts.
 
-    What is read depends on the window, not on the size of the tiles.
+    The amount read depends on the window, not on the size of the tiles.
 
     Args:
         tiles: Rasters, each with its conversion to float32 with NaN where nothing is measured.
@@ -61,7 +49,7 @@ class Mosaic:
 
     def __init__(
         self,
-        tiles: Sequence[tuple[Tile, Convert]],
+        tiles: Sequence[tuple[Tile, Conversion]],
         resampling: Resampling,
         *,
         widen: bool = True,
@@ -69,91 +57,99 @@ class Mosaic:
         self.tiles = tiles
         self.resampling = resampling
         self.widen = widen
-        self.sheets: list[Sheet] = []
-        self._stack = ExitStack()
+        self.groups: list[AlignedTiles] = []
+        self._open_files = ExitStack()
 
     def __enter__(self) -> Self:
         """Open all tiles."""
-        opened = []
-        for tile, convert in self.tiles:
-            source = self._stack.enter_context(open_georeferenced(tile))
-            opened.append((source, tile.band, convert))
-        self.sheets = Sheet.of(opened)
+        self.groups = AlignedTiles.group(
+            [
+                (self._open_files.enter_context(open_georeferenced(tile)), tile.band, conversion)
+                for tile, conversion in self.tiles
+            ]
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close all tiles."""
-        self.sheets = []
-        self._stack.close()
+        self.groups = []
+        self._open_files.close()
 
     def read(self, grid: Grid, window: Window) -> Float:
         """Return (H, W) float32 of a window, which may hang over the grid; NaN where unknown."""
         out = np.full((window.height, window.width), np.nan, np.float32)
-        finest = max((float(sheet.step(grid).prod()) for sheet in self.sheets), default=1.0)
-        for part in _parts(window, finest):
+        finest = max((float(group.pixel_span(grid).prod()) for group in self.groups), default=1.0)
+        for part in _split(window, finest):
             values = out[part.within(window)]
-            warped = [w for s in self.sheets if (w := self._fill_and_warp(s, grid, part))]
-            for image in warped:
-                np.copyto(values, image.values, where=np.isnan(values) & image.own)
-            for image in warped:
-                np.copyto(values, image.values, where=np.isnan(values))
+            warped = [w for group in self.groups if (w := self._warp_group(group, grid, part))]
+            for image, measured in warped:
+                np.copyto(values, image, where=np.isnan(values) & measured)
+            for image, _ in warped:
+                np.copyto(values, image, where=np.isnan(values))
         return out
 
-    def _fill_and_warp(self, sheet: Sheet, grid: Grid, window: Window) -> Warped | None:
-        """Warp a sheet whose gaps are filled from the others; None where it does not reach."""
-        step = sheet.step(grid)
-        near = sheet.near(grid, window, tuple(KERNEL * step.clip(1)))
-        if near is None:
-            return None
-        image = sheet.read(near)
-        own = ~np.isnan(image)
-        if not own.any():
-            return None
-        if len(self.sheets) == 1:
-            values = self._warp(image, sheet.grid(near), grid, window, self.resampling, step)
-            return Warped(values, ~np.isnan(values))
-        for other in self.sheets:
-            if other is not sheet and np.isnan(image).any():
-                self._fill(image, sheet.grid(near), other)
-        values = self._warp(image, sheet.grid(near), grid, window, self.resampling, step)
-        mask = np.where(own, np.float32(1), np.float32(np.nan))
-        nearest = self._warp(mask, sheet.grid(near), grid, window, Resampling.nearest, step)
-        return Warped(values, ~np.isnan(nearest))
+    def _warp_group(
+        self, group: AlignedTiles, grid: Grid, window: Window
+    ) -> tuple[Float, NDArray[np.bool_]] | None:
+        """Warp tiles of one grid, with their gaps filled from the others.
 
-    def _fill(self, image: Float, place: Grid, other: Sheet) -> None:
-        """Fill an image's gaps from a sheet of another grid."""
-        window = Window(0, 0, place.height, place.width)
-        step = other.step(place)
-        near = other.near(place, window, tuple(KERNEL * step.clip(1)))
-        if near is not None:
+        Returns:
+            (H, W) values, NaN where unknown, and where the nearest pixel is the tiles' own
+            measurement; None where they have none in the window.
+        """
+        under = group.window_under(grid, window, KERNEL)
+        if under is None:
+            return None
+        image, image_grid = group.read(under), group.grid(under)
+        measured = ~np.isnan(image)
+        if not measured.any():
+            return None
+        span = group.pixel_span(grid)
+        alone = len(self.groups) == 1
+        for other in self.groups:
+            if other is not group and np.isnan(image).any():
+                self._fill_gaps(image, image_grid, other)
+        values = self._warp(image, image_grid, grid, window, self.resampling, span)
+        if alone:
+            return values, ~np.isnan(values)
+        mask = np.where(measured, np.float32(1), np.float32(np.nan))
+        nearest = self._warp(mask, image_grid, grid, window, Resampling.nearest, span)
+        return values, ~np.isnan(nearest)
+
+    def _fill_gaps(self, image: Float, image_grid: Grid, other: AlignedTiles) -> None:
+        """Fill an image's gaps from tiles of another grid."""
+        window = Window(0, 0, image_grid.height, image_grid.width)
+        under = other.window_under(image_grid, window, KERNEL)
+        if under is not None:
+            span = other.pixel_span(image_grid)
             values = self._warp(
-                other.read(near), other.grid(near), place, window, self.resampling, step
+                other.read(under), other.grid(under), image_grid, window, self.resampling, span
             )
             np.copyto(image, values, where=np.isnan(image))
 
     def _warp(
         self,
         image: Float,
-        place: Grid,
+        image_grid: Grid,
         grid: Grid,
         window: Window,
         resampling: Resampling,
-        step: NDArray[np.float64],
+        span: NDArray[np.float64],
     ) -> Float:
-        """Warp an image to a window of a grid; as it is where pixels lie on pixels."""
-        wanted = grid.transform @ Affine.translation(window.col, window.row)
-        if (corner := _corner(place, grid.crs, wanted)) is not None:
-            col, row = corner
+        """Warp an image to a window of a grid, or cut it out where pixels lie on pixels."""
+        transform = grid.transform @ Affine.translation(window.col, window.row)
+        if (offset := _aligned_offset(image_grid, grid.crs, transform)) is not None:
+            col, row = offset
             return image[row : row + window.height, col : col + window.width]
         out = np.full((window.height, window.width), np.nan, np.float32)
-        scale = 1 / step.clip(1) if self.widen else np.ones(2)
+        scale = 1 / span.clip(1) if self.widen else np.ones(2)
         reproject(
             image,
             out,
-            src_transform=place.transform,
-            src_crs=place.crs,
+            src_transform=image_grid.transform,
+            src_crs=image_grid.crs,
             src_nodata=np.nan,
-            dst_transform=wanted,
+            dst_transform=transform,
             dst_crs=grid.crs,
             dst_nodata=np.nan,
             resampling=resampling,
@@ -164,39 +160,34 @@ class Mosaic:
         return out
 
 
-def _parts(window: Window, pixels: float) -> list[Window]:
-    """Cut a window so that each part has at most ``LARGEST`` source pixels.
-
-    Args:
-        window: On a grid.
-        pixels: Source pixels per pixel of the grid.
-    """
-    side = max(64, int(np.sqrt(LARGEST / max(pixels, 1))))
+def _split(window: Window, source_pixels: float) -> list[Window]:
+    """Split a window so that each part has at most ``MAX_PIXELS`` source pixels."""
+    side = max(64, int(np.sqrt(MAX_PIXELS / max(source_pixels, 1))))
+    end_row, end_col = window.row + window.height, window.col + window.width
     return [
         Window(row, col, min(side, end_row - row), min(side, end_col - col))
-        for end_row, end_col in [(window.row + window.height, window.col + window.width)]
         for row in range(window.row, end_row, side)
         for col in range(window.col, end_col, side)
     ]
 
 
-def _corner(place: Grid, crs: CRS, wanted: Affine) -> tuple[int, int] | None:
-    """Column and row of an image where a grid begins whose pixels are the image's own."""
-    shift = ~place.transform @ wanted
+def _aligned_offset(image: Grid, crs: CRS, transform: Affine) -> tuple[int, int] | None:
+    """Column and row of an image where a grid begins, if their pixels coincide."""
+    shift = ~image.transform @ transform
     corner = np.array([shift.c, shift.f])
-    same = max(abs(shift.a - 1), abs(shift.e - 1)) * max(place.height, place.width) < ALIGNED
-    if place.crs != crs or not same or np.abs(corner - corner.round()).max() > ALIGNED:
+    same = max(abs(shift.a - 1), abs(shift.e - 1)) * max(image.height, image.width) < ALIGNED
+    if image.crs != crs or not same or np.abs(corner - corner.round()).max() > ALIGNED:
         return None
     return int(corner[0].round()), int(corner[1].round())
 
 
-def as_is(values: Float, valid: NDArray[np.bool_]) -> Float:
-    """Take values that are measurements already."""
+def keep_values(values: Float, valid: NDArray[np.bool_]) -> Float:
+    """Keep values that are measurements already; NaN where they are not valid."""
     return np.where(valid, values, np.float32(np.nan))
 
 
 def open_georeferenced(tile: Tile) -> DatasetReader:
-    """Open a tile that can be placed on the Earth.
+    """Open a tile on a north-up map grid.
 
     Raises:
         InputError: No raster, no such band, no CRS, rotated or south-up.

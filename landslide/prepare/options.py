@@ -1,13 +1,13 @@
 """Options of ``conf/prepare.yaml``, checked before anything is opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.config.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
-from landslide.geo.vectors import locate
+from landslide.geo.vectors import find_vector
 from landslide.prepare.mosaic import choose_resampling
 
 FLAG = Rule(bool, lambda value: True, "true or false")
@@ -40,6 +40,11 @@ def check_options(config: DictConfig) -> None:
     Raises:
         InputError: Names the key, what is wrong and what to do.
     """
+    if not OmegaConf.is_dict(config.inventory):
+        raise InputError(
+            f"inventory={config.inventory} is a group of options: write "
+            f"inventory.file={config.inventory}"
+        )
     check(config, RULES)
     if config.sar.source not in SOURCES:
         raise InputError(
@@ -49,19 +54,9 @@ def check_options(config: DictConfig) -> None:
         choose_resampling(name, f"resampling.{key}")
     for key in ("inventory.file", "inventory.mapped_area"):
         if (path := OmegaConf.select(config, key)) is not None:
-            locate(Path(path), key)
+            find_vector(Path(path), key)
     like = config.grid.like
     if like is not None and not Path(like).is_file():
         raise InputError(f"there is no file {like}, which grid.like names")
     if config.plan and config.sar.source != "stac":
         raise InputError("plan=true lists what an archive has: add sar.source=stac")
-
-
-def short_forms(arguments: Sequence[str]) -> list[str]:
-    """Let ``inventory=file`` stand for ``inventory.file=file``, in any order with the others."""
-    return [
-        argument.replace("inventory=", "inventory.file=", 1)
-        if argument.startswith("inventory=")
-        else argument
-        for argument in arguments
-    ]

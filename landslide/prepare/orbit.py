@@ -1,10 +1,10 @@
-"""Sentinel-1's orbit, which a track's number fixes, and how a place is seen from it.
+"""Sentinel-1's orbit, which a track's number determines, and the viewing geometry of a point.
 
-The satellites repeat 175 revolutions in 12 days within a tube of about a hundred metres, so that
-track and direction of flight give place and height of the satellite without any state vector.
-The orbit is frozen: its shape does not change either. Its numbers were fitted to the restituted
-orbits of S1A on 2023-08-23 (two files, three revolutions), which they meet to 0.2 km across the
-track and 0.07 km in height.
+The satellites repeat 175 revolutions in 12 days within a tube of about a hundred metres, so track
+and direction of flight give the satellite's position without state vectors. The orbit is frozen:
+its shape does not change either. The constants were fitted to the restituted orbits of S1A on
+2023-08-23 (two files, three revolutions) and agree with them to 0.2 km across the track and
+0.07 km in height.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from pyproj import Transformer
 from scipy.optimize import minimize_scalar
 
 from landslide.geo.grid import Grid
-from landslide.prepare.area import middle
+from landslide.prepare.area import grid_center
 from landslide.prepare.sources import Acquisition, Pass
 from landslide.prepare.terrain import north_convergence
-from landslide.radar.geometry import ALTITUDE, EARTH, Orbit
+from landslide.radar.geometry import EARTH_RADIUS, ORBIT_ALTITUDE, RadarGeometry
 
 TRACKS, DAYS = 175, 12
-"""Revolutions of a cycle and the days it takes: tracks are numbered 1 to 175 in order of time."""
+"""Revolutions and days of a repeat cycle; tracks are numbered 1 to 175 in order of time."""
 
 NODE = 0.1451
 """Longitude in degrees at which track 1 crosses the equator northwards."""
@@ -31,20 +31,20 @@ NODE = 0.1451
 INCLINATION, ECCENTRICITY = np.radians(98.1885), 0.001172
 
 RADIUS, BULGE = 7_075_390.0, 1_520.0
-"""Mean distance from the Earth's centre, and how it follows the flattened Earth, in metres."""
+"""Mean distance from the Earth's centre, and its variation with latitude, in metres."""
 
 ARCS: Mapping[Pass, tuple[tuple[float, float], ...]] = {
     "ascending": ((-0.05, np.pi / 2), (1.5 * np.pi, 2 * np.pi + 0.05)),
     "descending": ((np.pi / 2, 1.5 * np.pi),),
 }
-"""Angles in radians past the node that a pass takes.
+"""Angles in radians past the node during a pass.
 
-Tracks are counted from the node, so that one ascends twice: first in the north, at last in the
+Tracks are counted from the node, so each ascends twice: first in the north, at its end in the
 south. A slice that crosses the node keeps its number.
 """
 
 SWATH = (15.0, 50.0)
-"""Incidence angles in degrees between which Sentinel-1 images in any of its modes."""
+"""Range of incidence angles in degrees over all of Sentinel-1's modes."""
 
 OFFSETS: Mapping[str, tuple[tuple[date, int | None], ...]] = {
     "S1A": ((date.min, 73),),
@@ -52,32 +52,32 @@ OFFSETS: Mapping[str, tuple[tuple[date, int | None], ...]] = {
     "S1C": ((date.min, 172), (date(2026, 6, 8), None), (date(2026, 6, 24), 99)),
     "S1D": ((date.min, 42),),
 }
-"""From when on which absolute orbit comes before the first of a cycle, less one.
+"""Offset of absolute orbit numbers from the start of a cycle, by the date it applies from.
 
-S1C changed its place among the satellites in June 2026; it was on no track while it moved.
+S1C changed its orbital position in June 2026; it was on no track while it moved.
 """
 
 
-class View(NamedTuple):
-    """How the radar sees a place.
+class ViewingGeometry(NamedTuple):
+    """How the radar sees a point on the ground.
 
     Attributes:
-        incidence: Angle on the ellipsoid between its normal and the satellite, in degrees;
-            negative left of the track, where Sentinel-1 never looks.
-        look: Azimuth towards which the radar looks there, in degrees clockwise from true north.
+        incidence: Angle between the ellipsoid's normal and the satellite, in degrees; negative
+            left of the track, where Sentinel-1 never looks.
+        look_azimuth: Direction of the radar's look there, in degrees clockwise from true north.
     """
 
     incidence: float
-    look: float
+    look_azimuth: float
 
     @property
-    def seen(self) -> bool:
-        """Whether the place lies where Sentinel-1 images in any of its modes."""
+    def in_swath(self) -> bool:
+        """Whether Sentinel-1 images the point in any of its modes."""
         return SWATH[0] <= self.incidence <= SWATH[1]
 
 
-def track_of(platform: str, absolute_orbit: int, day: date) -> int | None:
-    """Number of the track that an orbit of a satellite flies; None where it is not known.
+def track_number(platform: str, absolute_orbit: int, day: date) -> int | None:
+    """Track of a satellite's absolute orbit; None where it is not known.
 
     Relative orbit = (absolute orbit - offset) modulo 175 + 1.
     """
@@ -87,19 +87,17 @@ def track_of(platform: str, absolute_orbit: int, day: date) -> int | None:
     return (absolute_orbit - offsets[-1]) % TRACKS + 1
 
 
-def view(track: int, direction: Pass, longitude: float, latitude: float) -> View:
-    """How Sentinel-1 sees a place at height 0 when it is nearest to it (zero Doppler).
+def viewing_geometry(
+    track: int, direction: Pass, longitude: float, latitude: float
+) -> ViewingGeometry:
+    """How Sentinel-1 sees a point at height 0 at its closest approach (zero Doppler).
 
-    Args:
-        track: Relative orbit, 1 to 175.
-        direction: Direction of flight.
-        longitude: Of the place, in degrees.
-        latitude: Of the place, in degrees.
+    Longitude and latitude are in degrees; tracks are numbered 1 to 175.
     """
-    place = _earth_fixed(longitude, latitude)
+    point = _earth_fixed(longitude, latitude)
 
     def distance(angle: float) -> float:
-        return float(np.linalg.norm(satellite(track, angle) - place))
+        return float(np.linalg.norm(satellite_position(track, angle) - point))
 
     nearest = min(
         (
@@ -108,59 +106,64 @@ def view(track: int, direction: Pass, longitude: float, latitude: float) -> View
         ),
         key=lambda found: float(found.fun),
     )
-    sight = satellite(track, nearest.x) - place
-    motion = satellite(track, nearest.x + 1e-4) - satellite(track, nearest.x - 1e-4)
-    side = np.sign(np.cross(place, motion) @ sight)
-    east, north, up = _axes(longitude, latitude) @ sight
+    sight = satellite_position(track, nearest.x) - point
+    motion = satellite_position(track, nearest.x + 1e-4) - satellite_position(
+        track, nearest.x - 1e-4
+    )
+    side = np.sign(np.cross(point, motion) @ sight)
+    east, north, up = _local_axes(longitude, latitude) @ sight
     incidence = side * np.degrees(np.arctan2(np.hypot(east, north), up))
-    return View(float(incidence), float(np.degrees(np.arctan2(-east, -north)) % 360))
+    return ViewingGeometry(float(incidence), float(np.degrees(np.arctan2(-east, -north)) % 360))
 
 
-def tracks_of(dates: Mapping[str, Acquisition]) -> list[int]:
+def known_tracks(dates: Mapping[str, Acquisition]) -> list[int]:
     """Sentinel-1's tracks that the images of an orbit are known to be of, in order."""
-    ours = [a for a in dates.values() if (a.platform or "S1").startswith("S1")]
-    return sorted({a.relative_orbit for a in ours if a.relative_orbit is not None})
+    images = [a for a in dates.values() if (a.platform or "S1").startswith("S1")]
+    return sorted({a.relative_orbit for a in images if a.relative_orbit is not None})
 
 
-def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> Orbit | None:
+def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> RadarGeometry | None:
     """Geometry of an orbit at the middle of a scene, relative to grid north.
 
-    What options and metadata tell counts; what they do not follows from the track.
+    Options and metadata take precedence; the track supplies what they leave open.
 
     Returns:
         None where neither the incidence angle nor a track that sees the scene is known.
     """
-    longitude, latitude = middle(grid)
-    views = [view(track, name, longitude, latitude) for track in tracks_of(dates)]
-    views = [each for each in views if each.seen]
-    told = [a.incidence for a in dates.values() if a.incidence is not None]
-    angles = told or [each.incidence for each in views]
+    longitude, latitude = grid_center(grid)
+    views = [viewing_geometry(track, name, longitude, latitude) for track in known_tracks(dates)]
+    views = [view for view in views if view.in_swath]
+    angles = [a.incidence for a in dates.values() if a.incidence is not None]
+    angles = angles or [view.incidence for view in views]
     if not angles:
         return None
     incidence = float(np.mean(angles))
     headings = [a.heading for a in dates.values() if a.heading is not None]
     if headings or not views:
         heading = headings[0] if headings else sentinel_heading(name, latitude)
-        look = look_at_target(heading, incidence, latitude)
+        look = look_azimuth_at_target(heading, incidence, latitude)
     else:
-        look = views[0].look
-    return Orbit((look - 90 - north_convergence(grid)) % 360, incidence)
+        look = views[0].look_azimuth
+    return RadarGeometry((look - 90 - north_convergence(grid)) % 360, incidence)
 
 
-def look_at_target(heading: float, incidence: float, latitude: float) -> float:
-    """Azimuth of the look at the target, in degrees from true north, from the satellite's heading.
+def look_azimuth_at_target(heading: float, incidence: float, latitude: float) -> float:
+    """Azimuth of the look at the target, in degrees from true north, by the satellite's heading.
 
     Meridians converge between the target and the satellite's track.
     """
     theta, look = np.radians(incidence), np.radians(heading + 90)
-    angle = incidence - np.degrees(np.arcsin(EARTH / (EARTH + ALTITUDE) * np.sin(theta)))
+    angle = incidence - np.degrees(
+        np.arcsin(EARTH_RADIUS / (EARTH_RADIUS + ORBIT_ALTITUDE) * np.sin(theta))
+    )
     return float(heading + 90 + angle * np.sin(look) * np.tan(np.radians(latitude))) % 360
 
 
 def sentinel_heading(name: Pass, latitude: float) -> float:
     """Heading of Sentinel-1 in degrees clockwise from north, from its orbit.
 
-    On a sphere that turns below a circular orbit; 0.2 degrees from annotated headings.
+    The model is a circular orbit around a rotating sphere; annotated headings differ by 0.2
+    degrees.
     """
     phi = np.radians(min(max(latitude, -80.0), 80.0))
     azimuth = np.arcsin(np.cos(INCLINATION) / np.cos(phi))
@@ -171,23 +174,23 @@ def sentinel_heading(name: Pass, latitude: float) -> float:
     return float(np.degrees(np.arctan2(east, north)) % 360)
 
 
-def satellite(track: int, angle: float) -> NDArray[np.float64]:
+def satellite_position(track: int, angle: float) -> NDArray[np.float64]:
     """Earth-fixed (x, y, z) in metres of a satellite at an angle in radians past the node.
 
     A frozen orbit has its perigee farthest north: with M - M(node) = angle +
     2 e (cos(angle) - 1) to first order in the eccentricity e, the Earth has turned by 12/175 of
-    that below the plane of the orbit.
+    that.
     """
     node = np.radians(NODE) - (track - 1) * 2 * np.pi * DAYS / TRACKS
     turned = (angle + 2 * ECCENTRICITY * (np.cos(angle) - 1)) * DAYS / TRACKS
     longitude = node - turned + np.arctan2(np.cos(INCLINATION) * np.sin(angle), np.cos(angle))
     sine = np.sin(INCLINATION) * np.sin(angle)
     radius = RADIUS * (1 - ECCENTRICITY * np.sin(angle)) + BULGE * np.cos(2 * angle)
-    flat = np.sqrt(1 - sine**2)
-    place: NDArray[np.float64] = radius * np.stack(
-        [flat * np.cos(longitude), flat * np.sin(longitude), sine]
+    cosine = np.sqrt(1 - sine**2)
+    position: NDArray[np.float64] = radius * np.stack(
+        [cosine * np.cos(longitude), cosine * np.sin(longitude), sine]
     )
-    return place
+    return position
 
 
 def _earth_fixed(longitude: float, latitude: float) -> NDArray[np.float64]:
@@ -195,7 +198,7 @@ def _earth_fixed(longitude: float, latitude: float) -> NDArray[np.float64]:
     return np.array(to_metres.transform(longitude, latitude, 0.0))
 
 
-def _axes(longitude: float, latitude: float) -> NDArray[np.float64]:
+def _local_axes(longitude: float, latitude: float) -> NDArray[np.float64]:
     """Unit vectors towards east, north and up, the rows of (3, 3)."""
     lon, lat = np.radians(longitude), np.radians(latitude)
     east = (-np.sin(lon), np.cos(lon), 0.0)

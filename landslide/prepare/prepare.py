@@ -1,173 +1,183 @@
-"""A scene from its configuration: acquire, check, place, derive, write, look."""
+"""A scene from its configuration: acquire, check, write, document, draw."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import rasterio
 from omegaconf import DictConfig
+from rasterio.enums import Resampling
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from shapely.geometry.base import BaseGeometry
 
 from landslide.geo.files import write_json
-from landslide.geo.folders import check_free, new_scene
-from landslide.geo.grid import Grid
-from landslide.geo.polygons import outlines
+from landslide.geo.folders import replacing_scene, require_free_folder
+from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog
-from landslide.prepare import files
-from landslide.prepare.area import choose_grid, middle, read_area, require_overlap
-from landslide.prepare.calibration import calibrate_orbit, guessed
-from landslide.prepare.composite import Written, with_options, write_orbit, write_truth
-from landslide.prepare.ground_truth import open_inventory
-from landslide.prepare.mosaic import choose_resampling
+from landslide.prepare.area import choose_grid, grid_center, read_area, require_overlap
+from landslide.prepare.calibration import calibrate_orbit, warn_guessed_units
+from landslide.prepare.composite import write_inventory, write_orbit
+from landslide.prepare.files import acquire_from_files
+from landslide.prepare.inventory_mask import open_inventory_mask
 from landslide.prepare.options import check_options
 from landslide.prepare.orbit import radar_orbit
-from landslide.prepare.overview import draw
-from landslide.prepare.provenance import describe, notes_of, tags_of
+from landslide.prepare.progress import Advance, progress_bar
+from landslide.prepare.provenance import (
+    SceneInputs,
+    SceneRecord,
+    collect_notes,
+    raster_tags,
+    scene_metadata,
+)
 from landslide.prepare.quality import (
     check_bands,
     check_dates,
-    check_kinds,
-    check_sun,
+    check_radiometry,
+    check_solar_time,
     check_tracks,
 )
-from landslide.prepare.sources import Event, Sources
-from landslide.prepare.terrain import Geometry, derive, require_cover, zero_hint
-
-STAGES = 6
+from landslide.prepare.scene_figures import draw_figures
+from landslide.prepare.sources import Event, Sources, apply_options
+from landslide.prepare.terrain import (
+    TerrainBands,
+    require_dem_coverage,
+    warn_zero_nodata,
+    write_terrain,
+)
 
 CACHE_MIB = 256
-"""GDAL's cache of blocks, which else grows with the machine's memory."""
+"""Size of GDAL's cache of blocks, which otherwise grows with the machine's memory."""
 
 
-class Prepared(NamedTuple):
-    """A scene that was written, for the closing report."""
+@dataclass(frozen=True)
+class Prepared:
+    """A scene that was written, for the closing report.
+
+    ``info`` is the content of ``scene.json``.
+    """
 
     root: Path
-    grid: Grid
-    written: Written
+    scene: SceneRecord
     info: Mapping[str, Any]
-    warnings: list[str]
-    notes: list[str]
 
 
 def plan_scene(config: DictConfig) -> Table:
     """Candidate orbits and dates of an archive, without downloading any."""
     check_options(config)
-    from landslide.prepare import stac
+    from landslide.prepare.stac.acquire import plan_acquisition
 
-    return stac.plan(config, _event(config), read_area(config.aoi))
+    return plan_acquisition(config, _read_event(config), read_area(config.aoi))
 
 
 def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepared:
     """Prepare a scene and write its folder, whole or not at all.
 
-    Args:
-        config: Composed from ``conf/prepare.yaml``.
-        console: Shows progress; None is silent.
+    ``console`` shows progress; None is silent.
 
     Raises:
         InputError: An option or an input cannot be used.
     """
     check_options(config)
     root = Path(config.root)
-    check_free(root, overwrite=config.overwrite)
-    event = _event(config)
-    # Before the bar appears: an archive shows one of its own.
-    sources = _acquire(config, event, console)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    quiet = console is None
+    require_free_folder(root, overwrite=config.overwrite)
+    event, area = _read_event(config), read_area(config.aoi)
+    sources = apply_options(_acquire(config, event, area, console), config.sar)
     with (
         rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
-        Progress(*columns, console=console, transient=True, disable=quiet) as bar,
+        progress_bar(console, "preparing", total=4 + len(sources.orbits)) as advance,
     ):
-        task = bar.add_task("preparing", total=STAGES)
+        inputs = _check_inputs(config, event, area, sources)
+        with replacing_scene(root) as folder:
+            scene = _write_rasters(config, inputs, folder, advance)
+            advance(stage="files")
+            info = _document(config, scene, folder)
+            advance(stage="figures")
+            _draw(scene, info, folder)
+    return Prepared(root, scene, info)
 
-        def advance(stage: str) -> None:
-            bar.update(task, description=f"preparing: {stage}")
-            bar.advance(task)
 
-        return _prepare(config, event, sources, root, advance)
-
-
-def _event(config: DictConfig) -> Event:
+def _read_event(config: DictConfig) -> Event:
     name = config.event.name or f"event of {str(config.event.date)[:10]}"
     return Event.of(str(name), str(config.event.date))
 
 
-def _acquire(config: DictConfig, event: Event, console: Console | None) -> Sources:
-    """Sources of the chosen kind, with what the options say of them."""
-    area = read_area(config.aoi)
+def _acquire(
+    config: DictConfig, event: Event, area: BaseGeometry | None, console: Console | None
+) -> Sources:
+    """Images and DEM from files, an archive (with a DEM, if none is given) or raw products."""
     if config.sar.source == "stac":
-        from landslide.prepare import stac
+        from landslide.prepare.stac.acquire import acquire_from_archive
 
-        sources = stac.acquire(config, event, area, console)
-    elif config.sar.source == "safe":
-        from landslide.prepare import safe
+        return acquire_from_archive(config, event, area, console)
+    if config.sar.source == "safe":
+        from landslide.prepare.safe.acquire import acquire_from_products
 
-        sources = safe.acquire(config, event, area, console)
-    else:
-        sources = files.acquire(config, event, area)
-    if config.dem is not None:
-        sources = replace(sources, dem=files.local_dem(config.dem))
-    inventory = Path(config.inventory.file) if config.inventory.file else None
-    return with_options(replace(sources, inventory=inventory), config.sar)
+        return acquire_from_products(config, event, area, console)
+    return acquire_from_files(config)
 
 
-def _prepare(
-    config: DictConfig,
-    event: Event,
-    sources: Sources,
-    root: Path,
-    advance: Callable[[str], None],
-) -> Prepared:
-    warnings = check_dates(sources, event) + check_kinds(sources)
-    calibrated = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
-    for name, images in calibrated.items():
-        warnings += guessed(name, images)
-    grid = choose_grid(config.grid, read_area(config.aoi), sources)
-    warnings += check_sun(sources, *middle(grid)) + check_tracks(sources, *middle(grid))
-    for name, dates in sources.orbits.items():
-        tiles = {
-            f"the {name} image {date}": [t for ts in a.tiles.values() for t in ts]
-            for date, a in dates.items()
-        }
-        require_overlap(tiles, grid)
-    cover = require_cover(sources.dem, grid)
+def _check_inputs(
+    config: DictConfig, event: Event, area: BaseGeometry | None, sources: Sources
+) -> SceneInputs:
+    """Check that images, DEM and inventory fit each other, the event and the area."""
+    warnings = check_dates(sources, event) + check_radiometry(sources)
+    calibrations = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
+    for name, calibrated in calibrations.items():
+        warnings += warn_guessed_units(name, calibrated)
+    grid = choose_grid(config.grid, area, sources)
+    center = grid_center(grid)
+    warnings += check_solar_time(sources, *center) + check_tracks(sources, *center)
+    require_overlap(sources, grid)
+    coverage = require_dem_coverage(sources.dem, grid)
+    inventory = None
+    if config.inventory.file:
+        resampling = Resampling[config.resampling.mask]
+        inventory = open_inventory_mask(config.inventory, grid, resampling)
+    return SceneInputs(event, sources, calibrations, grid, coverage, inventory, warnings)
+
+
+def _write_rasters(
+    config: DictConfig, inputs: SceneInputs, folder: Path, advance: Advance
+) -> SceneRecord:
+    """Write the composite of each orbit and the mask of landslides."""
+    sources, grid = inputs.sources, inputs.grid
     backscatter, slope, mask = (
-        choose_resampling(config.resampling[key], f"resampling.{key}")
-        for key in ("backscatter", "slope", "mask")
+        Resampling[config.resampling[key]] for key in ("backscatter", "slope", "mask")
     )
-    truth = open_inventory(config.inventory, grid, mask) if sources.inventory else None
     orbits = {n: o for n, d in sources.orbits.items() if (o := radar_orbit(n, d, grid))}
-    written = Written()
-    with new_scene(root) as folder:
-        advance("terrain")
-        terrain = derive(sources.dem, grid, orbits, config.terrain.void_distance, folder)
-        geometry = Geometry(terrain, slope, mask)
-        for name, images in calibrated.items():
-            advance(name)
-            write_orbit(name, images, geometry, grid, backscatter, folder, written)
-        terrain.path.unlink()
-        if truth:
-            advance("landslides")
-            write_truth(truth, grid, folder, written)
-        warnings += check_bands(written.bands)
-        slopes = next(iter(written.bands.values()))["slope"]
-        warnings += zero_hint(sources.dem, slopes.valid_share)
-        notes = notes_of(sources, terrain, truth, cover, written)
-        info = describe(config, event, sources, terrain, truth, written, grid)
-        info |= {"warnings": warnings, "notes": notes}
-        advance("files")
-        for raster in sorted(folder.glob("*.tif")):
-            to_cog(raster, tags_of(info, raster.stem))
-        write_json(folder / "scene.json", info)
-        advance("figures")
-        landslides = truth.outlines if truth else None
-        if truth and landslides is None:
-            landslides, _ = outlines(folder / "landslides.tif", grid)
-        title = ("SIMULATED data: " if info["simulated"] else "") + event.name
-        draw(folder, grid, written.bands, info["dates"], landslides, title)
-    return Prepared(root, grid, written, info, warnings, notes)
+    advance(stage="terrain")
+    terrain = write_terrain(sources.dem, grid, orbits, config.terrain.void_distance, folder)
+    terrain_bands = TerrainBands(terrain, slope, mask)
+    bands = {}
+    for name, images in inputs.calibrations.items():
+        advance(stage=name)
+        bands[name] = write_orbit(name, images, terrain_bands, grid, backscatter, folder)
+    terrain.path.unlink()
+    advance(stage="landslides")
+    pixels = write_inventory(inputs.inventory, grid, folder) if inputs.inventory else {}
+    return SceneRecord(inputs, terrain, bands, pixels)
+
+
+def _document(config: DictConfig, scene: SceneRecord, folder: Path) -> dict[str, Any]:
+    """Write ``scene.json`` and the rasters' tags; return the content of the former."""
+    warnings = [
+        *scene.inputs.warnings,
+        *check_bands(scene.bands),
+        *warn_zero_nodata(scene.inputs.sources.dem, scene.valid_slope),
+    ]
+    info = scene_metadata(scene, config) | {"warnings": warnings, "notes": collect_notes(scene)}
+    for raster in sorted(folder.glob("*.tif")):
+        to_cog(raster, raster_tags(info, raster.stem))
+    write_json(folder / "scene.json", info)
+    return info
+
+
+def _draw(scene: SceneRecord, info: Mapping[str, Any], folder: Path) -> None:
+    inventory, grid = scene.inputs.inventory, scene.inputs.grid
+    landslides = inventory.outlines if inventory else None
+    if inventory and landslides is None:
+        landslides, _ = outline_mask(folder / "landslides.tif", grid)
+    title = ("SIMULATED data: " if info["simulated"] else "") + scene.inputs.event.name
+    draw_figures(folder, grid, scene.bands, info["dates"], landslides, title)

@@ -1,6 +1,7 @@
-"""What a scene tells of itself: notes for its user, ``scene.json``, tags."""
+"""What a scene documents about itself: notes for its user, ``scene.json``, tags."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -14,26 +15,59 @@ import landslide
 from landslide.geo.files import checksum
 from landslide.geo.grid import Grid
 from landslide.geo.metadata import is_simulated
-from landslide.geo.vectors import locate
-from landslide.prepare.area import middle
-from landslide.prepare.calibration import Calibrated, Calibration, KnownBy
-from landslide.prepare.composite import Written
-from landslide.prepare.ground_truth import Truth, mapped_area_m2
-from landslide.prepare.orbit import tracks_of
+from landslide.geo.vectors import find_vector
+from landslide.prepare.area import grid_center
+from landslide.prepare.calibration import CalibratedBands, KnownBy
+from landslide.prepare.inventory_mask import InventoryMask
+from landslide.prepare.orbit import known_tracks
 from landslide.prepare.quality import Histogram
-from landslide.prepare.sources import Acquisition, Event, Pass, Sources, Tile
+from landslide.prepare.sources import Acquisition, Event, Pass, Sources
 from landslide.prepare.terrain import Terrain, dem_notes
 
 
-def notes_of(
-    sources: Sources, terrain: Terrain, truth: Truth | None, cover: float, written: Written
-) -> list[str]:
-    """What was decided for the user."""
-    notes = [*sources.notes, *(truth.notes if truth else ()), *dem_notes(sources.dem)]
+@dataclass(frozen=True)
+class SceneInputs:
+    """What a scene is made of, checked.
+
+    ``dem_coverage`` is the share of the scene that the DEM's files cover.
+    """
+
+    event: Event
+    sources: Sources
+    calibrations: Mapping[Pass, CalibratedBands]
+    grid: Grid
+    dem_coverage: float
+    inventory: InventoryMask | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class SceneRecord:
+    """What was found while a scene was written.
+
+    ``mask_pixels`` counts mask pixels that are 0, 1 and 255; it is empty without an inventory.
+    """
+
+    inputs: SceneInputs
+    terrain: Terrain
+    bands: Mapping[Pass, Mapping[str, Histogram]]
+    mask_pixels: Mapping[int, int]
+
+    @property
+    def valid_slope(self) -> float:
+        """Share of pixels with a valid slope."""
+        return next(iter(self.bands.values()))["slope"].valid_share
+
+
+def collect_notes(scene: SceneRecord) -> list[str]:
+    """Notes on the decisions that were made for the user."""
+    sources, inventory, terrain = scene.inputs.sources, scene.inputs.inventory, scene.terrain
+    notes = [*sources.notes, *(inventory.notes if inventory else ())]
+    notes += dem_notes(sources.dem)
     for name, dates in sources.orbits.items():
         notes += [f"{name}: {date}: {note}" for date, a in dates.items() for note in a.notes]
         notes += _geometry_notes(name, dates, terrain)
-    for name, calibrated in written.calibrations.items():
+    for name, calibrated in scene.inputs.calibrations.items():
         for band, images in calibrated.items():
             zeros = max((c.zeros for _, c in images if c.zero_is_fill), default=0.0)
             if zeros:
@@ -41,14 +75,13 @@ def notes_of(
                     f"{name}: {band} has zeros that are not declared nodata "
                     f"({100 * zeros:.1f} %); they are taken for no measurement"
                 )
-    if cover < 0.99:
-        notes.append(f"the DEM covers {100 * cover:.1f} % of the area; the rest is invalid")
+    if (share := scene.inputs.dem_coverage) < 0.99:
+        notes.append(f"the DEM covers {100 * share:.1f} % of the area; the rest is invalid")
     if terrain.filled:
         notes.append(f"voids of the DEM were filled: {100 * terrain.filled:.2f} % of its cells")
-    slope = next(iter(written.bands.values()))["slope"].valid_share
-    if slope < 1:
+    if (valid := scene.valid_slope) < 1:
         notes.append(
-            f"slope is invalid at voids and edges of the DEM: {100 * (1 - slope):.2f} % of the area"
+            f"slope is invalid at voids and edges of the DEM: {100 * (1 - valid):.2f} % of the area"
         )
     return notes
 
@@ -57,7 +90,7 @@ def _geometry_notes(
     name: Pass, dates: Mapping[str, Acquisition], terrain: Terrain
 ) -> Iterator[str]:
     """How the geometry of an orbit is known."""
-    tracks = tracks_of(dates)
+    tracks = known_tracks(dates)
     if name not in terrain.orbits:
         yield (
             f"{name}: neither the incidence angle nor a track that sees the area is known, so "
@@ -78,35 +111,27 @@ def _geometry_notes(
     ]
     if unknown:
         yield (
-            f"{name}: the track of {', '.join(unknown)} is not known, so that nobody can tell "
-            f"whether all dates are of one: see to it, and give sar.relative_orbit.{name}="
+            f"{name}: the track of {', '.join(unknown)} is not known, so whether all dates are of "
+            f"one track was not checked: check it, and give sar.relative_orbit.{name}="
         )
 
 
-def describe(
-    config: DictConfig,
-    event: Event,
-    sources: Sources,
-    terrain: Terrain,
-    truth: Truth | None,
-    written: Written,
-    grid: Grid,
-) -> dict[str, Any]:
-    """What ``scene.json`` says: everything that the scene depends on, and no time of day."""
-    moment = event.time.strftime("%Y-%m-%dT%H:%M:%SZ" if event.exact else "%Y-%m-%d")
-    longitude, latitude = middle(grid)
-    inputs = _inputs_of(sources, config)
+def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
+    """Content of ``scene.json``: everything that the scene depends on, and no time of day."""
+    event, sources, grid = scene.inputs.event, scene.inputs.sources, scene.inputs.grid
+    orbits, calibrations = sources.orbits, scene.inputs.calibrations
+    longitude, latitude = grid_center(grid)
     return {
-        "simulated": _any_simulated(sources),
-        "event": {"name": event.name, "time": moment},
-        "dates": {n: _days(sources, n, list(written.bands[n])) for n in sources.orbits},
+        "simulated": any(is_simulated(t.path) for _, _, a in sources.images() for t in a.files),
+        "event": {"name": event.name, "time": _format_time(event)},
+        "dates": {name: _days(dates, scene.bands[name]) for name, dates in orbits.items()},
         "grid": {
             "crs": str(grid.crs),
             "transform": list(grid.transform)[:6],
             "size": [grid.height, grid.width],
             "middle": {"latitude": round(latitude, 5), "longitude": round(longitude, 5)},
         },
-        "geometry": {n: _describe_geometry(terrain, n, written.bands[n]) for n in sources.orbits},
+        "geometry": {n: _geometry(scene.terrain, n, scene.bands[n]) for n in orbits},
         "units": {
             "backscatter": "linear power",
             "slope": "degrees, Horn's method at the DEM's resolution in metres",
@@ -114,18 +139,16 @@ def describe(
             "local_incidence_angle": "degrees",
             "layover_shadow": "0 clear, 1 layover, 2 shadow, 3 both",
         },
-        "images": {
-            n: _describe_orbit(d, written.calibrations[n]) for n, d in sources.orbits.items()
-        },
+        "images": {n: _images(dates, calibrations[n]) for n, dates in orbits.items()},
         "dem": {"provider": sources.dem.provider, "items": list(sources.dem.items)},
-        "landslides": _landslides(truth, written, grid),
+        "landslides": _landslides(scene),
         "bands": {
-            n: {band: h.summary() for band, h in bands.items()}
-            for n, bands in written.bands.items()
+            name: {band: histogram.summary() for band, histogram in bands.items()}
+            for name, bands in scene.bands.items()
         },
         "inputs": {
             what: [{"file": str(path), "sha256": checksum(path)} for path in paths]
-            for what, paths in inputs.items()
+            for what, paths in _input_files(sources, config).items()
         },
         "made_by": {
             "program": "landslide.prepare",
@@ -136,35 +159,11 @@ def describe(
             "rasterio": rasterio.__version__,
             "shapely": shapely.__version__,
         },
-        "options": _plain(config),
+        "options": _options_to_keep(config),
     }
 
 
-def _days(sources: Sources, name: Pass, bands: list[str]) -> dict[str, str]:
-    """Day of each backscatter band, where it is known."""
-    times = {date: a.time for date, a in sources.orbits[name].items()}
-    parts = {band: band.rpartition("_")[2] for band in bands}
-    return {band: f"{time:%Y-%m-%d}" for band, date in parts.items() if (time := times.get(date))}
-
-
-def _landslides(truth: Truth | None, written: Written, grid: Grid) -> dict[str, Any] | None:
-    if truth is None:
-        return None
-    pixels = written.pixels
-    known = pixels[0] + pixels[1]
-    found: dict[str, Any] = {
-        "pixels": pixels[1],
-        "known_pixels": known,
-        "share": round(pixels[1] / known, 6),
-        "pixel_area_m2": pixels[1] * grid.pixel_area,
-    }
-    if truth.outlines is not None:
-        found["polygons"] = len(truth.outlines)
-        found["polygon_area_m2"] = round(mapped_area_m2(truth.outlines, grid), 1)
-    return found
-
-
-def tags_of(info: Mapping[str, Any], stem: str) -> dict[str, str]:
+def raster_tags(info: Mapping[str, Any], stem: str) -> dict[str, str]:
     """Tags of one of the scene's rasters."""
     return {
         "SIMULATED": "yes" if info["simulated"] else "no",
@@ -174,95 +173,95 @@ def tags_of(info: Mapping[str, Any], stem: str) -> dict[str, str]:
     }
 
 
-def _inputs_of(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
+def _format_time(what: Event | Acquisition) -> str | None:
+    if what.time is None:
+        return None
+    return what.time.strftime("%Y-%m-%dT%H:%M:%SZ" if what.exact else "%Y-%m-%d")
+
+
+def _days(dates: Mapping[str, Acquisition], bands: Mapping[str, Histogram]) -> dict[str, str]:
+    """Day of each backscatter band, where it is known."""
+    days = {date: f"{a.time:%Y-%m-%d}" for date, a in dates.items() if a.time}
+    return {band: days[date] for band in bands if (date := band.rpartition("_")[2]) in days}
+
+
+def _geometry(terrain: Terrain, name: Pass, bands: Mapping[str, Histogram]) -> Any:  # noqa: ANN401
+    """Look of an orbit relative to true north; None if it is not known."""
+    orbit = terrain.orbits.get(name)
+    if orbit is None:
+        return None
+    codes = bands["layover_shadow"]
+    return {
+        "incidence": round(orbit.incidence, 3),
+        "look": round((orbit.look_azimuth + terrain.convergence) % 360, 3),
+        "layover_or_shadow_share": round(1 - codes.counts[0] / max(codes.valid, 1), 6),
+    }
+
+
+def _images(dates: Mapping[str, Acquisition], calibrated: CalibratedBands) -> dict[str, Any]:
+    """Description of the images of an orbit, by date."""
+    units: dict[str, dict[str, Any]] = {date: {} for date in dates}
+    for band, images in calibrated.items():
+        polarisation, _, date = band.rpartition("_")
+        weakest = max((c.known_by for _, c in images), key=get_args(KnownBy).index)
+        units[date][polarisation] = {"units": images[0][1].units, "known_by": weakest}
+    return {
+        date: {
+            "time": _format_time(image),
+            "relative_orbit": image.relative_orbit,
+            "direction": image.direction,
+            "platform": image.platform,
+            "product": image.product,
+            "provider": image.provider,
+            "items": list(image.items),
+            "units": units[date],
+        }
+        for date, image in dates.items()
+    }
+
+
+def _landslides(scene: SceneRecord) -> dict[str, Any] | None:
+    inventory, grid = scene.inputs.inventory, scene.inputs.grid
+    if inventory is None:
+        return None
+    pixels, outlines = scene.mask_pixels[1], inventory.outlines
+    known = scene.mask_pixels[0] + pixels
+    found: dict[str, Any] = {
+        "pixels": pixels,
+        "known_pixels": known,
+        "share": round(pixels / known, 6),
+        "pixel_area_m2": pixels * grid.pixel_area,
+    }
+    if outlines is not None:
+        # Overlaps are counted once.
+        within = shapely.union_all(outlines.geometry.clip(shapely.box(*grid.bounds)))
+        found |= {"polygons": len(outlines), "polygon_area_m2": round(float(within.area), 1)}
+    return found
+
+
+def _input_files(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
     """All files that a scene depends on, by what they are."""
-    files: dict[str, list[Path]] = {}
-    for name, dates in sources.orbits.items():
-        for date, acquisition in dates.items():
-            tiles = [tile for tiles in acquisition.tiles.values() for tile in tiles]
-            files[f"{name} {date}"] = _paths(tiles)
-    files["dem"] = _paths(sources.dem.tiles)
-    for key in ("file", "mapped_area"):
-        if options.inventory[key] is not None:
-            files["inventory" if key == "file" else key] = _vector(options.inventory[key])
-    if isinstance(options.aoi, str):
-        files["aoi"] = _vector(options.aoi)
+    files = {
+        f"{orbit} {date}": [tile.path for tile in acquisition.files]
+        for orbit, date, acquisition in sources.images()
+    }
+    files["dem"] = list(dict.fromkeys(tile.path for tile in sources.dem.tiles))
+    vectors = {
+        "inventory": options.inventory.file,
+        "mapped_area": options.inventory.mapped_area,
+        "aoi": options.aoi if isinstance(options.aoi, str) else None,
+    }
+    for what, path in vectors.items():
+        if path is not None:
+            # A geodatabase is a folder of files.
+            found = find_vector(Path(path), "the scene").path
+            files[what] = sorted(file for file in (found, *found.rglob("*")) if file.is_file())
     if options.grid.like is not None:
         files["grid.like"] = [Path(options.grid.like)]
     return files
 
 
-def _vector(path: str) -> list[Path]:
-    """The file of a vector layer, or the files of a geodatabase."""
-    found = locate(Path(path), "the scene").path
-    return sorted(file for file in (found, *found.rglob("*")) if file.is_file())
-
-
-def _paths(tiles: list[Tile] | tuple[Tile, ...]) -> list[Path]:
-    return list(dict.fromkeys(tile.path for tile in tiles))
-
-
-def _any_simulated(sources: Sources) -> bool:
-    """Whether any image's tags say that it is simulated."""
-    return any(
-        is_simulated(tile.path)
-        for dates in sources.orbits.values()
-        for acquisition in dates.values()
-        for tiles in acquisition.tiles.values()
-        for tile in tiles
-    )
-
-
-def _units(images: Sequence[tuple[Tile, Calibration]]) -> dict[str, str]:
-    """Units of a band's tiles, and the weakest of what tells them."""
-    weakest = max((c.known_by for _, c in images), key=get_args(KnownBy).index)
-    return {"units": images[0][1].units, "known_by": weakest}
-
-
-def _describe_orbit(dates: Mapping[str, Acquisition], found: Calibrated) -> Any:  # noqa: ANN401
-    """What ``scene.json`` says of the images of an orbit."""
-    return {
-        date: {
-            "time": _iso(acquisition),
-            "relative_orbit": acquisition.relative_orbit,
-            "direction": acquisition.direction,
-            "platform": acquisition.platform,
-            "product": acquisition.product,
-            "provider": acquisition.provider,
-            "items": list(acquisition.items),
-            "units": {
-                band.removesuffix(f"_{date}"): _units(images)
-                for band, images in found.items()
-                if band.endswith(f"_{date}")
-            },
-        }
-        for date, acquisition in dates.items()
-    }
-
-
-def _iso(acquisition: Acquisition) -> str | None:
-    if acquisition.time is None:
-        return None
-    if not acquisition.exact:
-        return f"{acquisition.time:%Y-%m-%d}"
-    return f"{acquisition.time:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _describe_geometry(terrain: Terrain, name: Pass, shown: Mapping[str, Histogram]) -> Any:  # noqa: ANN401
-    """What ``scene.json`` says of an orbit's look, relative to true north; None if not known."""
-    orbit = terrain.orbits.get(name)
-    if orbit is None:
-        return None
-    counts = shown["layover_shadow"]
-    return {
-        "incidence": round(orbit.incidence, 3),
-        "look": round((orbit.look + terrain.convergence) % 360, 3),
-        "layover_or_shadow_share": round(1 - counts.counts[0] / max(counts.valid, 1), 6),
-    }
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    """Options as they go into ``scene.json``: where the scene is written is left out."""
-    options = OmegaConf.to_container(config, resolve=True)
-    kept = cast(dict[str, Any], options)
-    return {k: v for k, v in kept.items() if k not in ("root", "overwrite", "plan", "cache")}
+def _options_to_keep(config: DictConfig) -> dict[str, Any]:
+    """Options for ``scene.json``, without those on where it is written."""
+    options = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return {k: v for k, v in options.items() if k not in ("root", "overwrite", "plan", "cache")}

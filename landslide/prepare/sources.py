@@ -1,33 +1,69 @@
-"""What a scene is made of: the event, the radar images of each orbit, the DEM, the inventory.
+"""What a scene is made of: the event, the radar images of each orbit and the DEM.
 
-Every way to come by images (local files, an archive, raw products) ends in ``Sources``:
-rasters on the local disk with what is known of them. What follows does not care where they
-came from.
+Every way to obtain images (local files, an archive, raw products) ends in ``Sources``: rasters on
+the local disk with what is known of them. The following steps do not depend on their origin.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 from omegaconf import DictConfig
-from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
+
+T = TypeVar("T")
 
 Pass = Literal["ascending", "descending"]
 PASSES: tuple[Pass, Pass] = ("ascending", "descending")
 """Directions of flight; each makes one composite of a scene."""
 
 DATES = ("pre", "post1", "post2")
-"""Names of an orbit's dates in time; the last may be missing."""
+"""Names of an orbit's dates in order of time; the last may be missing."""
 
 OVERPASS = timedelta(minutes=15)
-"""How far apart frames of one overpass may begin."""
+"""Frames of one overpass begin within this time."""
 
 Units = Literal["power", "amplitude", "db"]
 """Linear power, its square root, or decibels of power."""
+
+
+class Timestamp(NamedTuple):
+    """A time in UTC, and whether the time of day is known (otherwise it is midnight)."""
+
+    time: datetime
+    exact: bool
+
+
+def parse_timestamp(text: str, key: str) -> Timestamp:
+    """Read a day (``2018-09-06``) or a time (``2018-09-05T18:07:59Z``) of ISO 8601 as UTC.
+
+    Raises:
+        InputError: It is neither; the message names ``key``.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"{key}={text} is not a date: write 2018-09-06 or 2018-09-05T18:07:59Z"
+        ) from error
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return Timestamp(time, exact=len(text) > len("2018-09-06"))
+
+
+def label_dates(images: Sequence[T], key: str) -> dict[str, T]:
+    """Give an orbit's images, which are in order of time, the names of ``DATES``.
+
+    Raises:
+        InputError: There are not two or three; the message names ``key``.
+    """
+    if not len(DATES) - 1 <= len(images) <= len(DATES):
+        raise InputError(
+            f"{key} needs two or three dates, [pre,post1] or [pre,post1,post2], not {len(images)}"
+        )
+    return dict(zip(DATES, images, strict=False))
 
 
 @dataclass(frozen=True)
@@ -45,38 +81,22 @@ class Event:
     exact: bool
 
     @classmethod
-    def of(cls, name: str, moment: str) -> Self:
-        """Read a day (``2018-09-06``) or a time (``2018-09-05T18:07:59Z``; UTC unless it says).
+    def of(cls, name: str, date: str) -> Self:
+        """Read the event's day or time (UTC unless it names a zone).
 
         Raises:
             InputError: It is neither.
         """
-        exact = len(moment) > len("2018-09-06")
-        return cls(name, parse_time(moment, "event.date"), exact)
+        return cls(name, *parse_timestamp(date, "event.date"))
 
-    def days_after(self, moment: datetime) -> float:
-        """Days from the event to a moment, negative before it; whole days if the time is not known.
+    def days_after(self, time: datetime) -> float:
+        """Days from the event to a time, negative before it.
 
-        0 then means the event's own day, on either side of it.
+        Where the event's time of day is unknown these are whole days, and 0 is its own day.
         """
         if self.exact:
-            return (moment - self.time).total_seconds() / 86400
-        return float((moment.date() - self.time.date()).days)
-
-
-def parse_time(moment: str, key: str) -> datetime:
-    """Read a day or time of ISO 8601 as UTC.
-
-    Raises:
-        InputError: It is neither; names ``key``.
-    """
-    try:
-        time = datetime.fromisoformat(moment)
-    except ValueError as error:
-        raise InputError(
-            f"{key}={moment} is not a date: write 2018-09-06 or 2018-09-05T18:07:59Z"
-        ) from error
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+            return (time - self.time).total_seconds() / 86400
+        return float((time.date() - self.time.date()).days)
 
 
 class Tile(NamedTuple):
@@ -90,8 +110,7 @@ class Tile(NamedTuple):
 class Acquisition:
     """The images of one orbit and date: one or more tiles per polarisation.
 
-    Whatever is None is not known; options may say it. Where tiles overlap, the first that
-    has a measurement counts.
+    None means unknown; options may supply it. Where tiles overlap, the first measurement counts.
 
     Attributes:
         tiles: Rasters by polarisation in lower case (``vv``, ``vh``).
@@ -100,13 +119,13 @@ class Acquisition:
         direction: Direction of flight.
         relative_orbit: Number of the track, 1 to 175 for Sentinel-1.
         platform: Satellite, such as ``S1A``.
-        units: Units of the pixels; None to tell by names, tags and values.
+        units: Units of the pixels; None to infer them from names, tags and values.
         product: What the pixels are, such as ``gamma0, terrain-flattened``.
         incidence: Incidence angle on the ellipsoid in degrees at the middle of the area.
         heading: Direction of flight in degrees clockwise from north.
         items: The provider's names of the products, one per tile or slice.
-        provider: Where it came from: an archive's address and collection, or ``files``.
-        notes: What a user should know of how its files were taken.
+        provider: Origin: an archive's address and collection, or ``files``.
+        notes: What a user should know about the choice of its files.
     """
 
     tiles: Mapping[str, tuple[Tile, ...]]
@@ -136,7 +155,7 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class Dem:
-    """Elevation above any datum, in metres: one or more tiles, the first valid one counts."""
+    """Elevation above any datum, in one or more tiles; the first valid one counts."""
 
     tiles: tuple[Tile, ...]
     items: tuple[str, ...] = ()
@@ -145,26 +164,65 @@ class Dem:
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything a scene is made of, as files on the local disk.
+    """Everything but the inventory that a scene is made of, as files on the local disk.
 
     Attributes:
-        orbits: By direction (one or both of ``PASSES``), the acquisition of each of
-            ``DATES``, of which ``post2`` may be missing.
+        orbits: Acquisition of each date (see ``DATES``) by direction, one or both of ``PASSES``.
         dem: Elevation, with a margin around the area where there is one.
-        inventory: Polygons, points or a mask raster; None when only predicting.
+        notes: What a user should know about the choice of images; kept in ``scene.json``.
     """
 
     orbits: Mapping[Pass, Mapping[str, Acquisition]]
     dem: Dem
-    inventory: Path | None = None
-    notes: tuple[str, ...] = field(default=())
-    """What a user should know of how these were chosen; printed and kept in ``scene.json``."""
+    notes: tuple[str, ...] = ()
+
+    def images(self) -> Iterator[tuple[Pass, str, Acquisition]]:
+        """Direction, name of the date and acquisition of every image."""
+        for orbit, dates in self.orbits.items():
+            for date_name, acquisition in dates.items():
+                yield orbit, date_name, acquisition
 
 
-Acquire = Callable[[DictConfig, Event, BaseGeometry | None], Sources]
-"""What ``acquire`` of each way to come by images is given.
+def apply_options(sources: Sources, options: DictConfig) -> Sources:
+    """Let the options of ``sar`` supply or correct what is known of the images.
 
-The whole configuration of ``conf/prepare.yaml``; the event; the area of interest in EPSG:4326
-(None where the user names none, so that the images' own extent counts). Where ``config.dem``
-is None the way itself should find a DEM. The inventory is always a local file, added later.
-"""
+    Raises:
+        InputError: The number of dates differs from that of the images, or units do not exist.
+    """
+    units = options.units
+    if units not in (None, *get_args(Units)):
+        raise InputError(f"sar.units={units} is unknown: choose power, amplitude or db")
+    if units is not None and options.source == "safe":
+        raise InputError(
+            f"sar.units={units} does not apply to raw products, which are calibrated to linear "
+            "power: leave it out"
+        )
+    orbits: dict[Pass, Mapping[str, Acquisition]] = {}
+    for orbit, dates in sources.orbits.items():
+        given = {key: options[key][orbit] for key in ("relative_orbit", "incidence", "heading")}
+        facts = {key: v for key, v in (given | {"units": units}).items() if v is not None}
+        # An archive's images are chosen by sar.dates, and their exact time is known.
+        days = options.dates[orbit] if options.source != "stac" else None
+        days = days or [None] * len(dates)
+        if len(days) != len(dates):
+            raise InputError(
+                f"sar.dates.{orbit} has {len(days)} dates, but {len(dates)} images are given"
+            )
+        orbits[orbit] = {
+            name: replace(image, **facts, **_time_from_option(day, f"sar.dates.{orbit}", image))
+            for (name, image), day in zip(dates.items(), days, strict=True)
+        }
+    return replace(sources, orbits=orbits)
+
+
+def _time_from_option(day: object, key: str, image: Acquisition) -> dict[str, Any]:
+    """Attributes of an image that an option's date changes; a day adds nothing to a time on it."""
+    if day is None:
+        return {}
+    option = parse_timestamp(str(day), key)
+    if not option.exact and image.exact and image.day == option.time.date():
+        return {}
+    if image.day in (None, option.time.date()):
+        return option._asdict()
+    note = f"its own day is {image.day}, but {key} says {option.time:%Y-%m-%d}, which counts"
+    return option._asdict() | {"notes": (*image.notes, note)}

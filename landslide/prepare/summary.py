@@ -1,7 +1,7 @@
-"""The closing words of a preparation: bands, landslides, warnings, files."""
+"""The closing report of a preparation: bands, landslides, notes, warnings, files."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,48 +10,43 @@ from landslide.prepare.prepare import Prepared
 from landslide.prepare.quality import Histogram
 
 
-def report(prepared: Prepared, console: Console) -> None:
-    """Print what was written and what to look at."""
-    name = "Simulated scene prepared" if prepared.info["simulated"] else "Scene prepared"
-    console.print(f"{name}: {prepared.grid}", soft_wrap=True, highlight=False)
-    for orbit, histograms in prepared.written.bands.items():
-        console.print(_table(orbit, histograms, prepared.info["dates"][orbit]))
-    _landslides(prepared, console)
-    for note in prepared.notes:
-        _say(console, note)
-    for warning in prepared.warnings:
+def print_summary(prepared: Prepared, console: Console) -> None:
+    """Print what was written and what needs attention."""
+    info = prepared.info
+    kind = "Simulated scene" if info["simulated"] else "Scene"
+    console.print(f"{kind} prepared: {prepared.scene.inputs.grid}", soft_wrap=True, highlight=False)
+    for orbit, histograms in prepared.scene.bands.items():
+        console.print(_band_table(orbit, histograms, info["dates"][orbit]))
+    for line in [_landslides(info["landslides"]), *info["notes"]]:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    for warning in info["warnings"]:
         console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True, highlight=False)
     for path in sorted(prepared.root.rglob("*")):
         if path.is_file():
-            _say(console, f"  {path}")
+            console.print(f"  {path}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _table(orbit: str, histograms: Mapping[str, Histogram], days: Mapping[str, str]) -> Table:
+def _band_table(orbit: str, histograms: Mapping[str, Histogram], days: Mapping[str, str]) -> Table:
     """Bands of an orbit: backscatter in dB, terrain in degrees."""
     table = Table(title=f"{orbit} (dB, degrees)", title_justify="left")
-    for column in ("band", "date", "mean", "5 %", "50 %", "95 %", "valid"):
-        justify: Literal["left", "right"] = "left" if column in ("band", "date") else "right"
-        table.add_column(column, justify=justify, no_wrap=True)
+    for column in ("band", "date"):
+        table.add_column(column, no_wrap=True)
+    for column in ("mean", "5 %", "50 %", "95 %", "valid"):
+        table.add_column(column, justify="right", no_wrap=True)
     for band, histogram in histograms.items():
         numbers = [histogram.mean, *(histogram.percentile(p) for p in (5, 50, 95))]
-        # Means of codes and of directions say nothing.
-        shown = [f"{n:.1f}" if band not in ("layover_shadow", "aspect") else "" for n in numbers]
-        table.add_row(band, days.get(band, ""), *shown, f"{100 * histogram.valid_share:.1f} %")
+        # Means of codes and of directions have no meaning.
+        cells = [f"{n:.1f}" if band not in ("layover_shadow", "aspect") else "" for n in numbers]
+        table.add_row(band, days.get(band, ""), *cells, f"{100 * histogram.valid_share:.1f} %")
     return table
 
 
-def _landslides(prepared: Prepared, console: Console) -> None:
-    found = prepared.info["landslides"]
+def _landslides(found: Mapping[str, Any] | None) -> str:
     if found is None:
-        _say(console, "no inventory: a scene to predict, not to train on")
-        return
+        return "no inventory: a scene to predict, not to train on"
     area = found["pixel_area_m2"] / 1e6
     text = f"landslides: {100 * found['share']:.2f} % of the known area, {area:.3f} km² of pixels"
     if "polygons" in found:
         drawn = found["polygon_area_m2"] / 1e6
         text += f" against {drawn:.3f} km² of {found['polygons']:,} polygons ({area / drawn:.3f})"
-    _say(console, text)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    return text

@@ -1,10 +1,10 @@
 """Slope, aspect and radar geometry from a DEM at its own resolution.
 
-The DEM is differentiated on a grid in metres at its own posting, as the paper does, and only
-then brought to the scene's grid. A DEM in degrees, or in a projection that distorts lengths
-(Web Mercator), is first warped to the scene's CRS by cubic interpolation. A DEM finer than the
-scene is first brought to the scene's pixels, since the radar sees no finer slopes (GDAL widens
-its cubic kernel there, so that nothing is skipped).
+The DEM is differentiated on a grid in metres at its own posting, as in the paper, and only then
+brought to the scene's grid. A DEM in degrees, or in a projection that distorts lengths (Web
+Mercator), is first warped to the scene's CRS by cubic interpolation. A DEM finer than the scene is
+first brought to the scene's pixels, since the radar resolves no finer slopes (GDAL widens its
+cubic kernel there, so every cell counts).
 """
 
 from collections.abc import Mapping
@@ -22,27 +22,26 @@ from rasterio.warp import transform_bounds
 from scipy import ndimage
 
 from landslide.errors import InputError
-from landslide.geo.elevation import Elevation
-from landslide.geo.extent import pixel_step
+from landslide.geo.elevation import ElevationUnit
+from landslide.geo.extent import pixel_jacobian
 from landslide.geo.grid import Grid, Window
-from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import raster_profile
 from landslide.geo.relief import Float, aspect_degrees, gradient
-from landslide.geo.scale import TRUE_SCALE, length_error
-from landslide.prepare.area import coverage, middle
-from landslide.prepare.mosaic import Mosaic, as_is, open_georeferenced
+from landslide.geo.scale import MAX_LENGTH_ERROR, length_error
+from landslide.prepare.area import extent_on_grid, grid_center
+from landslide.prepare.mosaic import Mosaic, keep_values, open_georeferenced
 from landslide.prepare.sources import Dem, Pass, Tile
-from landslide.radar.geometry import Orbit, distortion, local_incidence
+from landslide.radar.geometry import RadarGeometry, distortion, local_incidence
 
-BANDS = ("slope", "south", "east")
-"""Bands of the raster on the DEM's grid; then two of each orbit whose geometry is known."""
+GRADIENT_BANDS = ("slope", "south", "east")
+"""First bands of the raster on the DEM's grid; two of each orbit with known geometry follow."""
 
 
 class Terrain(NamedTuple):
     """Terrain on the DEM's own grid, on disk, to be warped to the scene.
 
     Attributes:
-        path: Raster with ``BANDS`` and, per orbit, local incidence and layover/shadow.
+        path: Raster with ``GRADIENT_BANDS`` and, per orbit, local incidence and layover/shadow.
         grid: Its grid.
         orbits: Orbits that have geometry, in the order of their bands.
         convergence: Degrees from true to grid north in the middle of the scene.
@@ -51,12 +50,12 @@ class Terrain(NamedTuple):
 
     path: Path
     grid: Grid
-    orbits: Mapping[Pass, Orbit]
+    orbits: Mapping[Pass, RadarGeometry]
     convergence: float
     filled: float
 
 
-def elevations(dem: Dem) -> list[tuple[Tile, Elevation]]:
+def elevation_tiles(dem: Dem) -> list[tuple[Tile, ElevationUnit]]:
     """Tiles of a DEM, each with its conversion to metres.
 
     Raises:
@@ -65,21 +64,21 @@ def elevations(dem: Dem) -> list[tuple[Tile, Elevation]]:
     found = []
     for tile in dem.tiles:
         with open_georeferenced(tile) as source:
-            found.append((tile, Elevation.of(source, tile.band)))
+            found.append((tile, ElevationUnit.of(source, tile.band)))
     return found
 
 
 def dem_notes(dem: Dem) -> list[str]:
-    """What a DEM's files declare that a user should know."""
-    units = {e.unit: e.metres for _, e in elevations(dem) if e.metres != 1}
+    """Notes on the units that a DEM's files declare."""
+    units = {e.unit: e.metres for _, e in elevation_tiles(dem) if e.metres != 1}
     return [
         f"the DEM declares its elevations in {unit!r}: they were converted, {metres:.10g} m each"
         for unit, metres in units.items()
     ]
 
 
-def zero_hint(dem: Dem, valid_share: float) -> list[str]:
-    """Warn where slope is missing and a DEM calls 0, which is the sea's height, no elevation."""
+def warn_zero_nodata(dem: Dem, valid_share: float) -> list[str]:
+    """Warn where slope is missing and a DEM declares 0, which is also the sea's height, nodata."""
     for tile in dem.tiles:
         with open_georeferenced(tile) as source:
             if valid_share < 0.99 and source.nodatavals[tile.band - 1] == 0:
@@ -91,8 +90,8 @@ def zero_hint(dem: Dem, valid_share: float) -> list[str]:
     return []
 
 
-def without_voids(z: Float) -> Float:
-    """Elevations with each void as high as the nearest cell; as they are without any cell."""
+def fill_from_nearest(z: Float) -> Float:
+    """Elevations with each void as high as the nearest cell; unchanged without any cell."""
     void = np.isnan(z)
     if void.all() or not void.any():
         return z
@@ -101,28 +100,26 @@ def without_voids(z: Float) -> Float:
     return filled
 
 
-def require_cover(dem: Dem, grid: Grid) -> float:
+def require_dem_coverage(dem: Dem, grid: Grid) -> float:
     """Share of the scene that the DEM's files cover.
 
     Raises:
         InputError: A DEM given as files leaves out more than a hundredth of the scene.
     """
     posting = abs(dem_grid(dem, grid).transform.a)
-    covered = shapely.union_all([coverage(tile, grid) for tile in dem.tiles])
-    box = shapely.box(*grid.bounds)
-    share = float(covered.buffer(1.5 * posting).intersection(box).area / box.area)
+    extent = shapely.union_all([extent_on_grid(tile, grid) for tile in dem.tiles])
+    scene = shapely.box(*grid.bounds)
+    share = float(extent.buffer(1.5 * posting).intersection(scene).area / scene.area)
     if share < 0.99 and dem.provider == "files":
-        bounds = shapely.intersection(covered, box).bounds
+        bounds = shapely.intersection(extent, scene).bounds
         if not len(bounds) or share == 0:
             raise InputError(
                 f"dem={dem.tiles[0].path} does not overlap with the area ({grid}): give another"
             )
-        smaller = transform_bounds(grid.crs, "EPSG:4326", *bounds)
+        degrees = transform_bounds(grid.crs, "EPSG:4326", *bounds)
         raise InputError(
             f"dem={dem.tiles[0].path} covers only {100 * share:.1f} % of the area: give more tiles "
-            "as a list, or a smaller area, aoi=["
-            + ",".join(f"{degrees:.4f}" for degrees in smaller)
-            + "]"
+            f"as a list, or a smaller area, aoi=[{','.join(f'{edge:.4f}' for edge in degrees)}]"
         )
     return share
 
@@ -130,127 +127,129 @@ def require_cover(dem: Dem, grid: Grid) -> float:
 def dem_grid(dem: Dem, grid: Grid) -> Grid:
     """Grid in metres at the DEM's posting (not finer than the scene's) that covers a scene.
 
-    Where the DEM lies on such a grid already, its own pixels; else the scene's CRS with square
-    pixels of the same area.
+    Where the DEM lies on such a grid already, these are its own pixels; otherwise square pixels
+    of the same area in the scene's CRS.
     """
-    own = _finest(dem, grid)
-    crs, transform = own.crs, own.transform
-    if _true_to_scale(own, grid) and transform.a >= 0.999 * grid.transform.a:
-        west, north = transform.c, transform.f
+    finest = _finest_grid(dem, grid)
+    if _is_true_to_scale(finest, grid) and finest.transform.a >= 0.999 * grid.transform.a:
+        crs, transform = finest.crs, finest.transform
         bounds = transform_bounds(grid.crs, crs, *grid.bounds)
     else:
         crs, bounds = grid.crs, grid.bounds
-        posting = max(_posting(own, grid), grid.transform.a)
+        posting = max(_posting(finest, grid), grid.transform.a)
         transform = Affine(posting, 0, 0, 0, -posting, 0)
-        west, north = 0.0, 0.0
-    x, y = transform.a, -transform.e
+    west, north, x, y = transform.c, transform.f, transform.a, -transform.e
     left, right = np.floor((bounds[0] - west) / x) - 3, np.ceil((bounds[2] - west) / x) + 3
     top, bottom = np.floor((north - bounds[3]) / y) - 3, np.ceil((north - bounds[1]) / y) + 3
     origin = Affine(x, 0, west + left * x, 0, -y, north - top * y)
     return Grid(crs, origin, int(bottom - top), int(right - left))
 
 
-def _finest(dem: Dem, grid: Grid) -> Grid:
+def _finest_grid(dem: Dem, grid: Grid) -> Grid:
     """Grid of the DEM's finest tile; of the first among equals."""
     grids = []
     for tile in dem.tiles:
         with open_georeferenced(tile) as source:
             grids.append(Grid.of(source))
-    return min(grids, key=lambda own: round(_posting(own, grid), 3))
+    return min(grids, key=lambda tile_grid: round(_posting(tile_grid, grid), 3))
 
 
-def _posting(own: Grid, grid: Grid) -> float:
+def _posting(tile_grid: Grid, grid: Grid) -> float:
     """Side in metres, in the scene's middle, of square pixels with the area of a DEM's."""
-    return float(grid.transform.a / np.sqrt(abs(np.linalg.det(pixel_step(own, grid)))))
+    return float(grid.transform.a / np.sqrt(abs(np.linalg.det(pixel_jacobian(tile_grid, grid)))))
 
 
-def _true_to_scale(own: Grid, grid: Grid) -> bool:
-    """Whether lengths on the DEM's grid are metres on the ground, as ``TRUE_SCALE`` has it."""
-    crs, t = own.crs, own.transform
+def _is_true_to_scale(tile_grid: Grid, grid: Grid) -> bool:
+    """Whether lengths on the DEM's grid are metres on the ground to ``TRUE_SCALE``."""
+    crs, t = tile_grid.crs, tile_grid.transform
     if not crs.is_projected or crs.linear_units_factor[1] != 1 or t.e >= 0 or t.a <= 0:
         return False
-    if abs(t.a + t.e) > 1e-6 * t.a:
-        return False
-    return length_error(crs, grid) <= TRUE_SCALE
+    return abs(t.a + t.e) <= 1e-6 * t.a and length_error(crs, grid) <= MAX_LENGTH_ERROR
 
 
 def north_convergence(grid: Grid) -> float:
     """Degrees, clockwise positive, from true north to grid north in a grid's middle."""
-    return float(Proj(grid.crs).get_factors(*middle(grid)).meridian_convergence)
+    return float(Proj(grid.crs).get_factors(*grid_center(grid)).meridian_convergence)
 
 
-def derive(
-    dem: Dem, grid: Grid, orbits: Mapping[Pass, Orbit], void_distance: int, folder: Path
+def write_terrain(
+    dem: Dem, grid: Grid, orbits: Mapping[Pass, RadarGeometry], void_distance: int, folder: Path
 ) -> Terrain:
     """Write slope, gradient and radar geometry on the DEM's grid, block by block.
 
-    Args:
-        dem: Elevation.
-        grid: Grid of the scene.
-        orbits: Geometry of orbits, relative to the scene's grid north.
-        void_distance: Voids are filled from cells up to this many away; 0 leaves them.
-        folder: Where to write the intermediate raster.
+    Orbits are relative to the scene's grid north; voids are filled from cells up to
+    ``void_distance`` away (0 leaves them).
     """
     own = dem_grid(dem, grid)
     turn = north_convergence(own) - north_convergence(grid)
     local = {name: o._replace(heading=(o.heading - turn) % 360) for name, o in orbits.items()}
     path = folder / "terrain.tif"
-    count = len(BANDS) + 2 * len(orbits)
+    count = len(GRADIENT_BANDS) + 2 * len(orbits)
     profile = raster_profile(own, "float32", count, np.nan) | {"compress": None, "predictor": 1}
-    widen = _posting(_finest(dem, grid), grid) < 0.6 * own.transform.a
+    widen = _posting(_finest_grid(dem, grid), grid) < 0.6 * own.transform.a
     filled = 0
     with (
-        Mosaic(elevations(dem), Resampling.cubic, widen=widen) as source,
+        Mosaic(elevation_tiles(dem), Resampling.cubic, widen=widen) as source,
         rasterio.open(path, "w", **profile) as sink,
     ):
         halo = _halo(source, own, local, void_distance)
         for block in own.blocks():
-            wide = Window(
-                block.row - halo, block.col - halo, block.height + 2 * halo, block.width + 2 * halo
-            )
+            wide = with_halo(block, halo)
             z = source.read(own, wide)
-            inner = np.s_[halo : halo + block.height, halo : halo + block.width]
+            inner = block.within(wide)
             if void_distance:
                 voids = np.isnan(z)
                 z = fillnodata(z, ~voids, max_search_distance=void_distance)
                 filled += int((voids & np.isfinite(z))[inner].sum())
-            bands = _bands(z, own, local, _reach(own, grid, wide, local))
-            sink.write(bands[(slice(None), *inner)], window=raster_window(block))
+            bands = _terrain_bands(z, own, local, _distances_along_look(own, grid, wide, local))
+            sink.write(bands[(slice(None), *inner)], window=block.to_rasterio())
     share = filled / (own.height * own.width)
     return Terrain(path, own, orbits, north_convergence(grid), share)
 
 
-def _bands(z: Float, own: Grid, orbits: Mapping[Pass, Orbit], reach: Mapping[Pass, float]) -> Float:
+def with_halo(block: Window, halo: int) -> Window:
+    """A window that is ``halo`` pixels wider on every side."""
+    return Window(
+        block.row - halo, block.col - halo, block.height + 2 * halo, block.width + 2 * halo
+    )
+
+
+def _terrain_bands(
+    z: Float, own: Grid, orbits: Mapping[Pass, RadarGeometry], distances: Mapping[Pass, float]
+) -> Float:
     """Bands of one block with its halo."""
     spacing = own.transform.a
     south, east = gradient(z, spacing)
     bands = [np.degrees(np.arctan(np.hypot(south, east))), south, east]
     void = np.isnan(z)
     if orbits:
-        z = without_voids(z)
+        z = fill_from_nearest(z)
     for name, orbit in orbits.items():
         if void.all():
             bands += [np.full_like(z, np.nan)] * 2
             continue
-        hidden = distortion(z, spacing, orbit, reach[name])
+        hidden = distortion(z, spacing, orbit, distances[name])
         code = hidden.layover + np.float32(2) * hidden.shadow
-        angle = local_incidence(z, spacing, orbit, reach[name])
+        angle = local_incidence(z, spacing, orbit, distances[name])
         bands += [np.where(np.isnan(south), np.nan, angle), np.where(void, np.nan, code)]
     return np.stack(bands).astype(np.float32)
 
 
-def _reach(own: Grid, grid: Grid, wide: Window, orbits: Mapping[Pass, Orbit]) -> dict[Pass, float]:
+def _distances_along_look(
+    own: Grid, grid: Grid, window: Window, orbits: Mapping[Pass, RadarGeometry]
+) -> dict[Pass, float]:
     """Metres along each look from the middle of the scene to that of a window."""
-    x = own.transform.c + (wide.col + wide.width / 2) * own.transform.a
-    y = own.transform.f + (wide.row + wide.height / 2) * own.transform.e
+    x, y = own.transform @ (window.col + window.width / 2, window.row + window.height / 2)
     west, south, east, north = transform_bounds(grid.crs, own.crs, *grid.bounds)
     right, up = x - (west + east) / 2, y - (south + north) / 2
-    looks = {name: np.radians(orbit.look) for name, orbit in orbits.items()}
+    looks = {name: np.radians(orbit.look_azimuth) for name, orbit in orbits.items()}
     return {name: float(right * np.sin(a) + up * np.cos(a)) for name, a in looks.items()}
 
 
-def _halo(source: Mosaic, own: Grid, orbits: Mapping[Pass, Orbit], void_distance: int) -> int:
-    """Cells around a block that it depends on: how far relief casts shadow or is laid over."""
+def _halo(
+    source: Mosaic, own: Grid, orbits: Mapping[Pass, RadarGeometry], void_distance: int
+) -> int:
+    """Cells around a block that affect it: the reach of the relief's shadow and layover."""
     least = 2 + 2 * void_distance
     if not orbits:
         return least
@@ -266,29 +265,32 @@ def _halo(source: Mosaic, own: Grid, orbits: Mapping[Pass, Orbit], void_distance
     return least + int(np.ceil(relief * max(1 / tangents[0], tangents[1]) / own.transform.a))
 
 
-class Geometry:
+class TerrainBands:
     """Terrain bands on the scene's grid, window by window.
 
-    Args:
-        terrain: Terrain on the DEM's grid.
-        slope: Resampling of everything continuous (the paper: cubic).
-        mask: Resampling of layover and shadow.
+    ``slope`` is the resampling of everything continuous (the paper: cubic), ``mask`` that of
+    layover and shadow.
     """
 
     def __init__(self, terrain: Terrain, slope: Resampling, mask: Resampling) -> None:
         def band(number: int, resampling: Resampling) -> Mosaic:
-            return Mosaic([(Tile(terrain.path, number), as_is)], resampling)
+            return Mosaic([(Tile(terrain.path, number), keep_values)], resampling)
 
         self.terrain = terrain
         self.continuous = [band(number, slope) for number in (1, 2, 3)]
-        first = len(BANDS) + 1
+        first = len(GRADIENT_BANDS) + 1
         self.angle = {n: band(first + 2 * i, slope) for i, n in enumerate(terrain.orbits)}
         self.hidden = {n: band(first + 2 * i + 1, mask) for i, n in enumerate(terrain.orbits)}
 
     def read(self, grid: Grid, window: Window, name: Pass) -> dict[str, Float]:
         """Bands of an orbit in a window, by their names in the scene's files."""
-        slope, south, east = (self._warp(mosaic, grid, window) for mosaic in self.continuous)
-        # On the DEM's grid aspect is told from grid north.
+
+        def warp(mosaic: Mosaic) -> Float:
+            with mosaic:
+                return mosaic.read(grid, window)
+
+        slope, south, east = map(warp, self.continuous)
+        # The gradient, and hence this aspect, refers to the north of the DEM's grid.
         aspect = aspect_degrees(south, east) + np.float32(north_convergence(self.terrain.grid))
         flat = (south == 0) & (east == 0)
         bands = {
@@ -296,11 +298,6 @@ class Geometry:
             "aspect": np.where(flat, np.float32(0), aspect % np.float32(360)),
         }
         if name in self.angle:
-            bands["local_incidence_angle"] = self._warp(self.angle[name], grid, window).clip(0, 180)
-            bands["layover_shadow"] = self._warp(self.hidden[name], grid, window)
+            bands["local_incidence_angle"] = warp(self.angle[name]).clip(0, 180)
+            bands["layover_shadow"] = warp(self.hidden[name])
         return bands
-
-    @staticmethod
-    def _warp(mosaic: Mosaic, grid: Grid, window: Window) -> Float:
-        with mosaic:
-            return mosaic.read(grid, window)

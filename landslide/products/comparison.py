@@ -14,8 +14,8 @@ from landslide.data.scene import GroundTruth
 from landslide.errors import InputError
 from landslide.geo.cartography import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_NEGATIVE, TRUE_POSITIVE
 from landslide.geo.grid import Grid, Window
-from landslide.geo.inventory import is_raster, read_inventory
-from landslide.geo.polygons import burn, layers, outlines, raster_window
+from landslide.geo.inventory import is_mask_raster, read_inventory
+from landslide.geo.polygons import assign_layers, outline_mask, rasterize_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
 
 OUTCOMES = ("true negative", "true positive", "false positive", "false negative")
@@ -50,7 +50,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
     Raises:
         InputError: The file is missing, unreadable, elsewhere, or a raster on another grid.
     """
-    if not is_raster(path):
+    if not is_mask_raster(path):
         inventory = read_inventory(path, grid)
         polygons = inventory.polygons
         if polygons.empty:
@@ -60,7 +60,9 @@ def open_truth(path: Path, grid: Grid) -> Truth:
             )
         ones = [1] * len(polygons)
         landslides = gpd.GeoDataFrame({"area_m2": polygons.area}, geometry=polygons)
-        return Truth(lambda w: burn(polygons, ones, grid, w).astype(np.uint8), landslides)
+        return Truth(
+            lambda w: rasterize_window(polygons, ones, grid, w).astype(np.uint8), landslides
+        )
     truth = GroundTruth(path)
     if not truth.grid.matches(grid):
         raise InputError(
@@ -72,7 +74,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
         mask: NDArray[np.uint8] = truth[grid.slices(window)]["mask"].numpy().astype(np.uint8)
         return mask
 
-    landslides, _ = outlines(path, grid)
+    landslides, _ = outline_mask(path, grid)
     return Truth(read, landslides)
 
 
@@ -96,7 +98,7 @@ class Overlap:
         cols, rows = ~grid.transform * (points.x.to_numpy(), points.y.to_numpy())
         self._places = np.floor([rows, cols]).astype(int)
         self._at_place = np.full(len(objects), UNKNOWN)
-        layer = layers(objects.geometry)
+        layer = assign_layers(objects.geometry)
         self._layers = [np.flatnonzero(layer == number) for number in np.unique(layer)]
 
     def add(self, window: Window, mask: NDArray[np.uint8]) -> None:
@@ -106,7 +108,9 @@ class Overlap:
         here = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
         self._at_place[here] = mask[rows[here], cols[here]]
         for chosen in self._layers:
-            ids = burn(self.objects.geometry.iloc[chosen], chosen + 1, self.grid, window)
+            ids = rasterize_window(
+                self.objects.geometry.iloc[chosen], chosen + 1, self.grid, window
+            )
             self.centres += np.bincount(ids.ravel(), minlength=length)[1:]
             for value in (0, 1):
                 self.counts[value] += np.bincount(ids[mask == value], minlength=length)[1:]
@@ -213,7 +217,7 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
     counts = np.zeros(256, dtype=np.int64)
     scores = Scores()
     hit = Overlap(truth.landslides, grid)
-    real = Overlap(outlines(folder / "landslides.tif", grid)[0], grid)
+    real = Overlap(outline_mask(folder / "landslides.tif", grid)[0], grid)
     profile = raster_profile(grid, "uint8", 1, UNKNOWN)
     with (
         rasterio.open(folder / "probability.tif") as probabilities,
@@ -223,7 +227,7 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
         sink.descriptions = ("outcome: " + ", ".join(f"{i} {n}" for i, n in enumerate(OUTCOMES)),)
         sink.write_colormap(1, {value: _rgba(color) for value, color in enumerate(COLORS)})
         for window in grid.blocks():
-            place = raster_window(window)
+            place = window.to_rasterio()
             mapped, known = masks.read(1, window=place), truth.read(window)
             known = np.where(mapped == UNKNOWN, np.uint8(UNKNOWN), known)
             outcome = np.where(mapped == 1, np.uint8(2), np.uint8(3))
@@ -255,7 +259,7 @@ def _average_precision(folder: Path, scores: Scores, grid: Grid) -> float:
         rasterio.open(folder / "outcome.tif") as outcomes,
     ):
         for window in grid.blocks():
-            place = raster_window(window)
+            place = window.to_rasterio()
             truth = TRUTH_OF_OUTCOME[outcomes.read(1, window=place)]
             ranking.add(probabilities.read(1, window=place), truth)
     return ranking.average_precision()

@@ -12,7 +12,7 @@ import shapely
 
 import landslide
 from landslide.geo.grid import Grid
-from landslide.radar.bands import radar_images
+from landslide.radar.bands import backscatter_bands
 
 EVENT_TYPE, OBJECT = "6-Mass movement", "Landslide"
 """Landslides in the domains of Copernicus EMS rapid mapping."""
@@ -99,7 +99,7 @@ def _sources(
 ) -> pd.DataFrame:
     """One row for each radar image."""
     sensor = str(info.get("sensor") or "Sentinel-1")
-    images = radar_images(bands)
+    images = backscatter_bands(bands)
     phases = ["Pre-event" if "pre" in band else "Post-event" for band in images]
     return pd.DataFrame(
         {

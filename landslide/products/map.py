@@ -19,10 +19,22 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from landslide.data.scene import Scene
-from landslide.geo.cartography import NOT_OBSERVED, VERMILION, kilometres, round_length, save_figure
+from landslide.geo.cartography import (
+    NOT_OBSERVED,
+    VERMILION,
+    label_kilometres,
+    round_length,
+    save_figure,
+)
 from landslide.geo.rasters import UNKNOWN, open_raster, read_reduced, reading
 from landslide.products.comparison import COLORS, OUTCOMES
-from landslide.radar.bands import AT, Source, is_backscatter, parts, polarisation_of
+from landslide.radar.bands import (
+    ORBIT_MARK,
+    BandSource,
+    is_backscatter,
+    polarisation_of,
+    source_bands,
+)
 
 PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#fde3cf", VERMILION])
 """Dark red would be as dark as the image beneath to who does not see red, and in print."""
@@ -60,8 +72,8 @@ def landslide_map(
         lines: Title, source line and dates.
         path: Picture to write; its suffix chooses the format.
     """
-    images = [parts(band)[0] for band in scene.bands if is_backscatter(band)]
-    own = [image for image in images if AT not in image]
+    images = [source_bands(band)[0] for band in scene.bands if is_backscatter(band)]
+    own = [image for image in images if ORBIT_MARK not in image]
     label = (own or images or scene.bands[:1])[-1]
     values = _band(scene, label)
     if images:
@@ -124,7 +136,7 @@ def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
 
 def _band(scene: Scene, band: str) -> NDArray[np.float32]:
     """A band of a scene for a picture, averaged; NaN where nothing is measured."""
-    file, name = Source.of(band, scene.path)
+    file, name = BandSource.of(band, scene.path)
     with open_raster(file) as source, reading(file):
         number = source.descriptions.index(name) + 1
         values = read_reduced(source, number, LONGEST, Resampling.average)
@@ -155,7 +167,7 @@ def _finish(
 ) -> None:
     west, south, east, north = scene.grid.bounds
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
-    kilometres(axis)
+    label_kilometres(axis)
     axis.grid(color="white", alpha=0.5, linewidth=0.5)
     axis.set_xlabel(f"Easting (km), {_crs_name(scene)}; centre {_centre(scene)}", fontsize=8)
     axis.set_ylabel("Northing (km)", fontsize=8)

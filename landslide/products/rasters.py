@@ -10,7 +10,7 @@ import shapely
 from landslide.data.scene import Composite
 from landslide.geo.files import checksum
 from landslide.geo.grid import Grid
-from landslide.geo.polygons import ZonalStatistics, burn, outlines, raster_window
+from landslide.geo.polygons import ZonalStatistics, outline_mask, rasterize_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
 
 PRODUCTS = (
@@ -51,7 +51,7 @@ def write_mask(folder: Path, grid: Grid, threshold: float) -> int:
     ):
         masks.descriptions = ("landslides",)
         for window in grid.blocks():
-            place = raster_window(window)
+            place = window.to_rasterio()
             probability = probabilities.read(1, window=place)
             unseen = ~np.isfinite(probability)
             observed += unseen.size - np.count_nonzero(unseen)
@@ -72,9 +72,9 @@ def clean_mask(mask: Path, grid: Grid, min_area: float, fill_holes: float) -> gp
             observed stays.
 
     Returns:
-        The polygons that are left, see ``outlines``.
+        The polygons that are left, see ``outline_mask``.
     """
-    polygons, unseen = outlines(mask, grid)
+    polygons, unseen = outline_mask(mask, grid)
     holes = _holes(polygons, fill_holes)
     if len(holes) and len(unseen):
         # Touching at a corner or an edge is not lying inside.
@@ -82,7 +82,7 @@ def clean_mask(mask: Path, grid: Grid, min_area: float, fill_holes: float) -> gp
         holes = holes.drop(index=holes.index[np.unique(near)])
     if len(holes):
         _overwrite(mask, holes.geometry, 1, grid)
-        polygons, _ = outlines(mask, grid)
+        polygons, _ = outline_mask(mask, grid)
     small = polygons.area_m2 < min_area
     if small.any():
         _overwrite(mask, polygons.geometry[small], 0, grid)
@@ -99,9 +99,9 @@ def _overwrite(mask: Path, geometries: gpd.GeoSeries, value: int, grid: Grid) ->
     """Set observed pixels within geometries."""
     with rasterio.open(mask, "r+") as masks:
         for window in grid.blocks():
-            inside = burn(geometries, [1] * len(geometries), grid, window) == 1
+            inside = rasterize_window(geometries, [1] * len(geometries), grid, window) == 1
             if inside.any():
-                place = raster_window(window)
+                place = window.to_rasterio()
                 values = masks.read(1, window=place)
                 values[inside & (values != UNKNOWN)] = value
                 masks.write(values, 1, window=place)
@@ -128,7 +128,7 @@ def describe(polygons: gpd.GeoDataFrame, folder: Path, composite: Path | str, gr
         for window in grid.blocks() if len(polygons) else []:
             if not statistics.touches(window):
                 continue
-            layers = list(probabilities.read(window=raster_window(window)))
+            layers = list(probabilities.read(window=window.to_rasterio()))
             if heights is not None:
                 layers += list(heights[grid.slices(window)]["image"].numpy())
             statistics.add(window, layers)

@@ -14,18 +14,24 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from landslide.geo.grid import Grid, Window
-from landslide.radar.bands import AT, acquisition_of, orbit_of, parts, polarisation_of
+from landslide.radar.bands import (
+    ORBIT_MARK,
+    acquisition_of,
+    orbit_of,
+    polarisation_of,
+    source_bands,
+)
 
 Levels = Mapping[str, NDArray[np.float64]]
 """How bright unchanged ground is in each image, in dB on (h, w) tiles of the scene."""
 
-COMMON_DB, CROSS_DB = -10.0, -17.0
+LIKE_LEVEL_DB, CROSS_LEVEL_DB = -10.0, -17.0
 """Levels that images are brought to, of like and of cross polarisation: usual ones of hills."""
 
 BEFORE = "pre"
 """How the dates begin that others are compared with."""
 
-NOTABLE_DB = 1.0
+REPORTED_CHANGE_DB = 1.0
 """Dates that differ by more are told to the user."""
 
 
@@ -40,10 +46,10 @@ class Balance:
 
     def __init__(self, bands: Sequence[str], grid: Grid, levels: Levels) -> None:
         self._size = (grid.height, grid.width)
-        excess = {image: level - _common(image) for image, level in levels.items()}
+        excess = {image: level - _target_level(image) for image, level in levels.items()}
         channels = []
         for band in bands:
-            own, *denominator = (excess.get(part, np.zeros((1, 1))) for part in parts(band))
+            own, *denominator = (excess.get(part, np.zeros((1, 1))) for part in source_bands(band))
             channels.append(own - denominator[0] if denominator else own)
         # (C, h, w): by how many dB each channel is too bright
         self._field = torch.from_numpy(np.stack(np.broadcast_arrays(*channels))).float()
@@ -86,7 +92,7 @@ def reference_images(images: Sequence[str]) -> dict[str, str]:
 
 def _precedence(image: str) -> tuple[int, str]:
     """Which of the dates is compared with: ``pre``, ``pre_mean``, the earliest day, the first."""
-    date = acquisition_of(image).split(AT)[0]
+    date = acquisition_of(image).split(ORBIT_MARK)[0]
     if date.startswith(BEFORE):
         return (0, date)
     return (1, date) if date.isdigit() else (2, "")
@@ -97,17 +103,17 @@ def mean_levels(levels: Levels) -> dict[str, float]:
     return {image: round(float(tiles.mean()), 2) for image, tiles in levels.items()}
 
 
-def whole_changes(levels: Levels) -> str:
+def describe_level_changes(levels: Levels) -> str:
     """Which images differ as a whole, and from which, in words; empty if none do."""
     means, references = mean_levels(levels), reference_images(list(levels))
     changes = {image: means[image] - means[references[image]] for image in levels}
     found = [
         f"{image} by {dB:+.1f} dB from {references[image]}"
         for image, dB in changes.items()
-        if abs(dB) > NOTABLE_DB
+        if abs(dB) > REPORTED_CHANGE_DB
     ]
     return ", ".join(found)
 
 
-def _common(image: str) -> float:
-    return CROSS_DB if polarisation_of(image) in ("vh", "hv") else COMMON_DB
+def _target_level(image: str) -> float:
+    return CROSS_LEVEL_DB if polarisation_of(image) in ("vh", "hv") else LIKE_LEVEL_DB

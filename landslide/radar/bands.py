@@ -40,13 +40,13 @@ POLARISED = re.compile(r"(?:(?:gamma|sigma|beta)0_)?(?:vv|vh|hv|hh)(?:_|$)", re.
 
 ORBITS = ("ascending", "descending")
 
-AT, OVER = "@", "/"
+ORBIT_MARK, QUOTIENT_MARK = "@", "/"
 
-SAMPLE = 64
+SAMPLE_SIZE = 64
 """Side in pixels of the places that are looked at for a raster's units."""
 
 
-class Source(NamedTuple):
+class BandSource(NamedTuple):
     """A band of a file.
 
     Attributes:
@@ -58,24 +58,24 @@ class Source(NamedTuple):
     name: str
 
     @classmethod
-    def of(cls, part: str, composite: Path | str) -> "Source":
+    def of(cls, part: str, composite: Path | str) -> "BandSource":
         """Find a band, which is no quotient, from the composite of the dataset's own orbit."""
         orbit = orbit_of(part)
         if orbit is None:
             return cls(str(composite), part)
         # Not Path: it would take a slash out of /vsicurl/https://…
         folder, slash, _ = str(composite).rpartition("/")
-        return cls(f"{folder}{slash}{orbit}.tif", description(part))
+        return cls(f"{folder}{slash}{orbit}.tif", band_description(part))
 
 
 def is_backscatter(band: str) -> bool:
     """Whether a band is radar backscatter in linear power (``vv_pre``), or a quotient of two."""
-    return all(BACKSCATTER.fullmatch(description(part)) for part in parts(band))
+    return all(BACKSCATTER.fullmatch(band_description(part)) for part in source_bands(band))
 
 
 def polarisation_of(band: str) -> str:
     """Polarisation of a backscatter band in lower case; of a quotient, that of its first."""
-    found = BACKSCATTER.fullmatch(description(parts(band)[0]))
+    found = BACKSCATTER.fullmatch(band_description(source_bands(band)[0]))
     if found is None:
         raise ValueError(f"the band {band!r} is no backscatter")
     return found["polarisation"].lower()
@@ -87,20 +87,20 @@ def acquisition_of(image: str) -> str:
     Args:
         image: A backscatter band, no quotient.
     """
-    found = BACKSCATTER.fullmatch(description(image))
+    found = BACKSCATTER.fullmatch(band_description(image))
     if found is None:
         raise ValueError(f"the band {image!r} is no backscatter")
-    return f"{(found['date'] or '').lower()}{AT}{orbit_of(image) or ''}"
+    return f"{(found['date'] or '').lower()}{ORBIT_MARK}{orbit_of(image) or ''}"
 
 
 def is_direction(band: str) -> bool:
     """Whether a band is a direction in degrees clockwise from north."""
-    return description(band).lower().split("_")[-1] == "aspect"
+    return band_description(band).lower().split("_")[-1] == "aspect"
 
 
 def naming_notes(bands: Sequence[str]) -> list[str]:
     """What a user should know of bands named after a polarisation that are no backscatter."""
-    plain = [b for b in bands if POLARISED.match(description(b)) and not is_backscatter(b)]
+    plain = [b for b in bands if POLARISED.match(band_description(b)) and not is_backscatter(b)]
     if not plain:
         return []
     return [
@@ -111,37 +111,37 @@ def naming_notes(bands: Sequence[str]) -> list[str]:
 
 def is_quotient(band: str) -> bool:
     """Whether a band is a quotient of two others."""
-    return OVER in band
+    return QUOTIENT_MARK in band
 
 
-def description(band: str) -> str:
+def band_description(band: str) -> str:
     """Description of a band in its file, without the orbit."""
-    return band.split(AT)[0]
+    return band.split(ORBIT_MARK)[0]
 
 
-def parts(band: str) -> list[str]:
+def source_bands(band: str) -> list[str]:
     """The one or two bands that a channel is made of."""
-    return band.split(OVER)
+    return band.split(QUOTIENT_MARK)
 
 
-def radar_images(bands: Sequence[str]) -> list[str]:
+def backscatter_bands(bands: Sequence[str]) -> list[str]:
     """The backscatter bands that channels are made of, each once, in order."""
-    read = [part for band in bands for part in parts(band)]
+    read = [part for band in bands for part in source_bands(band)]
     return list(dict.fromkeys(part for part in read if is_backscatter(part)))
 
 
 def orbit_of(part: str) -> str | None:
     """The orbit that a band names, or None for the dataset's own."""
-    return part.partition(AT)[2] or None
+    return part.partition(ORBIT_MARK)[2] or None
 
 
 def orbits_of(bands: Sequence[str]) -> list[str]:
     """The orbits that bands name, each once."""
-    named = [orbit_of(part) for band in bands for part in parts(band)]
+    named = [orbit_of(part) for band in bands for part in source_bands(band)]
     return list(dict.fromkeys(orbit for orbit in named if orbit))
 
 
-def require_distinct(bands: Sequence[str], composite: Path | str) -> None:
+def require_distinct_bands(bands: Sequence[str], composite: Path | str) -> None:
     """Check that no channel is given twice.
 
     Args:
@@ -151,9 +151,9 @@ def require_distinct(bands: Sequence[str], composite: Path | str) -> None:
     Raises:
         InputError: Two names stand for the same bands of the same files.
     """
-    seen: dict[tuple[Source, ...], str] = {}
+    seen: dict[tuple[BandSource, ...], str] = {}
     for band in bands:
-        sources = tuple(Source.of(part, composite) for part in parts(band))
+        sources = tuple(BandSource.of(part, composite) for part in source_bands(band))
         if sources in seen:
             raise InputError(
                 f"the bands {seen[sources]} and {band} are the same in {composite}: name each "
@@ -162,7 +162,7 @@ def require_distinct(bands: Sequence[str], composite: Path | str) -> None:
         seen[sources] = band
 
 
-class Stack:
+class ChannelBuilder:
     """How channels are made of the bands of one or several files.
 
     Args:
@@ -178,14 +178,16 @@ class Stack:
 
     def __init__(self, composite: Path | str, bands: Sequence[str]) -> None:
         for band in bands:
-            _check(band)
-        channels = [[Source.of(part, composite) for part in parts(band)] for band in bands]
+            _require_readable(band)
+        channels = [
+            [BandSource.of(part, composite) for part in source_bands(band)] for band in bands
+        ]
         files = dict.fromkeys(source.file for channel in channels for source in channel)
         self.files = {
             file: list(dict.fromkeys(s.name for c in channels for s in c if s.file == file))
             for file in files
         }
-        order = [Source(file, name) for file, names in self.files.items() for name in names]
+        order = [BandSource(file, name) for file, names in self.files.items() for name in names]
         self._numerators = [order.index(channel[0]) for channel in channels]
         self._denominators = {
             i: order.index(channel[1]) for i, channel in enumerate(channels) if len(channel) == 2
@@ -211,17 +213,17 @@ class Stack:
         return image
 
 
-def _check(band: str) -> None:
+def _require_readable(band: str) -> None:
     """Raise where the name of a band makes no sense."""
-    for part in parts(band):
-        name, at, orbit = part.partition(AT)
+    for part in source_bands(band):
+        name, at, orbit = part.partition(ORBIT_MARK)
         if not name or (at and orbit not in ORBITS):
             raise InputError(
                 f"the band {band!r} cannot be read: write vv_pre, vv_pre@descending (of that "
                 "orbit's file) or vv_post1/vv_pre (a quotient)"
             )
     if is_quotient(band) and not (
-        len(parts(band)) == 2 and all(is_backscatter(part) for part in parts(band))
+        len(source_bands(band)) == 2 and all(is_backscatter(part) for part in source_bands(band))
     ):
         raise InputError(
             f"the band {band!r} is no quotient of two backscatter bands: write it like "
@@ -229,7 +231,7 @@ def _check(band: str) -> None:
         )
 
 
-def described_bands(source: DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:
+def require_bands(source: DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:
     """Descriptions of all bands of a raster.
 
     Raises:
@@ -253,11 +255,11 @@ def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
         InputError: Most of one is negative, as decibels are.
     """
     windows = [
-        Window(int(col), int(row), SAMPLE, SAMPLE).intersection(
+        Window(int(col), int(row), SAMPLE_SIZE, SAMPLE_SIZE).intersection(
             Window(0, 0, source.width, source.height)
         )
-        for row in np.linspace(0, max(source.height - SAMPLE, 0), 8)
-        for col in np.linspace(0, max(source.width - SAMPLE, 0), 8)
+        for row in np.linspace(0, max(source.height - SAMPLE_SIZE, 0), 8)
+        for col in np.linspace(0, max(source.width - SAMPLE_SIZE, 0), 8)
     ]
     for band in filter(is_backscatter, bands):
         index = source.descriptions.index(band) + 1

@@ -11,7 +11,7 @@ TURNED_FROM = {EAST_WEST: 360, NORTH_SOUTH: 180}
 """A direction d, clockwise from north, becomes this minus d."""
 
 
-def mirrored(image: Tensor, axes: list[int], directions: Sequence[int]) -> Tensor:
+def mirror(image: Tensor, axes: list[int], directions: Sequence[int]) -> Tensor:
     """Mirror an image and turn its directions with it, as if the ground itself were mirrored.
 
     Flat ground, whose aspect is 0 by convention, is turned like the rest.

@@ -12,11 +12,11 @@ from scipy import ndimage
 
 from landslide.geo.relief import Float, gradient
 
-EARTH, ALTITUDE = 6_371_000.0, 700_000.0
+EARTH_RADIUS, ORBIT_ALTITUDE = 6_371_000.0, 700_000.0
 """Radius of the Earth and altitude of Sentinel-1 in metres, both to 1 percent."""
 
 
-class Orbit(NamedTuple):
+class RadarGeometry(NamedTuple):
     """Direction of flight and look of a right-looking radar.
 
     Attributes:
@@ -28,7 +28,7 @@ class Orbit(NamedTuple):
     incidence: float
 
     @property
-    def look(self) -> float:
+    def look_azimuth(self) -> float:
         """Azimuth in degrees towards which the radar looks."""
         return (self.heading + 90) % 360
 
@@ -36,14 +36,14 @@ class Orbit(NamedTuple):
         """Incidence angle at distances along the look from where it is ``incidence``.
 
         On a sphere: the angle at the Earth's centre between satellite and target grows by
-        reach / EARTH, and fixes the triangle of both radii.
+        reach / EARTH_RADIUS, and fixes the triangle of both radii.
 
         Args:
             reach: Distances in metres on the ground, negative towards the satellite.
         """
-        theta, orbit = np.radians(self.incidence), EARTH + ALTITUDE
-        centre = theta - np.arcsin(EARTH / orbit * np.sin(theta)) + reach / EARTH
-        nadir = np.arctan2(EARTH * np.sin(centre), orbit - EARTH * np.cos(centre))
+        theta, orbit = np.radians(self.incidence), EARTH_RADIUS + ORBIT_ALTITUDE
+        centre = theta - np.arcsin(EARTH_RADIUS / orbit * np.sin(theta)) + reach / EARTH_RADIUS
+        nadir = np.arctan2(EARTH_RADIUS * np.sin(centre), orbit - EARTH_RADIUS * np.cos(centre))
         angle: Float = np.degrees(centre + nadir)
         return angle
 
@@ -56,7 +56,7 @@ class Distortion(NamedTuple):
 
 
 def local_incidence(
-    elevation: Float, spacing: float, orbit: Orbit, reach: float | None = None
+    elevation: Float, spacing: float, orbit: RadarGeometry, reach: float | None = None
 ) -> Float:
     """Angle between the surface normal and the direction to the radar.
 
@@ -74,28 +74,28 @@ def local_incidence(
     Returns:
         (H, W) float32 in degrees, [0, 180); over 90 the surface is turned away.
     """
-    cosine = _facing(elevation, spacing, orbit, reach)[0]
+    cosine = _incidence_cosine(elevation, spacing, orbit, reach)[0]
     theta: Float = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     return theta.astype(np.float32)
 
 
-def projected_area(elevation: Float, spacing: float, orbit: Orbit) -> Float:
+def projected_area(elevation: Float, spacing: float, orbit: RadarGeometry) -> Float:
     """Surface of a pixel seen along the look, over the same on flat ground; 0 if turned away.
 
     The gamma-nought reference area of Small (2011, IEEE TGRS 49(8), section III) per map
     pixel: cos(theta) of the surface element, enlarged by its tilt, over cos(incidence).
     """
-    cosine, tilt = _facing(elevation, spacing, orbit)
+    cosine, tilt = _incidence_cosine(elevation, spacing, orbit)
     area: Float = np.maximum(cosine * tilt, 0) / np.float32(np.cos(np.radians(orbit.incidence)))
     return area
 
 
-def _facing(
-    elevation: Float, spacing: float, orbit: Orbit, reach: float | None = None
+def _incidence_cosine(
+    elevation: Float, spacing: float, orbit: RadarGeometry, reach: float | None = None
 ) -> tuple[Float, Float]:
     """Cosine of the local incidence angle, and surface per map area (1 / cos slope)."""
     south, east = gradient(elevation, spacing)
-    look = np.radians(orbit.look)
+    look = np.radians(orbit.look_azimuth)
     incidence: Float | float = np.radians(orbit.incidence)
     if reach is not None:
         rows, cols = (np.arange(n) - (n - 1) / 2 for n in elevation.shape)
@@ -108,7 +108,7 @@ def _facing(
 
 
 def distortion(
-    elevation: Float, spacing: float, orbit: Orbit, reach: float | None = None
+    elevation: Float, spacing: float, orbit: RadarGeometry, reach: float | None = None
 ) -> Distortion:
     """Shadow and layover by a scan along range.
 
@@ -122,7 +122,7 @@ def distortion(
         orbit: Geometry.
         reach: As in ``local_incidence``.
     """
-    turn = _Turn(elevation.shape, orbit)
+    turn = _RangeRotation(elevation.shape, orbit)
     z = turn.forward(elevation)
     x = np.arange(z.shape[1], dtype=np.float32) * np.float32(spacing)
     if reach is None:
@@ -141,11 +141,11 @@ def distortion(
     return Distortion(turn.back(shadow), turn.back(layover))
 
 
-class _Turn:
+class _RangeRotation:
     """Turns an image so that its columns point away from the radar, and back."""
 
-    def __init__(self, shape: tuple[int, ...], orbit: Orbit) -> None:
-        look = np.radians(orbit.look)
+    def __init__(self, shape: tuple[int, ...], orbit: RadarGeometry) -> None:
+        look = np.radians(orbit.look_azimuth)
         # Unit steps in (row, col): along range, and along azimuth to its right.
         self.range = np.array([-np.cos(look), np.sin(look)])
         self.azimuth = np.array([np.sin(look), np.cos(look)])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from landslide.errors import InputError
-from landslide.radar.geometry import Orbit
+from landslide.radar.geometry import RadarGeometry
 
 LAYOVER_SHADOW = "layover_shadow"
 """Band that is above 0 where the radar cannot see the ground."""
@@ -28,33 +28,35 @@ class Visibility(NamedTuple):
     """
 
     bands: list[str]
-    unseen: Callable[[Tensor], Tensor]
+    hidden: Callable[[Tensor], Tensor]
     known_by: str
 
 
-def _nothing(image: Tensor) -> Tensor:
+def _none_hidden(image: Tensor) -> Tensor:
     return torch.zeros(image.shape[1:], dtype=torch.bool)
 
 
-def _marked(image: Tensor) -> Tensor:
+def _flagged(image: Tensor) -> Tensor:
     return image[0] != 0  # NaN too
 
 
-def _steep(image: Tensor, orbit: Orbit) -> Tensor:
-    return distorted(image[0], image[1], orbit)
+def _distorted(image: Tensor, orbit: RadarGeometry) -> Tensor:
+    return distorted_slopes(image[0], image[1], orbit)
 
 
-def _any(image: Tensor, views: Sequence["Visibility"], picks: Sequence[Sequence[int]]) -> Tensor:
-    each = [view.unseen(image[pick]) for view, pick in zip(views, picks, strict=True)]
+def _hidden_in_any(
+    image: Tensor, views: Sequence["Visibility"], picks: Sequence[Sequence[int]]
+) -> Tensor:
+    each = [view.hidden(image[pick]) for view, pick in zip(views, picks, strict=True)]
     return torch.stack(each).any(dim=0)
 
 
-UNKNOWN_RELIEF = Visibility(
-    [], _nothing, "nodata only: the scene tells nothing of layover and shadow"
+NODATA_ONLY = Visibility(
+    [], _none_hidden, "nodata only: the scene tells nothing of layover and shadow"
 )
 
 
-def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> Visibility:
+def choose_visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> Visibility:
     """Choose the best source there is.
 
     Args:
@@ -71,33 +73,33 @@ def visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> 
         InputError: The angles are not what a side-looking radar has.
     """
     if LAYOVER_SHADOW in described:
-        return Visibility([LAYOVER_SHADOW], _marked, "the layover_shadow band")
+        return Visibility([LAYOVER_SHADOW], _flagged, "the layover_shadow band")
     look, incidence = ((geometry or {}).get(name) for name in ("look", "incidence"))
     if not {"slope", "aspect"} <= set(described) or look is None or incidence is None:
-        return UNKNOWN_RELIEF
+        return NODATA_ONLY
     numbers = all(isinstance(angle, int | float) for angle in (look, incidence))
     if not numbers or not 0 < incidence < 90:
         raise InputError(
             f"scene.json: geometry has look {look} and incidence {incidence}: give degrees, the "
             "incidence angle between 0 and 90"
         )
-    orbit = Orbit(heading=look - 90, incidence=incidence)
+    orbit = RadarGeometry(heading=look - 90, incidence=incidence)
     return Visibility(
         ["slope", "aspect"],
-        partial(_steep, orbit=orbit),
+        partial(_distorted, orbit=orbit),
         "slope, aspect and the radar's geometry, without shadows that are cast",
     )
 
 
-def together(views: Sequence[Visibility]) -> Visibility:
+def merge_visibility(views: Sequence[Visibility]) -> Visibility:
     """What several orbits see, all of them: unseen is what any of them does not."""
     bands = list(dict.fromkeys(band for view in views for band in view.bands))
     picks = [[bands.index(band) for band in view.bands] for view in views]
     known_by = "; ".join(dict.fromkeys(view.known_by for view in views))
-    return Visibility(bands, partial(_any, views=views, picks=picks), known_by)
+    return Visibility(bands, partial(_hidden_in_any, views=views, picks=picks), known_by)
 
 
-def distorted(slope: Tensor, aspect: Tensor, orbit: Orbit) -> Tensor:
+def distorted_slopes(slope: Tensor, aspect: Tensor, orbit: RadarGeometry) -> Tensor:
     """Slopes in active layover or active shadow (Kropatsch & Strobl 1990, IEEE TGRS 28(1)).
 
     With p = -tan(slope) cos(aspect - look), the rise along the look: slant range falls where
@@ -111,6 +113,6 @@ def distorted(slope: Tensor, aspect: Tensor, orbit: Orbit) -> Tensor:
     Returns:
         Booleans; False where a band is NaN.
     """
-    rise = -slope.deg2rad().tan() * (aspect - orbit.look).deg2rad().cos()
+    rise = -slope.deg2rad().tan() * (aspect - orbit.look_azimuth).deg2rad().cos()
     steepness = torch.tensor(orbit.incidence).deg2rad().tan()
     return (rise > steepness) | (rise < -1 / steepness)

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.geo.relief import Float
-from landslide.radar.geometry import Orbit
+from landslide.radar.geometry import RadarGeometry
 from landslide.simulate.noise import pixel_indices
 
-EDGE = 24
+PADDING = 24
 """Pixels of mirrored terrain around the scene, so that its border is lit like the rest."""
-BLOCK = 128
+ROWS_AT_ONCE = 128
 """Map rows projected into the radar's grid at a time."""
 
 
@@ -48,9 +48,9 @@ class RadarGrid:
         orbit: Geometry.
     """
 
-    def __init__(self, elevation: Float, spacing: float, orbit: Orbit) -> None:
-        self.elevation = np.pad(elevation, EDGE, mode="reflect")
-        look = np.radians(orbit.look)
+    def __init__(self, elevation: Float, spacing: float, orbit: RadarGeometry) -> None:
+        self.elevation = np.pad(elevation, PADDING, mode="reflect")
+        look = np.radians(orbit.look_azimuth)
         self._sin, self._cos = np.float32(np.sin(look)), np.float32(np.cos(look))
         self._rise = np.float32(1 / (spacing * np.tan(np.radians(orbit.incidence))))
         rows, cols = pixel_indices(self.elevation.shape)
@@ -60,8 +60,8 @@ class RadarGrid:
             int(azimuth.max() - self.origin[0]) + 10,
             int(reach.max() - self.origin[1]) + 10,
         )
-        inner = np.s_[EDGE:-EDGE, EDGE:-EDGE]
-        self.places = (azimuth[inner] - self.origin[0], reach[inner] - self.origin[1])
+        inner = np.s_[PADDING:-PADDING, PADDING:-PADDING]
+        self.positions = (azimuth[inner] - self.origin[0], reach[inner] - self.origin[1])
 
     def project(self, rows: Float, cols: Float, elevation: Float) -> tuple[Float, Float]:
         """Azimuth and range in pixels of map points given in pixels and metres."""
@@ -79,16 +79,16 @@ class RadarGrid:
         Returns:
             Radar image of the shape of this grid, without resolution or speckle.
         """
-        padded = np.pad(power, EDGE, mode="reflect")
+        padded = np.pad(power, PADDING, mode="reflect")
         total = np.zeros(self.shape[0] * self.shape[1])
-        for start in range(0, padded.shape[0] - 1, BLOCK):
-            stop = min(start + BLOCK, padded.shape[0] - 1)
+        for start in range(0, padded.shape[0] - 1, ROWS_AT_ONCE):
+            stop = min(start + ROWS_AT_ONCE, padded.shape[0] - 1)
             for shift_row in (0.25, 0.75):
                 for shift_col in (0.25, 0.75):
-                    self._splat(total, padded, slice(start, stop), shift_row, shift_col)
+                    self._add_power(total, padded, slice(start, stop), shift_row, shift_col)
         return total.reshape(self.shape).astype(np.float32)
 
-    def _splat(
+    def _add_power(
         self, total: NDArray[np.float64], power: Float, rows: slice, down: float, right: float
     ) -> None:
         """Add a quarter of every pixel's power, at a sub-pixel place, bilinearly."""
@@ -112,7 +112,7 @@ class RadarGrid:
 
     def geocode(self, image: Float, error: NDArray[np.floating]) -> Float:
         """Bring a radar image back to the map's (H, W), bilinearly, ``error`` pixels off."""
-        azimuth, reach = self.places
+        azimuth, reach = self.positions
         out: Float = ndimage.map_coordinates(
             image, (azimuth + np.float32(error[0]), reach + np.float32(error[1])), order=1
         )

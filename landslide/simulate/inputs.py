@@ -13,9 +13,9 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.errors import InputError
-from landslide.geo.elevation import Elevation
+from landslide.geo.elevation import ElevationUnit
 from landslide.geo.grid import Grid, utm_crs
-from landslide.geo.inventory import is_raster, read_inventory
+from landslide.geo.inventory import is_mask_raster, read_inventory
 from landslide.geo.pixels import read_pixels
 from landslide.geo.rasters import open_raster
 from landslide.geo.relief import Float
@@ -78,7 +78,7 @@ def read_dem(
         grid = utm_grid(source, size)
         elevation = np.full((grid.height, grid.width), np.nan, np.float32)
         reproject(
-            Elevation.of(source, 1)(*read_pixels(source, 1)),
+            ElevationUnit.of(source, 1)(*read_pixels(source, 1)),
             elevation,
             src_transform=source.transform,
             src_crs=source.crs,
@@ -107,7 +107,7 @@ def read_landslides(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDA
     Raises:
         InputError: Neither raster nor polygons, without CRS, or no landslide in the scene.
     """
-    if not is_raster(Path(path), "landslides"):
+    if not is_mask_raster(Path(path), "landslides"):
         inventory = read_inventory(Path(path), grid, key="landslides")
         parts = inventory.polygons.clip(shapely.box(*grid.bounds)).explode()
         polygons = gpd.GeoDataFrame(geometry=parts[parts.geom_type == "Polygon"], crs=grid.crs)

@@ -12,7 +12,7 @@ from landslide.geo.relief import Float, slope_degrees
 from landslide.simulate.drainage import drainage_area, route
 from landslide.simulate.noise import pixel_indices, smooth_noise
 
-FLAT = 6.0
+MAX_FARMED_SLOPE = 6.0
 """Slope in degrees, averaged over 100 m, below which land is farmed."""
 
 
@@ -79,7 +79,7 @@ def land_cover(
     """
     shape = elevation.shape
     slope = ndimage.uniform_filter(slope_degrees(elevation, spacing), 100 / spacing // 2 * 2 + 1)
-    farmed = slope + 1.5 * smooth_noise(shape, 150 / spacing, rng) < FLAT
+    farmed = slope + 1.5 * smooth_noise(shape, 150 / spacing, rng) < MAX_FARMED_SLOPE
     cover = np.where(farmed, Cover.FARMLAND, Cover.FOREST).astype(np.uint8)
     field = _fields(shape, spacing, rng)
     count = int(field.max()) + 1

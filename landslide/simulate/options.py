@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from landslide.errors import InputError
 from landslide.simulate.backscatter import Radar
@@ -10,7 +13,7 @@ from landslide.simulate.landcover import Changes
 from landslide.simulate.scattering import Scattering
 from landslide.simulate.slides import Slides
 
-SMALLEST = 64
+MIN_SIZE = 64
 """Smallest side of a scene in pixels: one patch."""
 
 
@@ -49,7 +52,7 @@ def check_polarisations(polarisations: Sequence[str]) -> None:
         raise InputError(f"polarisations={given} is not simulated; give [vv] or [vv,vh].")
 
 
-def check(
+def check_options(
     size: Sequence[int] | None,
     seed: int,
     dem: Path | str | None,
@@ -63,9 +66,9 @@ def check(
     """
     if size is None and dem is None:
         raise InputError("size is missing; give size=[rows,cols] at 10 m, or a DEM with dem=.")
-    if size is not None and (len(size) != 2 or min(size) < SMALLEST):
+    if size is not None and (len(size) != 2 or min(size) < MIN_SIZE):
         raise InputError(
-            f"size={list(size)} is not usable; give [rows,cols], each at least {SMALLEST}."
+            f"size={list(size)} is not usable; give [rows,cols], each at least {MIN_SIZE}."
         )
     if not isinstance(seed, int):
         raise InputError(f"seed={seed} is not a whole number; choose 0 or more.")
@@ -102,3 +105,36 @@ def check(
             raise InputError(
                 f"{key}={value:g} is out of range; choose between {low:g} and {high:g}."
             )
+
+
+def size_of(config: DictConfig) -> list[int] | None:
+    """The wanted size; without one, the DEM's extent, or that of the demonstration."""
+    if config.size is None:
+        return None if config.dem is not None else [1024, 1536]
+    if not OmegaConf.is_list(config.size) or not all(isinstance(n, int) for n in config.size):
+        raise InputError(f"size={config.size} is not usable; give [rows,cols] as whole numbers.")
+    return list(config.size)
+
+
+def options_of(config: DictConfig) -> Options:
+    """Physical parameters of a configuration.
+
+    Raises:
+        InputError: A parameter is not a number.
+    """
+    groups: dict[str, Any] = {}
+    kinds: dict[str, Any] = {
+        "terrain": Terrain,
+        "slides": Slides,
+        "changes": Changes,
+        "scattering": Scattering,
+        "radar": Radar,
+    }
+    for group, kind in kinds.items():
+        values: dict[str, float] = {}
+        for key, value in config[group].items():
+            if not isinstance(value, int | float):
+                raise InputError(f"{group}.{key}={value} is not a number; give one.")
+            values[str(key)] = float(value)
+        groups[group] = kind(**values)
+    return Options(**groups)

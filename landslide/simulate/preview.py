@@ -12,20 +12,20 @@ from scipy import ndimage
 
 from landslide.geo.grid import Grid
 from landslide.geo.relief import Float
-from landslide.simulate.event import Scene
+from landslide.simulate.simulation import SimulatedScene
 
-LONGEST = 1100
+MAX_PANEL_SIZE = 1100
 """Pixels of the longer side of a panel; larger scenes are averaged in linear power."""
 
 
-def draw_overview(scene: Scene, path: Path) -> None:
+def draw_overview(scene: SimulatedScene, path: Path) -> None:
     """Write a figure: per orbit before, after, change and false colour; slope; landslides.
 
     Args:
         scene: Simulated scene.
         path: PNG to write.
     """
-    step = max(1, round(max(scene.slope.shape) / LONGEST))
+    step = max(1, round(max(scene.slope.shape) / MAX_PANEL_SIZE))
     height, width = scene.slope.shape
     figure = Figure(figsize=(15, 12 * height / width + 1.5), dpi=100)
     figure.set_layout_engine("constrained")
@@ -66,7 +66,7 @@ def _orbit(
     figure.colorbar(shown, ax=row[2], label="change (dB)", shrink=0.8, aspect=30)
 
 
-def _relief(figure: Figure, axis: Axes, scene: Scene, step: int) -> None:
+def _relief(figure: Figure, axis: Axes, scene: SimulatedScene, step: int) -> None:
     """Hill shading, slope and mapped landslides."""
     elevation = scene.elevation[::step, ::step]
     shade = LightSource(315, 45).hillshade(elevation, dx=10 * step, dy=10 * step)

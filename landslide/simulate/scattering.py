@@ -247,7 +247,7 @@ class Ground:
         return level.astype(np.float32), exponent
 
 
-def whole_dates(std: float, count: int, rng: np.random.Generator) -> Float:
+def draw_date_shifts(std: float, count: int, rng: np.random.Generator) -> Float:
     """Draw by how many dB dates move all the ground.
 
     Args:

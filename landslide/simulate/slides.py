@@ -19,11 +19,11 @@ from landslide.simulate.noise import smooth_noise
 
 TAIL_EXPONENT = 1.4
 """rho of Malamud et al. (2004): beyond the rollover, density falls as area^-(rho + 1)."""
-LARGEST = 20
+MAX_AREA_RATIO = 20
 """Largest landslide in mean areas; merged ones in an inventory may be larger."""
 SUBPIXELS = 4
 """Sub-pixels per side when a polygon's share of a pixel is measured."""
-SHORTEST = 30.0
+MIN_RUNOUT = 30.0
 """Shortest runout in metres."""
 
 
@@ -86,7 +86,7 @@ def landslide_areas(
     Returns:
         (count,) areas in m², all in [minimum_area, LARGEST * mean_area].
     """
-    low, high, rho = max(minimum_area, 1.0), LARGEST * mean_area, TAIL_EXPONENT
+    low, high, rho = max(minimum_area, 1.0), MAX_AREA_RATIO * mean_area, TAIL_EXPONENT
 
     def excess(scale: float) -> float:
         """Mean between the bounds less the wanted one, from incomplete gamma functions."""
@@ -177,7 +177,7 @@ def _run_out(
 ) -> Paths:
     """Let every landslide run down the fall line, all at once, a pixel a step."""
     elongation = np.exp(rng.normal(np.log(3.2), 0.4, areas.size))
-    length = np.maximum(np.sqrt(areas * elongation), SHORTEST) / spacing
+    length = np.maximum(np.sqrt(areas * elongation), MIN_RUNOUT) / spacing
     south, east = gradient(ndimage.gaussian_filter(elevation, 2.5), spacing)
     position = heads + rng.random(heads.shape)
     heading = np.zeros_like(position)
@@ -244,7 +244,7 @@ def _outlines(paths: Paths, grid: Grid) -> NDArray[np.object_]:
 def first_covering(polygons: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int32]:
     """(H, W): the 1-based number of the first polygon covering each pixel centre, 0 if none."""
     numbered = [(shape, number) for number, shape in enumerate(polygons.geometry, 1)]
-    return _burn(numbered[::-1], grid, "int32")
+    return _rasterize(numbered[::-1], grid, "int32")
 
 
 def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
@@ -253,13 +253,15 @@ def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
     t = grid.transform
     transform = Affine(t.a / n, t.b, t.c, t.d, t.e / n, t.f)
     fine = Grid(grid.crs, transform, n * grid.height, n * grid.width)
-    burnt = _burn([(shape, 1) for shape in polygons.geometry], fine, "uint8")
+    burnt = _rasterize([(shape, 1) for shape in polygons.geometry], fine, "uint8")
     blocks = burnt.reshape(grid.height, n, grid.width, n)
     share: Float = blocks.sum((1, 3), dtype=np.uint8).astype(np.float32) / np.float32(n**2)
     return share
 
 
-def _burn(shapes: list[tuple[shapely.Geometry, int]], grid: Grid, dtype: str) -> NDArray[np.int32]:
+def _rasterize(
+    shapes: list[tuple[shapely.Geometry, int]], grid: Grid, dtype: str
+) -> NDArray[np.int32]:
     shapes = [pair for pair in shapes if not shapely.is_empty(pair[0])]
     if not shapes:
         return np.zeros((grid.height, grid.width), dtype)

@@ -1,1 +1,1 @@
-"""Sweeps to tables and figures: ``python -m landslide.study sweep=multirun/nava2022``."""
+"""Sweeps to tables and figures: ``landslide study sweep=multirun/nava2022``."""

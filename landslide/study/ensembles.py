@@ -18,8 +18,8 @@ from rich.progress import track
 from landslide.data.datamodule import LandslideDataModule
 from landslide.errors import InputError
 from landslide.study.replications import SEED
-from landslide.study.runs import flat, read_metrics
-from landslide.study.tables import BASELINE, said, selected
+from landslide.study.runs import flatten_metrics, read_metrics
+from landslide.study.tables import BASELINE, format_scores, select_best
 from landslide.training.evaluation import Results, score
 from landslide.training.metrics import SCORES
 from landslide.training.network import FLIPS, Network
@@ -29,13 +29,13 @@ BATCH = 32
 """Patches a pass; changes no score."""
 
 
-def ensemble_table(
+def score_ensembles(
     runs: pd.DataFrame, by: Sequence[str], sweep: Path, device: torch.device
 ) -> pd.DataFrame:
     """Score each row's runs alone and together, with flips and without.
 
     Args:
-        runs: Comparable runs (see ``comparable``).
+        runs: Comparable runs (see ``comparable_runs``).
         by: Settings whose combinations are the rows of the study.
         sweep: Folder of the sweep.
         device: Where the networks run.
@@ -48,7 +48,7 @@ def ensemble_table(
     Raises:
         InputError: Runs of a row do not share their split, or their scene has changed.
     """
-    best = selected(runs, by)
+    best = select_best(runs, by)
     rows = sorted(best.groupby(list(by), dropna=False), key=lambda row: BASELINE not in row[0])
     table: list[dict[str, Any]] = []
     for _, row in track(rows, "Scoring ensembles", transient=True):
@@ -89,7 +89,7 @@ def _score(
 
 def _summary(results: Sequence[Results]) -> dict[str, float]:
     """Mean and standard deviation in percent."""
-    scored = pd.DataFrame([flat(r) for r in results], dtype=float)
+    scored = pd.DataFrame([flatten_metrics(r) for r in results], dtype=float)
     line: dict[str, float] = {"val_f1": 100 * float(scored.val_f1.mean())}
     for name in SCORES:
         scores = 100 * scored[f"test_{name}"].to_numpy()
@@ -132,9 +132,9 @@ def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     return data
 
 
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
+def format_ensembles(table: pd.DataFrame) -> pd.DataFrame:
     """The table in words."""
-    words = said(table.drop(columns=["gain", "val_gain"]))
+    words = format_scores(table.drop(columns=["gain", "val_gain"]))
     words["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
     words["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
     return words

@@ -18,7 +18,7 @@ from rich.table import Table
 from landslide.geo.cartography import BLUE, ORANGE, save_figure
 from landslide.geo.files import replacing
 from landslide.study.replications import FOLD, replications
-from landslide.study.runs import read_runs, varying
+from landslide.study.runs import read_runs, varying_settings
 
 SHOWN = 20
 """Runs that are printed; the files hold all."""
@@ -66,7 +66,7 @@ def _board(sweep: Path) -> tuple[pd.DataFrame, list[str]]:
     Folds are ranked once as many of them are finished as of any other line.
     """
     runs = read_runs(sweep)
-    settings = varying(runs)
+    settings = varying_settings(runs)
     scores = [f"val_{name}" for name in ("f1", "iou", "precision", "recall", "average_precision")]
     order, first = ["val_f1"], ["run", "status"]
     if FOLD in settings:
@@ -88,7 +88,8 @@ def _fold_line(folds: pd.DataFrame) -> dict[str, Any]:
     line: dict[str, Any] = dict((finished if len(finished) else folds).iloc[0])
     line |= {"run": " ".join(folds.run), "status": "finished", "folds": len(finished)}
     if len(finished):
-        line |= dict(replications(finished).iloc[0]) | {"folds": len(finished)}
+        scores = replications(finished).drop(columns="division").iloc[0]
+        line |= dict(scores) | {"folds": len(finished)}
     if states:
         errors = folds.error.dropna()
         line |= {"status": states[0], "error": errors.iloc[0] if len(errors) else None}

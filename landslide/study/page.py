@@ -11,12 +11,18 @@ import pandas as pd
 
 from landslide.geo.files import replacing
 from landslide.study import charts
-from landslide.study import effects as paired
-from landslide.study.ensembles import in_words
+from landslide.study.effects import FEWEST_SPLITS, effects, format_effects
+from landslide.study.ensembles import format_ensembles
 from landslide.study.leaderboard import markdown
-from landslide.study.replications import FOLD, SEED, distinct_splits, repeated
-from landslide.study.runs import CODE, DIGEST
-from landslide.study.tables import free_settings, said, score_table
+from landslide.study.replications import (
+    FOLD,
+    SEED,
+    count_divisions,
+    distinct_splits,
+    repetition_settings,
+)
+from landslide.study.runs import CODE
+from landslide.study.tables import format_scores, free_settings, score_table
 
 ABOUT = (
     "The same checkpoints, no training: one member is the mean over seeds, several are their mean "
@@ -38,34 +44,34 @@ def write_study(
     by: Sequence[str],
     sweep: Path,
     output: Path,
-    together: pd.DataFrame | None = None,
+    ensembles: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Write tables, figures and the page of a study.
 
     Args:
-        runs: Comparable runs (see ``comparable``).
+        runs: Comparable runs (see ``comparable_runs``).
         by: Settings whose combinations are the rows.
         sweep: Folder of the sweep.
         output: Folder to write.
-        together: Scores of ensembles and flips (see ``ensemble_table``), if wanted.
+        ensembles: Scores of ensembles and flips (see ``score_ensembles``), if wanted.
 
     Returns:
         The score table.
     """
-    table, differences = score_table(runs, by), paired.effects(runs, by)
+    table, differences = score_table(runs, by), effects(runs, by)
     title = sweep.name + (" (simulated backscatter)" if runs.simulated.any() else "")
     pictures = _figures(table, differences, runs, by, sweep, output / "figures", title)
     frames = {"table": table, "effects": differences, "runs": runs}
-    spoken = [said(table), paired.said(differences)]
-    if together is not None:
-        frames["ensembles"] = together
-        spoken.append(in_words(together))
+    spoken = [format_scores(table), format_effects(differences)]
+    if ensembles is not None:
+        frames["ensembles"] = ensembles
+        spoken.append(format_ensembles(ensembles))
     for name, frame in frames.items():
         with replacing(output / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False)
     with replacing(output / "tables.tex") as temporary:
         temporary.write_text("\n".join(map(_latex, spoken)))
-    text = _text(table, differences, together, runs, by, title, pictures)
+    text = _text(table, differences, ensembles, runs, by, title, pictures)
     with replacing(output / "study.md") as temporary:
         temporary.write_text(text)
     with replacing(output / "study.html") as temporary:
@@ -101,7 +107,7 @@ def _figures(
 def _text(
     table: pd.DataFrame,
     differences: pd.DataFrame,
-    together: pd.DataFrame | None,
+    ensembles: pd.DataFrame | None,
     runs: pd.DataFrame,
     by: Sequence[str],
     title: str,
@@ -115,18 +121,18 @@ def _text(
         f"{runs['dataset.root'].iloc[0]}; split `{runs['split'].iloc[0]}`; at most "
         f"{runs['trainer.max_epochs'].iloc[0]} epochs.",
         "## Scores on the test split",
-        f"Percent, {_pooling(runs)} Settings of a row: {chosen}. Test scores chose nothing.",
-        markdown(said(table)),
+        f"Percent, {_pooling(runs, by)} Settings of a row: {chosen}. Test scores chose nothing.",
+        markdown(format_scores(table)),
         *(_effects_section(differences) if len(differences) else []),
         *(
             []
-            if together is None
-            else ["## Ensembles and flips", ABOUT, markdown(in_words(together))]
+            if ensembles is None
+            else ["## Ensembles and flips", ABOUT, markdown(format_ensembles(ensembles))]
         ),
         "## Figures",
         *(f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures.items()),
         "## What these numbers cannot say",
-        "\n".join(f"- {caveat}" for caveat in _caveats(runs, table)),
+        "\n".join(f"- {caveat}" for caveat in _caveats(runs, table, by)),
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
@@ -143,7 +149,7 @@ def _repetitions(runs: pd.DataFrame) -> str:
     return ", ".join([*parts, _count(distinct_splits(runs).nunique(), "distinct split")])
 
 
-def _pooling(runs: pd.DataFrame) -> str:
+def _pooling(runs: pd.DataFrame, by: Sequence[str]) -> str:
     """What a score is pooled over, and what its spread is over."""
     pooled = "pixels pooled over the split"
     if FOLD in runs and runs[FOLD].nunique() > 1:
@@ -151,20 +157,18 @@ def _pooling(runs: pd.DataFrame) -> str:
             "pixels pooled over the folds of a seed, which together test every patch once where "
             "none is missing; average precision is the mean over folds"
         )
-    if len(runs[[name for name in repeated(runs) if name != FOLD]].drop_duplicates()) == 1:
-        return f"{pooled}; one seed, so that there is no standard deviation."
-    divisions = _divisions(runs)
-    return (
-        f"{pooled}; mean ± standard deviation over seeds, which are of {divisions} distinct "
-        f"division{'s' * (divisions > 1)} of the scene."
+    repetitions = len(
+        runs[[name for name in repetition_settings(runs) if name != FOLD]].drop_duplicates()
     )
-
-
-def _divisions(runs: pd.DataFrame) -> int:
-    """How many ways of dividing the scene stand behind the seeds; shifted folds are the same."""
-    keys = [name for name in repeated(runs) if name != FOLD]
-    one = runs[runs.dataset == runs.dataset.iloc[0]] if "dataset" in runs else runs
-    return len({frozenset(part[DIGEST]) for _, part in one.groupby(keys, dropna=False)})
+    divisions = max(count_divisions(row) for _, row in runs.groupby(list(by), dropna=False))
+    if repetitions == 1:
+        return f"{pooled}; one repetition, so that there is no standard deviation."
+    if divisions == 1:
+        return f"{pooled}; mean ± standard deviation over seeds of one division of the scene."
+    return (
+        f"{pooled}; mean ± standard deviation over {divisions} divisions of the scene, for each of "
+        "which the seeds are averaged."
+    )
 
 
 def _effects_section(differences: pd.DataFrame) -> list[str]:
@@ -173,7 +177,7 @@ def _effects_section(differences: pd.DataFrame) -> list[str]:
         "seed and fold, averaged within each distinct split; the mean over splits, whose interval "
         "is that of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one "
         "scene share training data. There is no p-value below "
-        f"{paired.FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
+        f"{FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
         "seeds": "Differences of test F1 of each row's chosen setting, paired by seed, on one "
         "split. The interval is over seeds and tells of weights and order; what another split "
         "would show it cannot say, so there are no p-values.",
@@ -181,11 +185,16 @@ def _effects_section(differences: pd.DataFrame) -> list[str]:
         "one split. The interval is of the mean over such settings; what another split would show "
         "it cannot say, so there are no p-values: train with several folds for them.",
     }[differences.over.iloc[0]] + " What is chosen is chosen by the mean difference on validation."
-    return ["## Effects", about, markdown(paired.said(differences))]
+    return ["## Effects", about, markdown(format_effects(differences))]
 
 
-def _caveats(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    caveats = [_of_splits(runs), *_of_code(runs)]
+def _caveats(runs: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    caveats = [
+        _of_splits(runs),
+        *_of_uneven_rows(runs, by),
+        *_of_quiet_tests(runs),
+        *_of_code(runs),
+    ]
     if runs.simulated.any():
         caveats.append("The backscatter is simulated: no number was measured on a real image.")
     if runs["split"].iloc[0] == "random":
@@ -217,6 +226,34 @@ def _of_splits(runs: pd.DataFrame) -> str:
         "One run for each setting: there is no telling how much is chance, nor what another split "
         "would show, let alone another event."
     )
+
+
+def _of_uneven_rows(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Name the rows that are scored on fewer splits than others."""
+    splits = distinct_splits(runs)
+    rows = {
+        ", ".join(map(str, name)): splits[row.index].nunique()
+        for name, row in runs.groupby(list(by), dropna=False)
+    }
+    most = splits.nunique()
+    fewer = [f"{name} on {count}" for name, count in rows.items() if count < most]
+    if not fewer:
+        return []
+    return [
+        f"Of {most} distinct splits some rows are scored on fewer: {', '.join(fewer)}. Their "
+        "scores are of other ground; the paired differences use shared splits only."
+    ]
+
+
+def _of_quiet_tests(runs: pd.DataFrame) -> list[str]:
+    """Say which runs have no F1 of their own."""
+    quiet = int(runs.test_f1.isna().sum())
+    if not quiet:
+        return []
+    return [
+        f"{_count(quiet, 'run')} had no landslide in the test split. Pooled scores count the false "
+        "alarms there; paired differences, which need an F1 of each run, leave such runs out."
+    ]
 
 
 def _of_code(runs: pd.DataFrame) -> list[str]:

@@ -5,6 +5,8 @@ among them. Over the folds of one division every patch is tested once, so that t
 replication, whose pixels are pooled.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -15,13 +17,13 @@ from landslide.training.metrics import SCORES
 
 SEED, SPLIT_SEED, FOLD = "seed", "split.seed", "split.fold"
 
-REPEATED = (SEED, SPLIT_SEED, FOLD)
+REPETITION_SETTINGS = (SEED, SPLIT_SEED, FOLD)
 """Settings by which repetitions differ."""
 
 
-def repeated(runs: pd.DataFrame) -> list[str]:
-    """The settings of ``REPEATED`` that the runs have."""
-    return [name for name in REPEATED if name in runs]
+def repetition_settings(runs: pd.DataFrame) -> list[str]:
+    """The settings of ``REPETITION_SETTINGS`` that the runs have."""
+    return [name for name in REPETITION_SETTINGS if name in runs]
 
 
 def distinct_splits(runs: pd.DataFrame) -> pd.Series:
@@ -31,7 +33,7 @@ def distinct_splits(runs: pd.DataFrame) -> pd.Series:
     dataset may lack a patch that another has. Two seeds or folds are of one split as soon as
     any of their runs share a digest.
     """
-    keys = runs.groupby(repeated(runs), dropna=False).ngroup().to_numpy()
+    keys = runs.groupby(repetition_settings(runs), dropna=False).ngroup().to_numpy()
     digests = pd.factorize(runs[DIGEST])[0] + keys.max() + 1
     size = digests.max() + 1
     links = coo_array((np.ones(len(runs)), (keys, digests)), shape=(size, size))
@@ -46,18 +48,38 @@ def replications(runs: pd.DataFrame) -> pd.DataFrame:
         runs: Runs of one setting.
 
     Returns:
-        A row per seed and place of the blocks: ``folds`` (how many are pooled) and all scores
-        of both splits as fractions; of average precision, which cannot be pooled from counts,
-        the mean over folds.
+        A row per seed and place of the blocks: ``folds`` (how many are pooled), ``division`` of
+        the scene, and all scores of both splits as fractions; of average precision, which cannot
+        be pooled from counts, the mean over folds.
     """
-    keys = [name for name in repeated(runs) if name != FOLD]
+    keys = [name for name in repetition_settings(runs) if name != FOLD]
     rows = []
     for _, folds in runs.groupby(keys, dropna=False):
-        row: dict[str, float] = {"folds": len(folds)}
+        row: dict[str, Any] = {"folds": len(folds), "division": ",".join(sorted(folds[DIGEST]))}
         for split in SPLITS:
             row |= {f"{split}_{name}": value for name, value in _pooled(folds, split).items()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def sample(runs: pd.DataFrame) -> pd.DataFrame:
+    """The scores of one setting that its mean and standard deviation are over.
+
+    Several seeds of one division of the scene are one look at it: their scores are averaged. Where
+    there is one division only, the sample is of seeds.
+
+    Returns:
+        A row per division, or per seed of the only one, with the scores of ``replications``.
+    """
+    found = replications(runs)
+    scores = found.drop(columns="division")
+    several = found.division.nunique() > 1
+    return scores.groupby(found.division, sort=False).mean() if several else scores
+
+
+def count_divisions(runs: pd.DataFrame) -> int:
+    """How many ways of dividing the scene stand behind the runs of one setting."""
+    return int(replications(runs).division.nunique())
 
 
 def _pooled(folds: pd.DataFrame, split: str) -> dict[str, float]:

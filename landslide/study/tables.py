@@ -11,13 +11,14 @@ from landslide.errors import InputError
 from landslide.study.paper import TABLES
 from landslide.study.replications import (
     FOLD,
-    REPEATED,
+    REPETITION_SETTINGS,
     SEED,
+    count_divisions,
     distinct_splits,
-    repeated,
-    replications,
+    repetition_settings,
+    sample,
 )
-from landslide.study.runs import DATA, varying
+from landslide.study.runs import DATA, varying_settings
 from landslide.training.metrics import SCORES
 
 BASELINE = "baseline"
@@ -38,7 +39,7 @@ HEADINGS = {
 }
 
 
-def comparable(
+def comparable_runs(
     runs: pd.DataFrame, sweep: Path, by: Sequence[str], *, partial: bool
 ) -> pd.DataFrame:
     """The finished runs of a sweep, once it is known that they may be compared.
@@ -79,7 +80,7 @@ def comparable(
 
 
 def _require_one_protocol(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) -> None:
-    split = [n for n in runs.columns if n.split(".")[0] == "split" and n not in REPEATED]
+    split = [n for n in runs.columns if n.split(".")[0] == "split" and n not in REPETITION_SETTINGS]
     for name in [*split, *(name for name in PROTOCOL if name in runs)]:
         if runs[name].nunique(dropna=False) > 1 and name not in by:
             values = " and ".join(sorted(map(str, runs[name].unique())))
@@ -119,12 +120,16 @@ def _require_same_splits(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) -> 
 
 def free_settings(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
     """Settings among which one is chosen for each row: those that vary within rows."""
-    others = [name for name in varying(runs) if name not in by and name not in REPEATED]
+    others = [
+        name
+        for name in varying_settings(runs)
+        if name not in by and name not in REPETITION_SETTINGS
+    ]
     rows = runs.groupby(list(by), dropna=False)
     return [name for name in others if (rows[name].nunique(dropna=False) > 1).any()]
 
 
-def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def select_best(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The runs of each row's best setting: highest F1 on validation (see ``validation_f1``).
 
     Among settings that were tried with as many seeds and folds as any, lest a lucky one decide.
@@ -132,7 +137,7 @@ def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """
 
     def merit(runs: pd.DataFrame) -> tuple[int, float]:
-        return len(runs[repeated(runs)].drop_duplicates()), validation_f1(runs)
+        return len(runs[repetition_settings(runs)].drop_duplicates()), validation_f1(runs)
 
     free = free_settings(runs, by)
     if not free:
@@ -145,8 +150,8 @@ def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def validation_f1(runs: pd.DataFrame) -> float:
-    """F1 of one setting on validation: pooled over folds, the mean over seeds."""
-    return float(replications(runs).val_f1.mean())
+    """F1 of one setting on validation: pooled over folds, the mean over divisions or seeds."""
+    return float(sample(runs).val_f1.mean())
 
 
 def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -157,13 +162,18 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: Settings whose combinations are the rows.
 
     Returns:
-        ``by``, the chosen settings, ``seeds``, ``folds`` where there are several and the test F1
-        of the lowest and highest of them, ``val_f1``, and for each score ``<score>`` and
-        ``<score>_std`` over replications in percent (NaN for one); ``paper_<score>`` where rows
+        ``by``, the chosen settings, ``seeds``, ``divisions``, ``folds`` where there are several and
+        the test F1 of the lowest and highest of them, ``val_f1``, and for each score ``<score>``
+        and ``<score>_std`` over ``divisions`` of the scene, or over seeds where it is divided in
+        one way, in percent (NaN for one); ``paper_<score>`` where rows
         are the paper's, by dataset and augmentation.
     """
-    best = selected(runs, by)
-    shown = [name for name in varying(runs) if name not in by and name not in REPEATED]
+    best = select_best(runs, by)
+    shown = [
+        name
+        for name in varying_settings(runs)
+        if name not in by and name not in REPETITION_SETTINGS
+    ]
     table = []
     for _, row in best.groupby(list(by), dropna=False, sort=False):
         first = row.iloc[0]
@@ -181,9 +191,9 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def _scores(row: pd.DataFrame) -> dict[str, Any]:
-    """Scores of one row in percent, over its replications."""
-    found = 100 * replications(row)
-    line: dict[str, Any] = {"seeds": row[SEED].nunique()}
+    """Scores of one row in percent, over divisions of the scene or seeds."""
+    found = 100 * sample(row)
+    line: dict[str, Any] = {"seeds": row[SEED].nunique(), "divisions": count_divisions(row)}
     if FOLD in row and row[FOLD].nunique() > 1:
         f1 = 100 * row.test_f1.astype(float)
         line |= {"folds": row[FOLD].nunique()} | dict(
@@ -195,7 +205,7 @@ def _scores(row: pd.DataFrame) -> dict[str, Any]:
     return line
 
 
-def said(table: pd.DataFrame) -> pd.DataFrame:
+def format_scores(table: pd.DataFrame) -> pd.DataFrame:
     """The score table in words: mean ± standard deviation, percent."""
     words: dict[str, list[str]] = {}
     for name in table.columns:

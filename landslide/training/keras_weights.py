@@ -1,24 +1,18 @@
-"""Weights saved by the authors' Keras program, as a checkpoint that ``predict.py`` takes.
-
-``python -m landslide.training.keras_weights weights=authors.hdf5 bands=[vv_pre,…] output=x.ckpt``
-"""
+"""Weights saved by the authors' Keras program, as a checkpoint that ``predict.py`` takes."""
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from torch import Tensor
 
-from landslide.config.checks import check_words
-from landslide.errors import InputError, told_in_a_sentence
+from landslide.errors import InputError
+from landslide.training.task import LandslideTask, save_task
 
 Weights = Mapping[str, NDArray[np.float32]]
 """Arrays by ``<keras layer>/<parameter>``, for example ``conv1_1/kernel``."""
@@ -123,13 +117,15 @@ def _parameters(weights: Weights, layer: str, module: str) -> dict[str, Tensor]:
     return state
 
 
-@hydra.main(config_path="../../conf", config_name="keras", version_base="1.3")
-@told_in_a_sentence()
-def main(config: DictConfig) -> None:
-    """Write the checkpoint."""
-    # The task is a layer above the models; only this program needs both.
-    from landslide.training.task import LandslideTask, save_task
+def convert(config: DictConfig) -> None:
+    """Write a checkpoint with the authors' weights.
 
+    Args:
+        config: Composed from ``conf/keras.yaml``.
+
+    Raises:
+        InputError: The weights are not those of the network, or take other bands.
+    """
     weights = read_weights(Path(config.weights))
     state = state_dict(weights)
     filters, bands = state["conv1.0.weight"].shape[:2]
@@ -153,9 +149,3 @@ def main(config: DictConfig) -> None:
     )
     task.model.load_state_dict(state)
     save_task(task, Path(config.output))
-    Console(soft_wrap=True).print(f"Checkpoint: {config.output}")
-
-
-if __name__ == "__main__":
-    check_words(sys.argv[1:])
-    main()

@@ -1,5 +1,6 @@
 """Checkpoints as one function from measurements to probability, as fast as the machine allows."""
 
+import math
 import os
 import shutil
 import warnings
@@ -13,7 +14,7 @@ from landslide.errors import InputError
 from landslide.models.folding import Strips, fold, is_papers
 from landslide.models.halo import Halo
 from landslide.radar.bands import is_direction
-from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirrored
+from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirror
 from landslide.training.task import LandslideTask
 
 TTA = Literal["none", "flips"]
@@ -69,6 +70,7 @@ class Network:
         self.per_window = any(task.normalization.per_window for task in tasks)
         self.patch_size = tasks[0].patch_size
         self.channels = len(tasks[0].bands)
+        self.size_multiple = math.lcm(*(task.size_multiple for task in tasks))
         self.directions = [i for i, band in enumerate(tasks[0].bands) if is_direction(band)]
         self.members: list[tuple[nn.Module, Logits]] = [
             (task.normalization.to(device), ENGINES[engine](task, device, precision == "half"))
@@ -105,7 +107,7 @@ class Network:
         # Mirrored before the normalisation, since directions turn in degrees.
         views = []
         for axes in self.flips:
-            x = normalization(mirrored(image, axes, self.directions))
+            x = normalization(mirror(image, axes, self.directions))
             views.append(logits(x).sigmoid_().flip(axes))
         return torch.stack(views).mean(dim=0)
 

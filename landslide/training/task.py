@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 import landslide
+from landslide.config.paths import require_checkpoints
 from landslide.data.normalization import Normalization
 from landslide.data.scene import Sample
 from landslide.errors import InputError
 from landslide.models.halo import Halo, measure_halo
+from landslide.models.sizes import size_multiple
 from landslide.training.checkpoint import write_checkpoint
 from landslide.training.losses import PixelLoss, PixelMean
 from landslide.training.metrics import PooledLoss, pixel_metrics
@@ -29,6 +31,13 @@ Stage = Literal["train", "val", "test"]
 
 FORMAT = "landslide_version"
 """Key by which a checkpoint is known as ours; holds the version that wrote it."""
+
+
+MOVED = {
+    "landslide.normalization": "landslide.data.normalization",
+    "landslide.losses": "landslide.training.losses",
+}
+"""Modules by the names that older checkpoints know them by."""
 
 
 class LandslideTask(LightningModule):
@@ -81,6 +90,8 @@ class LandslideTask(LightningModule):
         self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
         # Channels last is the layout that convolutions are fastest in.
         self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.size_multiple = size_multiple(self.model)
+        self._require_size(patch_size, patch_size)
         criterion = _module(loss)
         self.loss = criterion if isinstance(criterion, PixelLoss) else PixelMean(criterion)
         self.train_metrics = pixel_metrics(threshold, average_precision=False)
@@ -104,21 +115,23 @@ class LandslideTask(LightningModule):
         """
         x = self.normalization(image).contiguous(memory_format=torch.channels_last)
         B, _, H, W = image.shape
-        try:
-            logits: Tensor = self.model(x)
-        except RuntimeError as error:
-            if "divisible by" not in str(error):  # how segmentation_models_pytorch says it
-                raise
-            raise InputError(
-                f"the model {self.hparams['model']['_target_']} does not take {H} x {W} px "
-                f"({str(error).rstrip('.')}): choose another patch_size"
-            ) from error
+        self._require_size(H, W)
+        logits: Tensor = self.model(x)
         if logits.shape != (B, 1, H, W):
             raise InputError(
                 f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} "
                 f"where logits of shape {(B, 1, H, W)} are needed: give it one output channel"
             )
         return logits
+
+    def _require_size(self, height: int, width: int) -> None:
+        multiple = self.size_multiple
+        if height % multiple or width % multiple:
+            raise InputError(
+                f"{height} x {width} px is no multiple of {multiple} px, which "
+                f"{self.hparams['model']['_target_']} needs: choose another patch_size, "
+                "datamodule.window_size or window.size"
+            )
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -252,10 +265,7 @@ def load_task(path: Path) -> LandslideTask:
     Raises:
         InputError: The file is missing, truncated, or was not written by this project.
     """
-    if not path.is_file():
-        if path.is_dir():
-            raise InputError(f"checkpoint {path} is a folder: name a file, such as best.ckpt in it")
-        raise InputError(f"there is no checkpoint {path}: train one with train.py")
+    require_checkpoints([str(path)])
     try:
         if not zipfile.is_zipfile(path):  # on other files torch guesses, and fails in many ways
             raise pickle.UnpicklingError(f"{path} is not in torch's format")
@@ -268,10 +278,10 @@ def load_task(path: Path) -> LandslideTask:
     if not isinstance(checkpoint, Mapping) or FORMAT not in checkpoint:
         raise InputError(
             f"{path} was not written by this program: weights of the authors' Keras program are "
-            "converted with `python -m landslide.training.keras_weights`"
+            "converted with `landslide keras`"
         )
     try:
-        task = LandslideTask(**checkpoint["hyper_parameters"])
+        task = LandslideTask(**_at_their_place(checkpoint["hyper_parameters"]))
         task.load_state_dict(checkpoint["state_dict"])
     except (KeyError, TypeError, RuntimeError, ImportError) as error:
         raise InputError(
@@ -279,6 +289,18 @@ def load_task(path: Path) -> LandslideTask:
             f"{str(error).splitlines()[0]}"
         ) from error
     return task.eval()
+
+
+def _at_their_place(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a checkpoint with the classes that have moved since it was written."""
+
+    def moved(value: object) -> object:
+        if not isinstance(value, Mapping) or "_target_" not in value:
+            return value
+        module, _, name = value["_target_"].rpartition(".")
+        return {**value, "_target_": f"{MOVED.get(module, module)}.{name}"}
+
+    return {name: moved(value) for name, value in settings.items()}
 
 
 def _module(config: Config, **arguments: object) -> nn.Module:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast, get_args
@@ -15,8 +15,8 @@ from urllib3 import Retry
 
 from landslide.config.checks import NATURAL, POSITIVE, Rule, check
 from landslide.errors import InputError
-from landslide.prepare.names import platform_of
-from landslide.prepare.sources import PASSES, Pass, Units
+from landslide.prepare.names import normalize_platform
+from landslide.prepare.sources import PASSES, Pass, Units, parse_timestamp
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -26,21 +26,20 @@ INSTALL = "pip install -e '.[stac]'"
 PAUSE = 1.0
 """Seconds before the first retry; each further pause is twice as long or longer."""
 
-PASSING = (
+TRANSIENT = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
-"""Answers after which a request is worth repeating; GDAL repeats the same."""
+"""Answers after which a request is repeated; GDAL repeats the same."""
 
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
-"""Answers to who may not read; Azure's storage says 409 where an address is not signed."""
+"""Answers without permission; Azure's storage says 409 where an address is not signed."""
 
-
-LONGEST = 160
-"""Characters of another program's message that are repeated."""
+MESSAGE_LENGTH = 160
+"""Characters of another program's message that are quoted."""
 
 RULES: Mapping[str, Rule] = {
     "sar.stac.units": Rule(str, lambda value: value in get_args(Units), "power, amplitude or db"),
@@ -60,14 +59,10 @@ class Box(NamedTuple):
     north: float
 
 
-class Slice(NamedTuple):
+class ArchiveItem(NamedTuple):
     """One item of the archive: a slice of a pass, or a tile of a DEM.
 
-    Attributes:
-        id: The archive's name of it.
-        footprint: Where it lies, in EPSG:4326.
-        assets: Address of each of its files.
-        properties: Everything else that the archive says of it.
+    ``footprint`` is in EPSG:4326; ``assets`` are addresses of files by name.
     """
 
     id: str
@@ -78,14 +73,13 @@ class Slice(NamedTuple):
     @property
     def time(self) -> datetime:
         """When it was acquired, in UTC."""
-        moment = self.properties.get("datetime") or self.known("start_datetime")
-        time = datetime.fromisoformat(moment)
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        text = self.properties.get("datetime") or self._require("start_datetime")
+        return parse_timestamp(text, f"item {self.id}: datetime").time
 
     @property
     def direction(self) -> Pass:
         """Direction of flight."""
-        state = str(self.known("sat:orbit_state")).lower()
+        state = str(self._require("sat:orbit_state")).lower()
         for direction in PASSES:
             if state == direction:
                 return direction
@@ -94,56 +88,38 @@ class Slice(NamedTuple):
     @property
     def relative_orbit(self) -> int:
         """Number of the track."""
-        return int(self.known("sat:relative_orbit"))
+        return int(self._require("sat:relative_orbit"))
 
     @property
     def platform(self) -> str:
         """Satellite, such as ``S1A``."""
-        return platform_of(str(self.properties.get("platform", "unknown")))
+        return normalize_platform(str(self.properties.get("platform", "unknown")))
 
-    def known(self, key: str) -> Any:  # noqa: ANN401 - a value of JSON
-        """A property that must be there.
-
-        Raises:
-            InputError: It is not.
-        """
+    def _require(self, key: str) -> Any:  # noqa: ANN401 - a value of JSON
         if self.properties.get(key) is None:
             raise InputError(
-                f"item {self.id} has no {key}, without which it belongs to no orbit: "
+                f"item {self.id} has no {key}, so its orbit or time is not known: "
                 "name another collection with sar.stac.collection=…"
             )
         return self.properties[key]
 
-    def address(self, asset: str, remedy: str) -> str:
+    def asset_url(self, asset: str, remedy: str) -> str:
         """Address of one of its files.
 
         Raises:
             InputError: There is no such asset; ends in ``remedy``.
         """
         if asset not in self.assets:
-            held = ", ".join(sorted(self.assets)) or "none"
-            raise InputError(f"item {self.id} has no asset {asset!r} (it has {held}): {remedy}")
+            available = ", ".join(sorted(self.assets)) or "none"
+            raise InputError(
+                f"item {self.id} has no asset {asset!r} (it has {available}): {remedy}"
+            )
         return self.assets[asset]
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A STAC API and what of it is used; ``conf/archive`` describes every value.
-
-    Attributes:
-        endpoint: Address of the API's landing page.
-        sign: Import path of a function from an address to a signed one; None for no signing.
-        collection: Images, terrain-corrected, one orbit state and track per item.
-        assets: Name of the asset of each polarisation.
-        units: Units of its pixels.
-        product: What its pixels are, in words.
-        dem_collection: Elevation in metres.
-        dem_asset: Name of its asset.
-        days_before: Days before the event that are searched.
-        days_after: Days after it.
-        timeout: Seconds that one request may take.
-        retries: How often a request that failed in passing is repeated.
-    """
+    """A STAC API and the collections used; ``conf/archive`` describes every value."""
 
     endpoint: str
     sign: str | None
@@ -185,8 +161,8 @@ class Archive:
         """
         if polarisation not in self.assets:
             raise InputError(
-                f"sar.polarisations has {polarisation!r}, of which sar.stac.assets names no "
-                f"asset (it knows {', '.join(self.assets)}): set +sar.stac.assets.{polarisation}=…"
+                f"sar.polarisations has {polarisation!r}, but sar.stac.assets names no asset for "
+                f"it (only for {', '.join(self.assets)}): set +sar.stac.assets.{polarisation}=…"
             )
         return self.assets[polarisation]
 
@@ -208,13 +184,13 @@ class Archive:
 
     def search(
         self, collection: str, where: Box, when: tuple[datetime, datetime] | None = None
-    ) -> list[Slice]:
+    ) -> list[ArchiveItem]:
         """Find the items that touch a box, in a period if one is given; sorted by name.
 
         Raises:
             InputError: The archive cannot be searched.
         """
-        # A client is imported only here: it is an optional extra.
+        # The client is an optional extra.
         try:
             from pystac.errors import STACError, STACTypeError
             from pystac_client import Client
@@ -223,19 +199,19 @@ class Archive:
         except ImportError as error:
             raise InputError(f"sar.source=stac needs pystac-client: {INSTALL}") from error
         retry = Retry(
-            self.retries, backoff_factor=PAUSE, status_forcelist=PASSING, raise_on_status=False
+            self.retries, backoff_factor=PAUSE, status_forcelist=TRANSIENT, raise_on_status=False
         )
         try:
             client = Client.open(
                 self.endpoint, stac_io=StacApiIO(max_retries=retry), timeout=self.timeout
             )
-            # GET is what every STAC API has to understand.
+            # Every STAC API must support GET.
             found = client.search(
                 method="GET", collections=[collection], bbox=where, datetime=when, limit=100
             )
-            slices = [_slice(item) for item in found.items()]
+            items = [_to_archive_item(item) for item in found.items()]
         except APIError as error:
-            raise InputError(self._failure(error)) from error
+            raise InputError(self._search_failure(error)) from error
         except InputError:
             raise
         except (KeyError, OSError, TypeError, ValueError, STACError, STACTypeError) as error:
@@ -243,32 +219,31 @@ class Archive:
                 f"sar.stac.endpoint={self.endpoint} does not answer as a STAC API ({error}): "
                 "give the address of its landing page"
             ) from error
-        touching = [item for item in slices if item.footprint.intersects(box(*where))]
+        touching = [item for item in items if item.footprint.intersects(box(*where))]
         return sorted(touching, key=lambda item: item.id)
 
-    def _failure(self, error: Exception) -> str:
+    def _search_failure(self, error: Exception) -> str:
         """One sentence on a search that failed for good."""
         status = getattr(error, "status_code", None)
         name = f"the search of sar.stac.endpoint={self.endpoint}"
         if status in REFUSED:
-            return f"{name} is refused (HTTP {status}): the archive wants a key for searching"
-        if status is not None and status not in PASSING:
+            return f"{name} is refused (HTTP {status}): the archive requires a key for searching"
+        if status is not None and status not in TRANSIENT:
             return f"{name} fails (HTTP {status}: {root_cause(error)}): check its address"
         reason = f"HTTP {status}" if status else root_cause(error)
         return f"{name} fails after {self.retries} retries ({reason}): try again later"
 
 
-def _slice(item: "Item") -> Slice:
-    """What is used of an item."""
+def _to_archive_item(item: "Item") -> ArchiveItem:
     if item.geometry is None:
         raise InputError(f"item {item.id} has no footprint: name another collection")
     assets = {name: asset.get_absolute_href() or asset.href for name, asset in item.assets.items()}
-    return Slice(item.id, shape(item.geometry), assets, item.properties)
+    return ArchiveItem(item.id, shape(item.geometry), assets, item.properties)
 
 
 def root_cause(error: BaseException) -> str:
-    """What went wrong first, on one short line, without signatures of addresses."""
+    """The first error of a chain on one short line, without signatures of addresses."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     message = re.sub(r"\?[^\s'\"]+", "", " ".join(str(error).split()))
-    return message if len(message) <= LONGEST else f"{message[:LONGEST]}…"
+    return message if len(message) <= MESSAGE_LENGTH else f"{message[:MESSAGE_LENGTH]}…"

@@ -1,6 +1,5 @@
-"""Fetch the part of a remote raster that lies in an area, once."""
+"""Download the part of a remote raster that lies in an area, once."""
 
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -9,48 +8,42 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
-from affine import Affine
+import requests
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window as RasterWindow
 from rasterio.windows import from_bounds
-from requests import RequestException
 
 from landslide.errors import InputError
 from landslide.geo.files import replacing
 from landslide.geo.grid import Grid
-from landslide.geo.polygons import raster_window
 from landslide.geo.rasters import raster_profile
 from landslide.prepare.sources import Units
 from landslide.prepare.stac.archive import PAUSE, REFUSED, Archive, Box, root_cause
 
 WORKERS = 4
-"""Files fetched at a time: enough to hide the way to the server, few enough to be welcome."""
+"""Files downloaded at a time: enough to hide the latency without burdening the server."""
 
 MARGIN = 8
-"""Pixels fetched beyond the area on every side, for interpolation at its edge."""
+"""Pixels downloaded beyond the area on every side, for interpolation at its edge."""
 
-MEASURED = "measured_pixels"
-"""Tag of a fetched file: how many of its pixels hold a measurement."""
+MEASURED_TAG = "measured_pixels"
+"""Tag of a downloaded file: how many of its pixels hold a measurement."""
+
+RUN_AGAIN = "run the same command again later; files that were downloaded are kept"
 
 
-class Part(NamedTuple):
-    """A part of a remote raster.
+class Subset(NamedTuple):
+    """The part of a remote raster in an area.
 
-    Attributes:
-        item: The archive's name of the item it belongs to.
-        asset: Name of the file within the item.
-        address: Address of the file, not signed.
-        where: The part's area.
-        units: Units of backscatter, of which 0 is fill; None of elevation.
-        path: Where it is kept.
+    The URL is not signed; of backscatter (``units`` is not None) 0 is fill.
     """
 
     item: str
     asset: str
-    address: str
+    url: str
     where: Box
     units: Units | None
     path: Path
@@ -60,26 +53,23 @@ class Part(NamedTuple):
         return f"asset {self.asset!r} of item {self.item}"
 
 
-def fetch(parts: Sequence[Part], archive: Archive, advance: Callable[[], None]) -> list[Path]:
-    """Fetch parts that are not at hand yet, some at a time.
+def download_all(
+    subsets: Sequence[Subset], archive: Archive, advance: Callable[[], None]
+) -> list[Path]:
+    """Download subsets that are not in the cache yet, some at a time.
 
-    What is fetched lands whole or not at all, so that a run that was cut short goes on
-    where it stopped.
-
-    Args:
-        parts: What is wanted.
-        archive: Where from, and how patiently.
-        advance: Called after each part.
+    A file appears whole or not at all, so a run that was interrupted continues where it stopped.
+    ``advance`` is called after each subset.
 
     Returns:
-        The files, in order of ``parts``; without those of which nothing lies in the area.
+        The files, in order of ``subsets``; without those of which nothing lies in the area.
 
     Raises:
-        InputError: A part cannot be had; no further ones are begun then.
+        InputError: A subset cannot be downloaded; no further ones are begun then.
     """
     sign = archive.signer()
     with ThreadPoolExecutor(WORKERS) as pool:
-        futures = [pool.submit(_fetch, part, archive, sign) for part in parts]
+        futures = [pool.submit(_download, subset, archive, sign) for subset in subsets]
         for future in futures:
             future.add_done_callback(lambda done: None if done.cancelled() else advance())
         try:
@@ -89,40 +79,82 @@ def fetch(parts: Sequence[Part], archive: Archive, advance: Callable[[], None]) 
     failures = [error for each in futures if not each.cancelled() and (error := each.exception())]
     if failures:
         raise failures[0]
-    there = [future.result() for future in futures]
-    return [part.path for part, found in zip(parts, there, strict=True) if found]
+    present = [future.result() for future in futures]
+    return [subset.path for subset, found in zip(subsets, present, strict=True) if found]
 
 
-def _fetch(part: Part, archive: Archive, sign: Callable[[str], str]) -> bool:
-    """Fetch one part; False if nothing of the raster lies in the area."""
-    if part.path.exists():
+def _download(subset: Subset, archive: Archive, sign: Callable[[str], str]) -> bool:
+    """Download one subset; False if nothing of the raster lies in the area."""
+    if subset.path.exists():
         return True
     try:
-        signed = sign(part.address)
-        with rasterio.Env(**_patience(archive)):
-            try:
-                return _copy(signed, part)
-            except RasterioIOError as error:
-                # A signature may run out in the middle of a file: go on with a new one, if
-                # the signer makes one. What is no raster, such as a page of a server in
-                # trouble or a beginning cut off in passing, GDAL does not ask for again.
-                renewed = sign(part.address)
-                garbled = "not recognized" in str(error)
-                if _status(error) is not None or (renewed == signed and not garbled):
-                    raise
-                time.sleep(PAUSE)
-                return _copy(renewed, part)
-    except RequestException as error:
+        with rasterio.Env(**_gdal_options(archive)):
+            return _copy_or_retry(subset, archive, sign)
+    except requests.RequestException as error:
         raise InputError(
-            f"sar.stac.sign={archive.sign} cannot sign the address of {part} "
+            f"sar.stac.sign={archive.sign} cannot sign the address of {subset} "
             f"({type(error).__name__}): try again later, or check the key that it uses"
         ) from error
     except RasterioError as error:
-        raise InputError(_failure(part, archive, error)) from error
+        raise InputError(
+            f"{subset} could not be downloaded after {archive.retries} retries "
+            f"({root_cause(error)}): {RUN_AGAIN}"
+        ) from error
 
 
-def _patience(archive: Archive) -> dict[str, Any]:
-    """GDAL's settings: repeat what fails in passing, after growing pauses; look for no sidecars.
+def _copy_or_retry(subset: Subset, archive: Archive, sign: Callable[[str], str]) -> bool:
+    """Copy a subset; once more, if the server still answers for a newly signed address.
+
+    A signature may expire in the middle of a file. And GDAL does not repeat a request whose
+    answer is no raster, such as a page of a server in trouble.
+    """
+    signed = sign(subset.url)
+    try:
+        return _copy(signed, subset)
+    except RasterioIOError as error:
+        renewed = sign(subset.url)
+        status = _http_status(renewed, archive.timeout)
+        if status is not None and status >= requests.codes.bad_request:
+            raise InputError(_refusal(subset, archive, status)) from error
+        if status is None and renewed == signed:
+            raise
+    time.sleep(PAUSE)
+    return _copy(renewed, subset)
+
+
+def _http_status(url: str, timeout: float) -> int | None:
+    """Status with which a server answers a request for one byte; None without an answer."""
+    if not url.startswith(("http://", "https://")):
+        return None
+    try:
+        with requests.get(
+            url, headers={"Range": "bytes=0-0"}, timeout=timeout, stream=True
+        ) as answer:
+            return answer.status_code
+    except requests.RequestException:
+        return None
+
+
+def _refusal(subset: Subset, archive: Archive, status: int) -> str:
+    """One sentence on a subset that the server does not deliver."""
+    if status in REFUSED:
+        return (
+            f"{subset} is refused (HTTP {status}): sign addresses with sar.stac.sign=…, "
+            f"now {archive.sign or 'null'}, or renew the key that it uses"
+        )
+    if status < requests.codes.server_error and status != requests.codes.too_many_requests:
+        return (
+            f"{subset} is not available (HTTP {status}): the archive lists it but does not hold "
+            "it; choose other dates with sar.dates, or for elevation give a file with dem=…"
+        )
+    return (
+        f"{subset} could not be downloaded after {archive.retries} retries (HTTP {status}): "
+        f"{RUN_AGAIN}"
+    )
+
+
+def _gdal_options(archive: Archive) -> dict[str, Any]:
+    """GDAL's settings: repeat transient failures after growing pauses, look for no sidecars.
 
     GDAL repeats after time-outs, lost connections and the answers 429 and 500 to 504; see
     https://gdal.org/en/stable/user/virtual_file_systems.html.
@@ -133,61 +165,54 @@ def _patience(archive: Archive) -> dict[str, Any]:
         "GDAL_HTTP_MAX_RETRY": archive.retries,
         "GDAL_HTTP_RETRY_DELAY": PAUSE,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        # A file that failed may be asked for again by the same process.
+        # The same process may ask again for a file that failed.
         "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",
     }
 
 
-def _copy(address: str, part: Part) -> bool:
+def _copy(url: str, subset: Subset) -> bool:
     """Copy the pixels in the area, block by block, as float32 with NaN for no measurement."""
-    with rasterio.open(address) as source:
-        window = _window(source, part)
+    with rasterio.open(url) as source:
+        window = _window(source, subset)
         if window is None:
             return False
-        grid = Grid(
-            source.crs,
-            source.transform * Affine.translation(window.col_off, window.row_off),
-            int(window.height),
-            int(window.width),
-        )
-        profile = raster_profile(grid, "float32", 1, np.nan)
+        grid = Grid(source.crs, source.window_transform(window), window.height, window.width)
         measured = 0
         with (
-            replacing(part.path) as temporary,
-            rasterio.open(temporary, "w", **profile) as sink,
+            replacing(subset.path) as temporary,
+            rasterio.open(temporary, "w", **raster_profile(grid, "float32", 1, np.nan)) as sink,
         ):
-            sink.descriptions = (part.asset,)
-            for block in map(raster_window, grid.blocks()):
-                pixels = _read(source, window, block, part.units)
+            sink.descriptions = (subset.asset,)
+            for block in (window.to_rasterio() for window in grid.blocks()):
+                pixels = _read(source, window, block, subset.units)
                 measured += int(np.isfinite(pixels).sum())
                 sink.write(pixels, 1, window=block)
-            sink.update_tags(item=part.item, source=part.address, **{MEASURED: str(measured)})
+            sink.update_tags(item=subset.item, source=subset.url, **{MEASURED_TAG: str(measured)})
     return True
 
 
-def _window(source: DatasetReader, part: Part) -> RasterWindow | None:
-    """Whole pixels of a raster in the area, with a margin; None if there are none.
-
-    Raises:
-        InputError: The raster is not on a map.
-    """
+def _window(source: DatasetReader, subset: Subset) -> RasterWindow | None:
+    """Whole pixels of a raster in the area, with a margin; None if there are none."""
     if source.crs is None:
         raise InputError(
-            f"{part} has no coordinate reference system: "
+            f"{subset} has no coordinate reference system: "
             "name a collection of terrain-corrected images with sar.stac.collection=…"
         )
     if not source.transform.is_rectilinear or source.transform.e > 0:
-        raise InputError(f"{part} is rotated: name a collection of north-up images")
-    bounds = transform_bounds("EPSG:4326", source.crs, *part.where)
+        raise InputError(f"{subset} is rotated: name a collection of north-up images")
+    bounds = transform_bounds("EPSG:4326", source.crs, *subset.where)
     near = from_bounds(*bounds, transform=source.transform)
-    first_row, first_col = (int(np.floor(n)) - MARGIN for n in (near.row_off, near.col_off))
-    last_row = int(np.ceil(near.row_off + near.height)) + MARGIN
-    last_col = int(np.ceil(near.col_off + near.width)) + MARGIN
-    rows = max(first_row, 0), min(last_row, source.height)
-    cols = max(first_col, 0), min(last_col, source.width)
+    rows = (
+        max(int(np.floor(near.row_off)) - MARGIN, 0),
+        min(int(np.ceil(near.row_off + near.height)) + MARGIN, source.height),
+    )
+    cols = (
+        max(int(np.floor(near.col_off)) - MARGIN, 0),
+        min(int(np.ceil(near.col_off + near.width)) + MARGIN, source.width),
+    )
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
         return None
-    return RasterWindow(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
+    return RasterWindow.from_slices(rows, cols)
 
 
 def _read(
@@ -197,8 +222,8 @@ def _read(
     shifted = RasterWindow(
         window.col_off + block.col_off, window.row_off + block.row_off, block.width, block.height
     )
-    # Not a masked read, for which rasterio asks the server for mask bands while it holds
-    # Python's global lock: everything else would wait.
+    # A masked read would request mask bands while rasterio holds Python's global lock, and all
+    # other downloads would wait.
     stored = source.read(1, window=shifted)
     scaled: NDArray[np.float32] = stored.astype(np.float32) * source.scales[0] + source.offsets[0]
     pixels = scaled.astype(np.float32, copy=False)
@@ -212,36 +237,10 @@ def _read(
     return pixels
 
 
-def measured(paths: Iterable[Path]) -> int:
-    """Count the pixels of fetched files that hold a measurement."""
+def count_measured(paths: Iterable[Path]) -> int:
+    """Count the pixels of downloaded files that hold a measurement."""
     count = 0
     for path in paths:
         with rasterio.open(path) as source:
-            count += int(source.tags()[MEASURED])
+            count += int(source.tags()[MEASURED_TAG])
     return count
-
-
-def _status(error: Exception) -> int | None:
-    """HTTP status that a raster could not be opened for."""
-    found = re.search(r"HTTP response code: (\d+)", str(error))
-    return int(found[1]) if found else None
-
-
-def _failure(part: Part, archive: Archive, error: Exception) -> str:
-    """One sentence on a part that cannot be had."""
-    status = _status(error)
-    if status in REFUSED:
-        return (
-            f"{part} is refused (HTTP {status}): sign addresses with sar.stac.sign=…, "
-            f"now {archive.sign or 'null'}, or renew the key that it uses"
-        )
-    if status is not None and status < 500 and status != 429:
-        return (
-            f"{part} is not to be had (HTTP {status}): the archive lists it but does not hold "
-            "it; choose other dates with sar.dates, or for elevation give a file with dem=…"
-        )
-    reason = f"HTTP {status}" if status else root_cause(error)
-    return (
-        f"{part} could not be fetched after {archive.retries} retries ({reason}): run the same "
-        "command again later, what is there already is kept"
-    )

@@ -1,4 +1,4 @@
-"""From items to overpasses, and which of them show the ground before and after an event."""
+"""From items to overpasses, and the choice of those before and after an event."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,32 +10,30 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
-from landslide.prepare.sources import DATES, Event, Pass, parse_time
-from landslide.prepare.stac.archive import Slice
+from landslide.prepare.sources import DATES, Event, Pass, label_dates, parse_timestamp
+from landslide.prepare.stac.archive import ArchiveItem
 
-ONE_PASS = timedelta(hours=1)
+OVERPASS_GAP = timedelta(hours=1)
 """Slices of one track closer in time than this are of one overpass; an orbit takes 99 minutes."""
 
 CYCLE = timedelta(days=12)
 """After this time a Sentinel-1 satellite flies the same track again."""
 
-AS_GOOD = 0.05
+COVERAGE_TOLERANCE = 0.05
 """Share of the area by which coverage may fall short of the best and count as complete."""
 
-DAY_ANYWHERE = (timedelta(hours=-14), timedelta(hours=36))
-"""From when to when, after midnight UTC, a day of the calendar lasts somewhere on Earth."""
+LOCAL_DAY = (timedelta(hours=-14), timedelta(hours=36))
+"""Begin and end of a calendar day anywhere on Earth, from midnight UTC."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overpass:
-    """Everything one satellite saw of an area while it passed.
+    """All slices of an area that one satellite acquired in one pass.
 
-    Attributes:
-        slices: Items, in order of time and name.
-        coverage: Share of the area inside their footprints, [0, 1].
+    Slices are in order of time and name; ``coverage`` is the share of the area in their footprints.
     """
 
-    slices: tuple[Slice, ...]
+    slices: tuple[ArchiveItem, ...]
     coverage: float
 
     @property
@@ -58,33 +56,28 @@ class Track:
     overpasses: tuple[Overpass, ...]
 
     @property
-    def coverage(self) -> float:
-        """Coverage of its best overpass, [0, 1]."""
-        return max(overpass.coverage for overpass in self.overpasses)
-
-    @property
     def complete(self) -> tuple[Overpass, ...]:
-        """Overpasses of which no slice is missing over the area."""
-        least = self.coverage - AS_GOOD
-        return tuple(overpass for overpass in self.overpasses if overpass.coverage >= least)
+        """Overpasses that cover the area about as well as the best one."""
+        best = max(overpass.coverage for overpass in self.overpasses)
+        return tuple(o for o in self.overpasses if o.coverage >= best - COVERAGE_TOLERANCE)
 
     @property
-    def next(self) -> tuple[datetime, str]:
-        """When it is likely flown next, and by which satellite, if the pattern goes on."""
+    def next_overpass(self) -> tuple[datetime, str]:
+        """Expected time and satellite of the next overpass, if the pattern goes on."""
         last = {overpass.platform: overpass.time for overpass in self.overpasses}
-        coming = {time + CYCLE: platform for platform, time in last.items()}
-        time = min(time for time in coming if time > self.overpasses[-1].time)
-        return time, coming[time]
+        due = {time + CYCLE: platform for platform, time in last.items()}
+        time = min(time for time in due if time > self.overpasses[-1].time)
+        return time, due[time]
 
 
-class Wish(NamedTuple):
-    """What a user asks of one pass direction: a track, dates, neither or both."""
+class TrackRequest(NamedTuple):
+    """The track and the dates that a user asks for in one pass direction; None leaves them open."""
 
     relative_orbit: int | None = None
     dates: Sequence[str] | None = None
 
 
-class Choice(NamedTuple):
+class TrackChoice(NamedTuple):
     """A track and its overpass of each of ``DATES``; ``post2`` may be missing."""
 
     track: Track
@@ -96,55 +89,53 @@ class Choice(NamedTuple):
         return min(overpass.coverage for overpass in self.overpasses.values())
 
 
-def tracks_of(slices: Iterable[Slice], aoi: BaseGeometry) -> list[Track]:
-    """Sort items into overpasses of tracks, ascending before descending, then by number.
+def group_tracks(items: Iterable[ArchiveItem], aoi: BaseGeometry) -> list[Track]:
+    """Group items into overpasses of tracks, ascending before descending, then by number.
 
-    Args:
-        slices: Items of a collection of Sentinel-1 images.
-        aoi: Area of interest in EPSG:4326.
+    ``aoi`` is in EPSG:4326.
     """
 
-    def track(item: Slice) -> tuple[Pass, int]:
+    def track(item: ArchiveItem) -> tuple[Pass, int]:
         return item.direction, item.relative_orbit
 
-    ordered = sorted(slices, key=lambda item: (*track(item), item.time, item.id))
+    ordered = sorted(items, key=lambda item: (*track(item), item.time, item.id))
     return [
-        Track(direction, number, tuple(_overpasses(list(items), aoi)))
-        for (direction, number), items in groupby(ordered, key=track)
+        Track(direction, number, tuple(_group_overpasses(list(slices), aoi)))
+        for (direction, number), slices in groupby(ordered, key=track)
     ]
 
 
-def _overpasses(slices: Sequence[Slice], aoi: BaseGeometry) -> list[Overpass]:
-    """Cut one track's items, in order of time, where time leaps."""
-    groups: list[list[Slice]] = []
+def _group_overpasses(slices: Sequence[ArchiveItem], aoi: BaseGeometry) -> list[Overpass]:
+    """Split one track's items, in order of time, at gaps in time."""
+    groups: list[list[ArchiveItem]] = []
     for item in slices:
-        if groups and item.time - groups[-1][-1].time < ONE_PASS:
+        if groups and item.time - groups[-1][-1].time < OVERPASS_GAP:
             groups[-1].append(item)
         else:
             groups.append([item])
-    return [Overpass(tuple(group), _coverage(group, aoi)) for group in groups]
+    covered = [shapely.union_all([shapely.make_valid(i.footprint) for i in g]) for g in groups]
+    return [
+        Overpass(tuple(group), float(area.intersection(aoi).area / aoi.area))
+        for group, area in zip(groups, covered, strict=True)
+    ]
 
 
-def _coverage(slices: Iterable[Slice], aoi: BaseGeometry) -> float:
-    """Share of the area inside footprints, [0, 1]."""
-    seen = shapely.union_all([shapely.make_valid(item.footprint) for item in slices])
-    return float(seen.intersection(aoi).area / aoi.area)
-
-
-def side(event: Event, time: datetime) -> str:
-    """Say whether a time is ``before`` or ``after`` an event, or ``unsure``.
+def side_of_event(event: Event, time: datetime) -> str:
+    """Return whether a time is ``before`` or ``after`` an event, or ``unsure``.
 
     Where only the event's day is known, it is the local day somewhere on Earth.
     """
     start, end = (event.time, event.time)
     if not event.exact:
-        start, end = (event.time + offset for offset in DAY_ANYWHERE)
+        start, end = (event.time + offset for offset in LOCAL_DAY)
     if time < start:
         return "before"
     return "after" if time > end else "unsure"
 
 
-def choose(tracks: Sequence[Track], event: Event, direction: Pass, wish: Wish) -> Choice | None:
+def choose_track(
+    tracks: Sequence[Track], event: Event, direction: Pass, request: TrackRequest
+) -> TrackChoice | None:
     """Choose the track of a pass direction, and its last date before and first two after.
 
     Among tracks that cover the area as well as the best one (to 5 % of the area), the one with
@@ -155,73 +146,72 @@ def choose(tracks: Sequence[Track], event: Event, direction: Pass, wish: Wish) -
         The choice, or None where no track has an image before and one after.
 
     Raises:
-        InputError: What the user wished for is not there.
+        InputError: The archive does not have what the user asked for.
     """
-    mine = [track for track in tracks if track.direction == direction]
-    if wish.relative_orbit is not None:
-        key = f"sar.relative_orbit.{direction}={wish.relative_orbit}"
-        numbers = ", ".join(str(track.relative_orbit) for track in mine) or "none"
-        mine = [track for track in mine if track.relative_orbit == wish.relative_orbit]
-        if not mine:
-            raise InputError(f"{key} has no image of the area; {direction} tracks are: {numbers}")
-    if wish.dates is not None:
-        choices = _of_dates(mine, direction, wish.dates)
+    candidates = [track for track in tracks if track.direction == direction]
+    if (number := request.relative_orbit) is not None:
+        numbers = ", ".join(str(track.relative_orbit) for track in candidates) or "none"
+        candidates = [track for track in candidates if track.relative_orbit == number]
+        if not candidates:
+            raise InputError(
+                f"sar.relative_orbit.{direction}={number} has no image of the area; {direction} "
+                f"tracks are: {numbers}"
+            )
+    if request.dates is not None:
+        choices = _choose_by_dates(candidates, direction, request.dates)
     else:
-        choices = [choice for track in mine if (choice := _around(track, event))]
+        choices = [choice for track in candidates if (choice := _choose_by_event(track, event))]
     if not choices:
         return None
     best = max(choice.coverage for choice in choices)
-    good = [choice for choice in choices if choice.coverage >= best - AS_GOOD]
-    return min(good, key=_rank)
+    return min(
+        (choice for choice in choices if choice.coverage >= best - COVERAGE_TOLERANCE),
+        key=lambda c: (
+            -len(c.overpasses),
+            max(overpass.time for overpass in c.overpasses.values()),
+            c.track.relative_orbit,
+        ),
+    )
 
 
-def _rank(choice: Choice) -> tuple[int, datetime, int]:
-    """What a choice is judged by: the smallest is best."""
-    last = max(overpass.time for overpass in choice.overpasses.values())
-    return -len(choice.overpasses), last, choice.track.relative_orbit
-
-
-def _around(track: Track, event: Event) -> Choice | None:
+def _choose_by_event(track: Track, event: Event) -> TrackChoice | None:
     """The last complete overpass before an event and the first two after it, if any."""
-    before = [each for each in track.complete if side(event, each.time) == "before"]
-    after = [each for each in track.complete if side(event, each.time) == "after"]
+    before = [each for each in track.complete if side_of_event(event, each.time) == "before"]
+    after = [each for each in track.complete if side_of_event(event, each.time) == "after"]
     if not before or not after:
         return None
     chosen = (before[-1], *after[: len(DATES) - 1])
-    return Choice(track, dict(zip(DATES, chosen, strict=False)))
+    return TrackChoice(track, label_dates(chosen, "the choice"))
 
 
-def _of_dates(tracks: Sequence[Track], direction: Pass, dates: Sequence[str]) -> list[Choice]:
-    """The tracks that have an overpass of every date.
-
-    Raises:
-        InputError: No track has them all.
-    """
+def _choose_by_dates(
+    tracks: Sequence[Track], direction: Pass, dates: Sequence[str]
+) -> list[TrackChoice]:
+    """The tracks that have an overpass of every date."""
     key = f"sar.dates.{direction}"
-    found = []
+    choices = []
     for track in tracks:
-        chosen = [_on(track, date, key) for date in dates]
-        if all(chosen):
-            pairs = zip(DATES, (each for each in chosen if each), strict=False)
-            found.append(Choice(track, dict(pairs)))
-    if not found:
-        held = "; ".join(
+        chosen = [overpass for date in dates if (overpass := _overpass_on(track, date, key))]
+        if len(chosen) == len(dates):
+            choices.append(TrackChoice(track, label_dates(chosen, key)))
+    if not choices:
+        available = "; ".join(
             f"track {track.relative_orbit}: "
             + ", ".join(f"{overpass.time:%Y-%m-%d}" for overpass in track.overpasses)
             for track in tracks
         )
         raise InputError(
             f"{key}=[{','.join(dates)}] are not all dates of one track; "
-            f"there are {held or f'no {direction} images'}"
+            f"there are {available or f'no {direction} images'}"
         )
-    return found
+    return choices
 
 
-def _on(track: Track, date: str, key: str) -> Overpass | None:
+def _overpass_on(track: Track, date: str, key: str) -> Overpass | None:
     """The overpass of a day, or within an hour of a time."""
-    time = parse_time(date, key)
-    if len(date) <= len("2018-09-06"):
-        matches = [each for each in track.overpasses if each.time.date() == time.date()]
+    time, exact = parse_timestamp(date, key)
+    if exact:
+        matches = [each for each in track.overpasses if abs(each.time - time) < OVERPASS_GAP]
     else:
-        matches = [each for each in track.overpasses if abs(each.time - time) < ONE_PASS]
+        matches = [each for each in track.overpasses if each.time.date() == time.date()]
     return max(matches, key=lambda each: each.coverage, default=None)

@@ -1,0 +1,267 @@
+"""What a notebook needs: open a scene, load checkpoints, predict in memory, score, read products.
+
+Rasters are ``xarray.DataArray`` with coordinates and a CRS (``.rio``), vectors GeoDataFrames. The
+functions are those that ``predict.py`` runs.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import rioxarray  # noqa: F401  (adds .rio to arrays)
+import xarray as xr
+from hydra import compose, initialize_config_dir
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from torch import from_numpy
+
+from landslide.config.paths import require_scene
+from landslide.config.program import configuration_folder
+from landslide.data.scene import GroundTruth, Scene
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import UNKNOWN, open_raster, write_raster
+from landslide.prediction.inputs import balance_input, open_input
+from landslide.prediction.stream import (
+    ProbabilityArray,
+    Stopwatch,
+    choose_predictor,
+    predict_scene,
+)
+from landslide.products import mapping
+from landslide.products.rasters import clean_mask, describe, write_mask
+from landslide.training.metrics import pixel_metrics
+from landslide.training.network import TTA, Network, choose_device
+from landslide.training.task import load_task
+
+PathLike = str | Path
+
+
+class Products(NamedTuple):
+    """The folder that ``predict.py`` writes.
+
+    Attributes:
+        probability: (band, y, x) float32 in [0, 1], NaN where not observed; an ensemble's second
+            band is its spread.
+        mask: (y, x) uint8, 1 landslide, 0 none, 255 not observed.
+        landslides: Polygons with area, probability and slope, in the scene's CRS.
+        summary: Counts, areas, threshold, model, notes.
+        metrics: Scores against ground truth; None where there was none.
+    """
+
+    probability: xr.DataArray
+    mask: xr.DataArray
+    landslides: gpd.GeoDataFrame
+    summary: dict[str, Any]
+    metrics: dict[str, Any] | None
+
+
+def open_scene(
+    scene: PathLike, orbit: str = "ascending", bands: Sequence[str] | None = None
+) -> xr.DataArray:
+    """Read a scene into memory.
+
+    Args:
+        scene: A scene folder, or a GeoTIFF with described bands.
+        orbit: Which composite of a folder.
+        bands: Names of bands, as in ``dataset.bands``; default: all that the file describes.
+
+    Returns:
+        (band, y, x) float32: backscatter in linear power, angles in degrees, NaN where nothing was
+        measured.
+
+    Raises:
+        InputError: There is no such scene or band.
+    """
+    path = Path(scene)
+    is_folder = not path.is_file() and not path.suffix
+    if is_folder:
+        require_scene(path)
+    if bands is None:
+        with open_raster(path / f"{orbit}.tif" if is_folder else path) as source:
+            bands = [name for name in source.descriptions if name]
+    opened = Scene.of(path, orbit, bands, truth=False) if is_folder else Scene(path, bands)
+    image = opened.read(_whole(opened.grid))["image"].numpy()
+    return _array(image, opened.grid, list(bands), "measurement")
+
+
+def read_truth(scene: PathLike) -> xr.DataArray:
+    """Read the ground truth of a scene folder, or a mask raster.
+
+    Returns:
+        (y, x) uint8: 1 landslide, 0 none, 255 unknown.
+
+    Raises:
+        InputError: There is none, or it is no mask.
+    """
+    path = Path(scene)
+    truth = GroundTruth(path / "landslides.tif" if path.is_dir() else path)
+    mask = truth[truth.grid.slices(_whole(truth.grid))]["mask"].numpy().astype(np.uint8)
+    return _array(mask[None], truth.grid, ["landslides"], "mask")[0]
+
+
+def load_checkpoint(
+    *paths: PathLike, device: str = "auto", tta: TTA = "none", engine: str = "torch"
+) -> Network:
+    """Load a checkpoint, or several as an ensemble.
+
+    Args:
+        *paths: Checkpoints of ``train.py`` with the same bands.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        tta: ``flips`` averages over the four flips.
+        engine: ``torch``, ``openvino`` or ``compiled``.
+
+    Returns:
+        A network that maps measurements to probability.
+
+    Raises:
+        InputError: A file is not a checkpoint, or the members do not fit together.
+    """
+    tasks = [load_task(Path(path)) for path in paths]
+    return Network(tasks, choose_device(device), tta, engine)
+
+
+def predict(network: Network, scene: PathLike, orbit: str | None = None) -> xr.DataArray:
+    """Predict a scene in memory, as ``predict.py`` does.
+
+    Args:
+        network: Loaded checkpoints.
+        scene: A scene folder, or a GeoTIFF with described bands.
+        orbit: Which composite of a folder; default: that of training.
+
+    Returns:
+        (band, y, x) float32: ``probability`` in [0, 1], and of an ensemble ``spread``; NaN where
+        not observed.
+
+    Raises:
+        InputError: There is no such scene, or it lacks a band.
+    """
+    opened = open_input(network.tasks, str(scene), orbit).scene
+    balance_input(network.tasks, opened)
+    window = {"size": None, "overlap": 0.5, "halo": None}
+    raster = ProbabilityArray(opened.grid, network.bands)
+    predict_scene(opened, choose_predictor(network, opened.grid, window), raster, Stopwatch())
+    return _array(raster.values, opened.grid, list(network.bands), "probability")
+
+
+def score(probability: xr.DataArray, truth: xr.DataArray, threshold: float = 0.5) -> dict[str, Any]:
+    """Score a probability against ground truth, over all pixels that both know.
+
+    Args:
+        probability: (band, y, x) or (y, x), NaN where not observed; the first band counts.
+        truth: (y, x) on the same grid: 1 landslide, 0 none, 255 unknown.
+        threshold: Probability above which a pixel is landslide.
+
+    Returns:
+        Counts ``tp fp fn tn`` and ``precision recall f1 iou average_precision``.
+    """
+    values = probability.values[0] if probability.ndim == 3 else probability.values
+    known = np.where(np.isfinite(values), truth.values, UNKNOWN).astype(np.uint8)
+    metrics = pixel_metrics(threshold)
+    metrics.update(from_numpy(np.nan_to_num(values)[None, None]), from_numpy(known[None]))
+    return {name: value.item() for name, value in metrics.compute().items()}
+
+
+def find_landslides(
+    probability: xr.DataArray, threshold: float = 0.5, min_area: float = 400.0
+) -> gpd.GeoDataFrame:
+    """Outline landslides in a probability.
+
+    Args:
+        probability: (band, y, x), NaN where not observed; the first band counts.
+        threshold: Probability above which a pixel is landslide.
+        min_area: Smallest landslide in m².
+
+    Returns:
+        Polygons in the array's CRS with ``area_m2``, ``mean_probability``, ``max_probability``.
+    """
+    grid = _grid(probability)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_raster(
+            folder / "probability.tif", probability.values[:1], grid, ["probability"], np.nan
+        )
+        write_mask(folder, grid, threshold)
+        polygons = clean_mask(folder / "landslides.tif", grid, min_area, 0)
+        describe(polygons, folder, folder / "probability.tif", grid)
+    return polygons
+
+
+def map_scene(
+    checkpoint: PathLike | Sequence[PathLike], scene: PathLike, output: PathLike, **options: object
+) -> Products:
+    """Map a scene with all its products, as ``predict.py`` does.
+
+    Args:
+        checkpoint: One checkpoint, or the members of an ensemble.
+        scene: A scene folder, or a GeoTIFF with described bands.
+        output: Folder to write.
+        **options: Options of ``predict.py``, such as ``threshold=0.3``.
+
+    Returns:
+        The products, read back.
+
+    Raises:
+        InputError: Input or an option cannot be used.
+    """
+    names = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        config = compose("predict")
+    config.merge_with({"checkpoint": [str(n) for n in names], "scene": str(scene), **options})
+    config.output = str(output)
+    mapping.map_scene(config)
+    return read_products(output)
+
+
+def read_products(folder: PathLike) -> Products:
+    """Read the folder that ``predict.py`` wrote.
+
+    Raises:
+        InputError: A product is missing or damaged.
+    """
+    folder = Path(folder)
+    probability = _read(folder / "probability.tif")
+    mask = _read(folder / "landslides.tif")[0]
+    polygons = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
+    metrics = folder / "metrics.json"
+    return Products(
+        probability,
+        mask,
+        polygons,
+        json.loads((folder / "summary.json").read_text()),
+        json.loads(metrics.read_text()) if metrics.exists() else None,
+    )
+
+
+def _whole(grid: Grid) -> Window:
+    return Window(0, 0, grid.height, grid.width)
+
+
+def _read(path: Path) -> xr.DataArray:
+    with open_raster(path) as source:
+        return _array(source.read(), Grid.of(source), list(source.descriptions), path.stem)
+
+
+def _array(values: NDArray[Any], grid: Grid, bands: list[str], name: str) -> xr.DataArray:
+    """An array with the coordinates of its pixels' middles and the grid's CRS."""
+    a, _, west, _, e, north = grid.transform[:6]
+    array = xr.DataArray(
+        values,
+        dims=("band", "y", "x"),
+        coords={
+            "band": bands,
+            "y": north + e * (np.arange(grid.height) + 0.5),
+            "x": west + a * (np.arange(grid.width) + 0.5),
+        },
+        name=name,
+    )
+    placed: xr.DataArray = array.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
+    return placed
+
+
+def _grid(array: xr.DataArray) -> Grid:
+    height, width = array.shape[-2:]
+    return Grid(CRS.from_user_input(array.rio.crs), array.rio.transform(), height, width)

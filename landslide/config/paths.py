@@ -1,0 +1,48 @@
+"""Files and folders that an option names, looked for before anything else is done."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from landslide.errors import InputError
+
+
+def require_checkpoints(names: str | Sequence[str]) -> None:
+    """Require that checkpoints are there.
+
+    Raises:
+        InputError: One is missing or is a folder.
+    """
+    for name in [names] if isinstance(names, str) else names:
+        path = Path(name)
+        if path.is_dir():
+            raise InputError(f"checkpoint {path} is a folder: name a file, such as best.ckpt in it")
+        if not path.is_file():
+            raise InputError(f"there is no checkpoint {path}: train one with train.py")
+
+
+def require_scene(root: Path) -> None:
+    """Require that a scene's folder is there.
+
+    Raises:
+        InputError: It is not; says how one is made.
+    """
+    if not root.is_dir():
+        raise InputError(
+            f"there is no scene folder {root}: simulate one with `landslide simulate root={root}`, "
+            f"prepare one with `landslide prepare root={root} …`, or name another with "
+            "dataset.root (training) or scene (prediction)"
+        )
+
+
+def require_scenes(config: DictConfig) -> None:
+    """Require the scenes that a training names; arrays are looked for where they are read.
+
+    Raises:
+        InputError: One is missing.
+    """
+    if OmegaConf.select(config, "dataset.datamodule") is None:
+        roots = config.dataset.root
+        for root in [roots] if isinstance(roots, str) else roots:
+            require_scene(Path(root))

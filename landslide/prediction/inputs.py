@@ -1,0 +1,80 @@
+"""The scene that checkpoints are to map, opened and balanced as they were trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from landslide.data.levels import balance_dates, measure_levels
+from landslide.data.scene import Scene
+from landslide.errors import InputError
+from landslide.geo.metadata import is_simulated, scene_info
+from landslide.radar.balance import Levels
+from landslide.radar.bands import orbits_of, require_distinct_bands
+from landslide.training.task import LandslideTask
+
+
+class SceneInput(NamedTuple):
+    """A scene that is to be mapped.
+
+    Attributes:
+        scene: Bands of the checkpoints; opened without its truth, whose gaps need not be gaps of
+            the map.
+        truth: Ground truth that lies beside it, if any.
+        info: What ``scene.json`` says of it.
+    """
+
+    scene: Scene
+    truth: Path | None
+    info: dict[str, Any]
+
+
+def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = None) -> SceneInput:
+    """Open a scene folder or a GeoTIFF with the bands of checkpoints.
+
+    Args:
+        tasks: Members of an ensemble, which share their bands.
+        path: Folder, file, or address that GDAL opens.
+        orbit: Orbit of a folder; default: that of training.
+
+    Raises:
+        InputError: There is no such scene, or it lacks a band.
+    """
+    bands = tasks[0].bands
+    # The end of a name or of a signed address does not tell what it is.
+    if not Path(path).is_dir() and ("/vsi" in path or "://" in path or Path(path).exists()):
+        scene, truth = Scene(path, bands), None
+        info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
+    elif Path(path).suffix:
+        raise InputError(f"there is no file {path}: name a scene folder or a GeoTIFF with scene=")
+    else:
+        orbit = orbit or tasks[0].orbit
+        if orbit != tasks[0].orbit and orbits_of(bands):
+            raise InputError(
+                f"orbit={orbit}: the checkpoint reads both orbits, {', '.join(bands)}: "
+                "leave orbit out"
+            )
+        scene = Scene.of(Path(path), orbit, bands, truth=False)
+        own = Path(path) / "landslides.tif"
+        truth, info = (own if own.exists() else None), scene_info(Path(path))
+    require_distinct_bands(scene.bands, scene.path)
+    return SceneInput(scene, truth, info)
+
+
+def balance_input(tasks: Sequence[LandslideTask], scene: Scene) -> Levels:
+    """Balance the scene's dates where the checkpoints want it.
+
+    Returns:
+        What was measured; nothing for a model that scales every window by itself.
+
+    Raises:
+        InputError: Members of an ensemble do not agree.
+    """
+    wanted = {task.normalization.balance for task in tasks}
+    if len(wanted) > 1:
+        raise InputError(
+            "checkpoint: some members of the ensemble were trained on balanced dates "
+            "(normalization.balance=true) and some were not: map with each kind by itself"
+        )
+    if all(task.normalization.per_window for task in tasks):
+        return {}
+    return balance_dates(scene) if wanted == {True} else measure_levels(scene)

@@ -1,0 +1,155 @@
+"""What is known of one map: its checkpoints, its scene, its threshold, and how it may be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+
+import landslide
+from landslide.data.scene import Scene
+from landslide.geo.grid import Grid
+from landslide.products.map import Lines
+from landslide.radar.balance import Levels, describe_level_changes, mean_levels
+from landslide.radar.bands import (
+    ORBITS,
+    backscatter_bands,
+    band_description,
+    naming_notes,
+    orbit_of,
+    source_bands,
+)
+from landslide.radar.visibility import NODATA_ONLY
+from landslide.training.task import LandslideTask
+
+
+@dataclass(frozen=True)
+class MappedScene:
+    """A scene under its map.
+
+    Attributes:
+        tasks: The checkpoints; several are an ensemble.
+        scene: The scene, with its dates balanced where the checkpoints want it.
+        info: What ``scene.json`` says of it.
+        levels: How bright whole dates are against one another, as measured.
+        threshold: Probability above which a pixel is landslide.
+    """
+
+    tasks: Sequence[LandslideTask]
+    scene: Scene
+    info: dict[str, Any]
+    levels: Levels
+    threshold: float
+
+    @property
+    def bands(self) -> list[str]:
+        """The bands that the checkpoints read."""
+        return self.tasks[0].bands
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the scene and of its map."""
+        return self.scene.grid
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the scene is simulated."""
+        return bool(self.info.get("simulated", False))
+
+    @property
+    def source(self) -> str:
+        """The scene's path or address, without the signature that opens it."""
+        path = str(self.scene.path)
+        return path.partition("?")[0] if "://" in path else path
+
+    @cached_property
+    def dates(self) -> dict[str, str]:
+        """Date of each radar image, where the scene tells it."""
+        known = self.info.get("dates") or {}
+        own = Path(self.source).stem
+        dates = {}
+        for image in backscatter_bands(self.bands):
+            date = (known.get(orbit_of(image) or own) or {}).get(band_description(image))
+            if date:
+                dates[image] = date
+        return dates
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader of the map should know of how model and images fit."""
+        trained, mapped = self.tasks[0].orbit, Path(self.source).stem
+        notes = []
+        if any(task.simulated for task in self.tasks) and not self.simulated:
+            notes.append("the model was trained on SIMULATED images and is unproven on real ones")
+        if mapped in ORBITS and mapped != trained:
+            notes.append(f"the model was trained on {trained} images, these are {mapped}")
+        if changes := describe_level_changes(self.levels):
+            answer = (
+                "taken out before mapping"
+                if self.scene.balance
+                else "the model does not balance dates and may take that for landslides"
+            )
+            notes.append(f"whole images differ, {changes}: {answer}")
+        if self.scene.visibility.known_by == NODATA_ONLY.known_by:
+            notes.append("layover and shadow are not known, and are mapped like the rest")
+        return notes + naming_notes(self.scene.bands)
+
+    def tags(self) -> dict[str, str]:
+        """What a raster says of how it was made."""
+        models = (str(task.hparams["model"]["_target_"]) for task in self.tasks)
+        return {
+            "SIMULATED": "yes" if self.simulated else "no",
+            "SOFTWARE": f"landslide-sar {landslide.__version__}",
+            "MODEL": ", ".join(models),
+            "BANDS": ", ".join(self.bands),
+            "SCENE": self.source,
+            "THRESHOLD": f"{self.threshold:g}",
+        }
+
+    def labels(self) -> Lines:
+        """Title and source line of the map."""
+        event = self.info.get("event") or Path(self.source).stem
+        name = event.get("name", "") if isinstance(event, dict) else str(event)
+        simulated = "SIMULATED data: " if self.simulated else ""
+        images = [self._dated(band) for band in self.bands]
+        model = str(self.tasks[0].hparams["model"]["_target_"]).rsplit(".", 1)[-1]
+        members = f"ensemble of {len(self.tasks)} {model}" if len(self.tasks) > 1 else model
+        return Lines(
+            title=f"Landslides mapped from radar\n{simulated}{name}",
+            source=(
+                f"{simulated}{Path(self.source).stem}, {', '.join(images)}; {members}, "
+                f"threshold {self.threshold:.3g}; landslide-sar {landslide.__version__}"
+                + "".join(f". NOTE: {note}" for note in self.notes)
+            ),
+            dates=self.dates,
+        )
+
+    def _dated(self, band: str) -> str:
+        """A band with the date of its image, or of both images of a quotient."""
+        days = [self.dates[part] for part in source_bands(band) if part in self.dates]
+        return f"{band} {'/'.join(days)}" if days else band
+
+    def summary(self, polygons: gpd.GeoDataFrame, observed_pixels: int) -> dict[str, Any]:
+        """Counts and areas of the map, and what it rests on."""
+        observed = observed_pixels * self.grid.pixel_area
+        area = float(polygons.area_m2.sum())
+        return {
+            "scene": self.source,
+            "simulated": self.simulated,
+            "landslides": len(polygons),
+            "landslide_area_m2": area,
+            "observed_area_m2": observed,
+            "observed_share": observed_pixels / (self.grid.height * self.grid.width),
+            "not_observed_known_by": self.scene.visibility.known_by,
+            "landslide_share": area / observed if observed else 0.0,
+            "largest_m2": float(polygons.area_m2.max()) if len(polygons) else 0.0,
+            "threshold": self.threshold,
+            "model": self.tasks[0].hparams["model"],
+            "members": len(self.tasks),
+            "bands": self.bands,
+            "version": landslide.__version__,
+            "notes": self.notes,
+            "levels_db": mean_levels(self.levels),
+        }

@@ -1,0 +1,21 @@
+"""Convert Keras weights: ``landslide keras weights=authors.hdf5 bands=[…] output=x.ckpt``."""
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from landslide.config.checks import check
+from landslide.config.program import run_program
+
+
+def convert(config: DictConfig) -> None:
+    """Write a checkpoint with the authors' weights."""
+    check(config, {})
+    from landslide.training import keras_weights
+
+    keras_weights.convert(config)
+    Console(soft_wrap=True).print(f"Checkpoint: {config.output}")
+
+
+def main() -> None:
+    """Run the program."""
+    run_program("keras", convert)

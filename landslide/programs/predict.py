@@ -1,0 +1,21 @@
+"""Map a scene: ``python predict.py checkpoint=best.ckpt scene=data/demo output=maps/demo``."""
+
+from omegaconf import DictConfig
+
+from landslide.config.checks import PREDICT, check
+from landslide.config.paths import require_checkpoints
+from landslide.config.program import run_program
+
+
+def predict(config: DictConfig) -> None:
+    """Predict a scene and write its rasters, polygons, map and summary."""
+    check(config, PREDICT)
+    require_checkpoints(config.checkpoint)
+    from landslide.products.mapping import map_scene
+
+    map_scene(config)
+
+
+def main() -> None:
+    """Run the program."""
+    run_program("predict", predict)

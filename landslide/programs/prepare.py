@@ -1,0 +1,23 @@
+"""Prepare a scene: ``landslide prepare root=data/myevent event.date=2018-09-06 …``."""
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from landslide.config.program import run_program
+
+
+def prepare(config: DictConfig) -> None:
+    """Prepare, and say what was written; or only plan."""
+    from landslide.prepare.prepare import plan_scene, prepare_scene
+    from landslide.prepare.summary import print_summary
+
+    console = Console()
+    if config.plan:
+        console.print(plan_scene(config))
+    else:
+        print_summary(prepare_scene(config, console), console)
+
+
+def main() -> None:
+    """Run the program."""
+    run_program("prepare", prepare)

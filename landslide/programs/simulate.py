@@ -1,0 +1,47 @@
+"""Write a simulated scene: ``landslide simulate root=data/demo``."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from landslide.config.checks import check
+from landslide.config.program import run_program
+
+STAGES = 6
+
+
+def simulate(config: DictConfig) -> None:
+    """Simulate, write, and say what was written."""
+    check(config, {})
+    from landslide.simulate.options import options_of, size_of
+    from landslide.simulate.output import simulate_scene
+    from landslide.simulate.summary import print_summary
+
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("simulating", total=STAGES)
+
+        def advance(stage: str) -> None:
+            bar.update(task, description=f"simulating: {stage}")
+            bar.advance(task)
+
+        scene = simulate_scene(
+            Path(config.root),
+            size=size_of(config),
+            seed=config.seed,
+            dem=config.dem,
+            landslides=config.landslides,
+            overwrite=config.overwrite,
+            options=options_of(config),
+            progress=advance,
+            polarisations=config.polarisations,
+        )
+    print_summary(scene, Path(config.root), console)
+
+
+def main() -> None:
+    """Run the program."""
+    run_program("simulate", simulate)

@@ -1,0 +1,173 @@
+"""A simulated scene on disk."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landslide import __version__
+from landslide.geo.folders import replacing_scene, require_free_folder
+from landslide.geo.polygons import write_polygons
+from landslide.geo.rasters import write_raster
+from landslide.geo.relief import Float
+from landslide.radar.geometry import RadarGeometry
+from landslide.simulate.options import Options
+from landslide.simulate.preview import draw_overview
+from landslide.simulate.simulation import DAYS, HEADINGS, Progress, SimulatedScene, simulate
+
+DATE_NAMES = ("pre", "post1", "post2")
+EPICENTRE = (42.6908, 142.0067)
+"""Latitude and longitude of the Eastern Iburi earthquake's epicentre."""
+
+
+def simulate_scene(
+    root: Path | str,
+    *,
+    size: Sequence[int] | None = (1024, 1536),
+    seed: int = 0,
+    dem: Path | str | None = None,
+    landslides: Path | str | None = None,
+    overwrite: bool = False,
+    options: Options | None = None,
+    progress: Progress = lambda stage: None,
+    polarisations: Sequence[str] = ("vv",),
+) -> SimulatedScene:
+    """Simulate a scene and write its folder, whole or not at all.
+
+    Args:
+        root: Folder to write; ``ascending.tif``, ``descending.tif`` (VV gamma nought in
+            linear power, slope and aspect in degrees, layover and shadow as in
+            ``SimulatedScene.layover_shadow``, and VH if wanted, nodata NaN),
+            ``landslides.tif`` (0, 1, 255), ``landslides.gpkg``, ``scene.json`` and
+            ``figures/scene.png``.
+        size: As in ``simulate``.
+        seed: As in ``simulate``.
+        dem: As in ``simulate``.
+        landslides: As in ``simulate``.
+        overwrite: Replace a scene that is there.
+        options: As in ``simulate``.
+        progress: As in ``simulate``.
+        polarisations: As in ``simulate``.
+
+    Returns:
+        The scene in memory.
+
+    Raises:
+        InputError: ``root`` is taken, or as in ``simulate``.
+    """
+    root, options = Path(root), options or Options()
+    require_free_folder(root, overwrite=overwrite)
+    scene = simulate(size, seed, dem, landslides, options, progress, polarisations)
+    made = {
+        "seed": seed,
+        "size": [scene.grid.height, scene.grid.width],
+        "dem": None if dem is None else Path(dem).name,
+        "landslides": None if landslides is None else Path(landslides).name,
+        **asdict(options),
+    }
+    if "vh" in polarisations:
+        made["polarisations"] = list(polarisations)
+    progress("writing")
+    with replacing_scene(root) as folder:
+        write_scene(folder, scene, made)
+    return scene
+
+
+def write_scene(folder: Path, scene: SimulatedScene, made: Mapping[str, Any]) -> None:
+    """Write the files of a scene into an existing folder."""
+    tags = {"simulated": "true", "seed": str(made["seed"]), "version": __version__}
+    for name in scene.backscatter:
+        bands = orbit_bands(scene, name)
+        seen = "vv, vh" if "vh_pre" in bands else "vv"
+        units = f"{seen}: gamma nought on the ellipsoid, linear power; slope, aspect: degrees"
+        write_raster(
+            folder / f"{name}.tif",
+            np.stack(list(bands.values())),
+            scene.grid,
+            list(bands),
+            float("nan"),
+            units=units,
+            **tags,
+        )
+    write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], 255, **tags)
+    inventory = scene.inventory.assign(simulated=True)
+    write_polygons(folder / "landslides.gpkg", inventory, "simulated_landslides")
+    text = json.dumps(scene_metadata(scene, made), indent=2, allow_nan=False)
+    (folder / "scene.json").write_text(text + "\n", encoding="utf-8")
+    draw_overview(scene, folder / "figures" / "scene.png")
+
+
+def orbit_bands(scene: SimulatedScene, orbit: str) -> dict[str, Float]:
+    """Images of an orbit by band, in the order of its file: VV, terrain, VH."""
+    images = list(scene.backscatter[orbit])
+    bands = {f"vv_{date}": image for date, image in zip(DATE_NAMES, images[:3], strict=True)}
+    bands |= {
+        "slope": scene.slope,
+        "aspect": scene.aspect,
+        "layover_shadow": scene.layover_shadow[orbit],
+    }
+    return bands | {
+        f"vh_{date}": image for date, image in zip(DATE_NAMES, images[3:], strict=False)
+    }
+
+
+def scene_metadata(scene: SimulatedScene, made: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``scene.json`` says."""
+    polarisations = made.get("polarisations", ["vv"])
+    dates = {
+        name: {
+            f"{polarisation}_{date}": f"2018-09-{int(day):02d}"
+            for polarisation in polarisations
+            for date, day in zip(DATE_NAMES, days, strict=True)
+        }
+        for name, days in DAYS.items()
+    }
+    moved = {
+        name: {
+            f"{polarisation}_{date}": round(float(scene.date_shifts[name][i, j]), 3)
+            for j, polarisation in enumerate(polarisations)
+            for i, date in enumerate(DATE_NAMES)
+        }
+        for name in DAYS
+    }
+    gamma = "gamma nought on the ellipsoid, not flattened for terrain, linear power"
+    return {
+        "simulated": True,
+        "event": {
+            "name": "Simulated earthquake after the Hokkaido Eastern Iburi earthquake of 2018",
+            "time": "2018-09-06T03:07:00+09:00",
+            "epicentre": {"latitude": EPICENTRE[0], "longitude": EPICENTRE[1]},
+        },
+        "dates": dates,
+        "whole_dates_moved_db": moved,
+        "geometry": {
+            name: {
+                "incidence": made["radar"]["incidence"],
+                "look": RadarGeometry(heading, made["radar"]["incidence"]).look_azimuth,
+                "layover_or_shadow_share": _share(scene.layover_shadow[name]),
+            }
+            for name, heading in HEADINGS.items()
+        },
+        "units": {
+            **dict.fromkeys(polarisations, gamma),
+            "slope": "degrees, Horn's method at 10 m on a DEM resampled by cubic interpolation",
+            "aspect": "degrees clockwise from grid north, 0 on flat ground",
+            "layover_shadow": "0 clear, 1 layover, 2 shadow, 3 both",
+        },
+        "sources": {
+            "dem": made["dem"] or "simulated",
+            "landslides": made["landslides"] or "simulated",
+            "backscatter": "simulated",
+        },
+        "landslides": len(scene.inventory),
+        "made_by": {"program": "landslide.simulate", "version": __version__},
+        "options": dict(made),
+    }
+
+
+def _share(hidden: Float) -> float:
+    """Share of valid pixels in layover or shadow."""
+    return round(float((hidden[np.isfinite(hidden)] > 0).mean()), 6)

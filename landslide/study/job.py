@@ -1,0 +1,87 @@
+"""One run: trained, or left alone where a sweep has it already.
+
+In a sweep, a finished run is left alone and an interrupted one goes on from its last checkpoint.
+One that another version of the program trained, or on a scene that has changed since, is trained
+anew.
+"""
+
+import shutil
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from landslide.data.datamodule import LandslideDataModule
+from landslide.data.identity import IDENTITY, Identity
+from landslide.errors import InputError
+from landslide.geo.files import write_json
+from landslide.study.runs import read_metrics
+from landslide.study.sweeps import ERROR, METRICS, SETTINGS, settings_of
+from landslide.training.run import train
+from landslide.training.task import load_task
+
+
+def run(config: DictConfig) -> float:
+    """Train; in a sweep, leave a finished run alone and take up an interrupted one.
+
+    Args:
+        config: Composed from ``conf/train.yaml`` by ``hydra.main``.
+
+    Returns:
+        F1 on the validation split.
+
+    Raises:
+        InputError: The data or the configuration cannot be used.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return train(config)
+    settings = settings_of(config, hydra.runtime.choices)  # before Hydra resolves what follows
+    folder = Path(config.output_dir)
+    console = Console(soft_wrap=True)
+    data: LandslideDataModule = instantiate(config.datamodule)
+    if reason := _why_stale(folder, data.identity):
+        data.setup()  # a scene that cannot be used, or is not there now, costs no finished run
+        console.print(f"Trained anew: {folder} {reason}", markup=False, highlight=False)
+        _clear(folder, keep=hydra.output_subdir)
+    if (folder / METRICS).exists():
+        console.print(f"Finished before: {folder}")
+        return float(read_metrics(folder)["val"]["f1"])
+    (folder / ERROR).unlink(missing_ok=True)
+    write_json(folder / SETTINGS, settings)
+    last = folder / "checkpoints" / "last.ckpt"
+    if config.ckpt_path is None and _readable(last):
+        console.print(f"Goes on from {last}")
+        config.ckpt_path = str(last)
+    return train(config)
+
+
+def _why_stale(folder: Path, now: Identity) -> str | None:
+    """Why what an earlier run left would not come out again; None where it would, or is none."""
+    if not (folder / METRICS).exists() and not (folder / "checkpoints").exists():
+        return None
+    before = Identity.read(folder)
+    if before is None:
+        return f"has no {IDENTITY} that tells by which code and from which data it was trained"
+    changes = before.changes(now)
+    return f"was trained {' and '.join(changes)}" if changes else None
+
+
+def _clear(folder: Path, *, keep: str | None) -> None:
+    """Remove a run's files but Hydra's of today: its metrics first, what tells its age last."""
+    order = {METRICS: 0, IDENTITY: 2}
+    for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
+        if path.name != keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _readable(checkpoint: Path) -> bool:
+    """Whether a checkpoint is there and whole; one cut off while being written is not."""
+    try:
+        load_task(checkpoint)
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""What tests are made of: small scenes, tasks and rasters."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from affine import Affine
+from rasterio.crs import CRS
+from scipy.ndimage import gaussian_filter
+
+from landslide.geo.grid import Grid
+from landslide.geo.rasters import write_raster
+from landslide.training.task import LandslideTask, save_task
+
+BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
+
+
+def make_scene(
+    root: Path,
+    size: tuple[int, int] = (192, 320),
+    seed: int = 0,
+    *,
+    epsg: int = 32654,
+    origin: tuple[float, float] = (600_000.0, 4_740_000.0),
+    res: float = 10.0,
+) -> Path:
+    """Write a scene whose landslides darken the post-event images by half."""
+    rng = np.random.default_rng(seed)
+    grid = Grid(CRS.from_epsg(epsg), Affine(res, 0, origin[0], 0, -res, origin[1]), *size)
+    landslides = gaussian_filter(rng.normal(size=size), 5)
+    mask = (landslides > np.quantile(landslides, 0.9)).astype(np.uint8)
+    slope = 15 + 10 * gaussian_filter(rng.normal(size=size), 8) / 0.05
+    for orbit in ("ascending", "descending"):
+        power = 0.15 * rng.gamma(20, 1 / 20, size=(3, *size))
+        power[1:, mask == 1] *= 0.4
+        image = np.stack([*power, slope.clip(0, 60)]).astype(np.float32)
+        image[:, :10, :6] = np.nan
+        write_raster(root / f"{orbit}.tif", image, grid, BANDS, np.nan)
+    write_raster(root / "landslides.tif", mask, grid, ["landslides"], 255)
+    (root / "scene.json").write_text(json.dumps({"event": "generated", "simulated": True}))
+    return root
+
+
+def add_bands(root: Path, orbit: str = "ascending", **bands: np.ndarray) -> None:
+    with rasterio.open(root / f"{orbit}.tif") as source:
+        image, grid, names = source.read(), Grid.of(source), list(source.descriptions)
+    image = np.concatenate([image, np.stack(list(bands.values()))]).astype(np.float32)
+    write_raster(root / f"{orbit}.tif", image, grid, [*names, *bands], np.nan)
+
+
+def read_band(path: Path) -> np.ndarray:
+    with rasterio.open(path) as source:
+        return source.read(1)  # type: ignore[no-any-return]
+
+
+def make_task(**changes: object) -> LandslideTask:
+    settings: dict[str, object] = {
+        "model": {"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": 2},
+        "loss": {"_target_": "landslide.training.losses.DiceLoss"},
+        "normalization": {"_target_": "landslide.data.normalization.ZScore"},
+        "optimizer": {"_target_": "torch.optim.Adam", "lr": 1e-3},
+        "bands": BANDS,
+        "orbit": "ascending",
+        "patch_size": 32,
+    }
+    return LandslideTask(**(settings | changes))  # type: ignore[arg-type]
+
+
+def save_checkpoint(task: LandslideTask, path: Path) -> Path:
+    save_task(task, path)
+    return path
+
+
+def perturb(task: torch.nn.Module) -> None:
+    """Perturb all parameters so that every one of them matters, as in a trained network."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in task.parameters():
+            value.add_(0.1 * torch.randn(value.shape, generator=generator))
+
+
+def perturbed_task() -> LandslideTask:
+    torch.manual_seed(0)
+    task = make_task(
+        model={"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": 4}
+    )
+    perturb(task)
+    task.normalization.fit([torch.rand(1, 4, 64, 64) + 0.01])
+    return task

@@ -1,0 +1,45 @@
+"""How tests run programs, and compose what programs run on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from landslide.products.mapping import map_scene
+
+REPOSITORY = Path(__file__).parents[1]
+CONF = REPOSITORY / "conf"
+
+SMALL = ["model.filters=2", "trainer=cpu", "trainer.max_epochs=2", "patch_size=32"]
+"""A training of seconds."""
+
+
+def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    script = program.endswith(".py")
+    words = [str(REPOSITORY / program)] if script else ["-m", "landslide", program]
+    command = [sys.executable, *words, *overrides]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+
+
+def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(name, list(overrides), return_hydra_config=with_hydra)
+    if with_hydra:  # what ${hydra:…} reads
+        HydraConfig.instance().set_config(config)
+    return config
+
+
+def map_with(*overrides: str) -> dict[str, object]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return map_scene(compose("predict", list(overrides)))
