@@ -100,11 +100,14 @@ class Detector(nn.Module, ABC):
     Args:
         bands: Names of the channels.
         min_slope: Slope in degrees below which nothing is a landslide, where a band tells it.
+
+    Attributes:
+        reach: Pixels that the score of a pixel depends on, on every side.
     """
 
     def __init__(self, bands: Sequence[str], min_slope: float = 0.0) -> None:
         super().__init__()
-        self.min_slope = min_slope
+        self.min_slope, self.reach = min_slope, 0
         self.slope = next((i for i, b in enumerate(bands) if band_description(b) == "slope"), None)
         self.scale = nn.Parameter(torch.ones(()))
         self.offset = nn.Parameter(torch.zeros(()))
@@ -169,6 +172,7 @@ class LogRatio(Detector):
                 f"model.direction={direction} is unknown: choose from darkening, brightening, both"
             )
         self.views, self.direction, self.window = find_views(bands), direction, window
+        self.reach = window // 2
 
     def score(self, image: Tensor) -> Tensor:
         """Change (B, H, W) in decibels, the mean of the views that measured it."""
@@ -205,6 +209,7 @@ class ChangeZ(Detector):
     ) -> None:
         super().__init__(bands, min_slope)
         self.window, self.min_scatter = window, min_scatter
+        self.reach = window // 2
         views = find_views(bands)
         if any(view.scatter is None for view in views):
             raise InputError(

@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import composed
+from builders import read_band
+from commands import composed, map_with
 from omegaconf import OmegaConf
 from scipy.ndimage import uniform_filter
 from torch import Tensor
 
+from landslide.data.scene import Scene
 from landslide.errors import InputError
+from landslide.geo.grid import Window
 from landslide.models.detectors import LOWEST, ChangeZ, LogRatio, SlopeDetector, find_views
-from landslide.training.task import LandslideTask
+from landslide.training.task import LandslideTask, save_task
 
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
 STACK = ["vv_pre_mean", "vv_post_mean", "vv_pre_std", "pre_count", "post_count", "slope"]
@@ -108,3 +111,29 @@ def test_a_detector_is_composed_like_any_model(name: str, scene_root: Path) -> N
     assert task.normalization.fitted
     assert task.normalization.balance == (name == "log_ratio")
     assert sum(p.numel() for p in task.parameters()) == 2
+
+
+def test_a_map_in_blocks_is_the_detector_on_the_whole_scene(
+    scene_root: Path, tmp_path: Path
+) -> None:
+    task = LandslideTask(
+        model={"_target_": "landslide.models.detectors.LogRatio", "bands": BANDS, "window": 5},
+        loss={"_target_": "landslide.training.losses.DiceLoss"},
+        normalization={"_target_": "landslide.data.normalization.Normalization"},
+        optimizer={"_target_": "torch.optim.Adam", "lr": 1e-3},
+        bands=BANDS,
+        orbit="ascending",
+        patch_size=32,
+    )
+    checkpoint, output = tmp_path / "log_ratio.ckpt", tmp_path / "map"
+    save_task(task, checkpoint)
+    map_with(
+        f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={output}", "window.size=48"
+    )
+    scene = Scene.of(scene_root, "ascending", BANDS)
+    sample = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))
+    expected = task.eval()(sample["image"][None])[0, 0].sigmoid().detach().numpy()
+    found = read_band(output / "probability.tif")
+    known = np.isfinite(found)
+    assert known.sum() > 10_000
+    np.testing.assert_allclose(found[known], expected[known], atol=1e-6)
