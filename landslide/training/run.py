@@ -13,7 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from landslide.config.checks import CALIBRATED, TRAIN, check, leaves
+from landslide.config.checks import CALIBRATED, TRAIN, check, flatten
 from landslide.data.datamodule import LandslideDataModule
 from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
@@ -149,7 +149,7 @@ def _resumable(config: DictConfig) -> str | None:
             f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
-    wanted, trained = dict(leaves(settings)), dict(leaves(load_task(path).hparams))
+    wanted, trained = dict(flatten(settings)), dict(flatten(load_task(path).hparams))
     for name, value in wanted.items():
         # Encoder weights were a start only; checkpoints forget them.
         if name not in ("threshold", "model.encoder_weights") and trained.get(name) != value:
