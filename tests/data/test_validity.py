@@ -122,7 +122,7 @@ def test_training_and_map_count_the_same_pixels(
     )
 
 
-def test_the_network_is_not_given_what_tells_of_layover(root: Path) -> None:
+def test_the_band_of_layover_is_no_input_of_the_network(root: Path) -> None:
     bare = Scene.of(root, "ascending", BANDS)
     hidden = add_layover(root)
     scene = Scene.of(root, "ascending", BANDS)
@@ -147,7 +147,7 @@ def test_a_pixel_counts_where_every_orbit_sees_it(root: Path) -> None:
     np.testing.assert_array_equal((alone == UNKNOWN).numpy() & known(root), other & known(root))
 
 
-def test_landslides_that_the_radar_cannot_see_are_not_drawn_for(root: Path) -> None:
+def test_landslides_that_the_radar_cannot_see_do_not_count(root: Path) -> None:
     hidden = add_layover(root)
     landslide = (read_band(root / "landslides.tif") == 1) & known(root) & ~hidden
     table = datamodule(root).patches
@@ -167,7 +167,7 @@ def test_a_changed_geometry_is_noticed_by_the_next_run(root: Path) -> None:
 
 
 @pytest.mark.parametrize("hide", [add_layover, add_geometry])
-def test_a_scene_goes_to_another_process(root: Path, hide: "type[np.ndarray]") -> None:
+def test_a_pickled_scene_reads_the_same(root: Path, hide: "type[np.ndarray]") -> None:
     hide(root)
     scene = Scene.of(root, "ascending", BANDS)
     there = pickle.loads(pickle.dumps(scene))
@@ -193,7 +193,7 @@ def test_training_on_a_truncated_raster_is_one_sentence(root: Path, name: str) -
     assert "\n" not in str(error.value)
 
 
-def test_what_a_name_does_not_call_backscatter_is_said(
+def test_a_band_that_is_not_backscatter_by_its_name_is_logged(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     datamodule(root)
