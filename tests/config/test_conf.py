@@ -42,6 +42,8 @@ def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> 
         overrides.append("trainer=cpu")
     if option == "logger=mlflow":
         overrides.append(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db")
+    if option == "model=change_z":
+        overrides.append("dataset.bands=[vv_pre_mean,vv_post_mean,vv_pre_std,slope]")
     config = composed(*overrides, with_hydra=True)
     datamodule = instantiate(config.datamodule)
     assert isinstance(datamodule, LandslideDataModule)

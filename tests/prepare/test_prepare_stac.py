@@ -432,8 +432,10 @@ def test_pauses_between_attempts_grow(archive: Archive, config: DictConfig) -> N
     acquire_from_archive(config, EVENT, AOI)
     times = [entry[3] for entry in archive.requests(IMAGE)]
     pauses = np.diff(times)[:3]
-    assert pauses[0] >= 0.05
-    assert (pauses[1:] > 1.5 * pauses[:-1]).all()
+    # The first pause is of 0.05 s and each is at least twice the one before; requests take longer
+    # on a busy machine, never less.
+    assert (pauses >= [0.05, 0.1, 0.2]).all()
+    assert pauses[2] > 1.5 * pauses[0]
 
 
 @pytest.mark.parametrize(("fault", "word"), [(503, "503"), ("hang", "time"), (429, "429")])
