@@ -195,9 +195,7 @@ def _read_layer(source: VectorSource, layer: str, key: str) -> gpd.GeoSeries:
     is_table = _is_table(source.gdal_path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", RuntimeWarning
-            )  # GDAL, on rings closed here
+            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL, on rings closed here
             frame = pyogrio.read_dataframe(
                 source.gdal_path,
                 layer=layer,

@@ -23,25 +23,25 @@ WIDE = 200
 def study(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
     check(config, {"ensembles": SWITCH, "partial": SWITCH})
-    from landslide.study.ensembles import ensemble_table, in_words
+    from landslide.study.ensembles import format_ensembles, score_ensembles
     from landslide.study.page import write_study
     from landslide.study.runs import read_runs
-    from landslide.study.tables import comparable, said
+    from landslide.study.tables import comparable_runs, format_scores
     from landslide.training.network import choose_device
 
     sweep = Path(config.sweep)
     output = sweep / "study" if config.output is None else Path(config.output)
     by = [config.by] if isinstance(config.by, str) else list(config.by)
-    runs = comparable(read_runs(sweep), sweep, by, partial=config.partial)
-    together = None
+    runs = comparable_runs(read_runs(sweep), sweep, by, partial=config.partial)
+    ensembles = None
     if config.ensembles:
-        together = ensemble_table(runs, by, sweep, choose_device("auto"))
-    words = said(write_study(runs, by, sweep, output, together))
+        ensembles = score_ensembles(runs, by, sweep, choose_device("auto"))
+    words = format_scores(write_study(runs, by, sweep, output, ensembles))
     # A file has no width to fit into.
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
     console.print(_printed(words, by, f"{sweep.name}: test scores, percent"))
-    if together is not None:
-        console.print(_printed(in_words(together), by, "Ensembles and flips: percent"))
+    if ensembles is not None:
+        console.print(_printed(format_ensembles(ensembles), by, "Ensembles and flips: percent"))
     console.print(f"Study: {output / 'study.html'}")
 
 

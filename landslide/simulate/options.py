@@ -1,4 +1,4 @@
-"""What governs a simulated scene."""
+"""Options of a simulated scene."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ MIN_SIZE = 64
 
 @dataclass(frozen=True)
 class Terrain:
-    """What governs simulated terrain (a given DEM replaces it).
+    """Properties of simulated terrain, which a given DEM replaces.
 
     Attributes:
         mean_slope: Mean slope of the scene in degrees, (0, 40).
@@ -32,7 +32,7 @@ class Terrain:
 
 @dataclass(frozen=True)
 class Options:
-    """Everything physical that can be turned; see each class for units."""
+    """All physical parameters; see each class for units."""
 
     terrain: Terrain = field(default_factory=Terrain)
     slides: Slides = field(default_factory=Slides)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from landslide.geo.cartography import BLUE, GREY, ORANGE, save_figure
-from landslide.study.tables import FOLD_RANGE, free_settings, selected, validation_f1
+from landslide.study.tables import FOLD_RANGE, free_settings, select_best, validation_f1
 
 
 def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) -> None:
@@ -66,7 +66,7 @@ def heat_maps(
             light = value > values.min() + 0.6 * (values.max() - values.min())
             color = "black" if light else "white"
             axis.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=7, color=color)
-        chosen = selected(group, by).iloc[0]
+        chosen = select_best(group, by).iloc[0]
         y, x = (
             list(axis_values).index(chosen[name])
             for axis_values, name in zip((grid.index, grid.columns), settings, strict=True)
@@ -109,7 +109,7 @@ def learning_curves(
     runs: pd.DataFrame, by: Sequence[str], sweep: Path, path: Path, *, title: str
 ) -> None:
     """F1 over the epochs of each row's chosen runs, a line a run."""
-    groups = list(selected(runs, by).groupby(list(by), dropna=False))
+    groups = list(select_best(runs, by).groupby(list(by), dropna=False))
     columns = min(4, len(groups))
     rows = -(-len(groups) // columns)
     figure, axes = plt.subplots(

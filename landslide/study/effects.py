@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from landslide.study.replications import SEED, distinct_splits, repeated
-from landslide.study.tables import BASELINE, free_settings, selected
+from landslide.study.replications import SEED, distinct_splits, repetition_settings
+from landslide.study.tables import BASELINE, free_settings, select_best
 
 CONFIDENCE = 0.95
 
@@ -76,9 +76,9 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 def _sample(runs: pd.DataFrame, by: Sequence[str]) -> tuple[str, list[str], pd.DataFrame]:
     """What differences are a sample of, the columns that tell its members apart, and its runs."""
-    if len(runs[repeated(runs)].drop_duplicates()) == 1:
+    if len(runs[repetition_settings(runs)].drop_duplicates()) == 1:
         return "settings", free_settings(runs, by), runs
-    runs = selected(runs, by)
+    runs = select_best(runs, by)
     runs = runs.assign(**{SPLIT: distinct_splits(runs)})
     return ("splits", [SPLIT], runs) if runs[SPLIT].nunique() > 1 else ("seeds", [SEED], runs)
 
@@ -144,7 +144,7 @@ def _pairs(
 ) -> pd.DataFrame:
     """Differences between paired runs in points: ``f1`` on test and ``validation``."""
     others = [name for name in factors if name != factor]
-    keys = list(dict.fromkeys([*unit, *repeated(runs), *others]))
+    keys = list(dict.fromkeys([*unit, *repetition_settings(runs), *others]))
     f1 = {"f1": 100 * runs.test_f1.astype(float), "validation": 100 * runs.val_f1.astype(float)}
     means = runs.assign(**f1).groupby([*keys, factor], dropna=False)[list(f1)].mean()
     first, second = (
@@ -195,7 +195,7 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return corrected
 
 
-def said(table: pd.DataFrame) -> pd.DataFrame:
+def format_effects(table: pd.DataFrame) -> pd.DataFrame:
     """The effects in words."""
     words = pd.DataFrame(
         {

@@ -16,10 +16,11 @@ from omegaconf import OmegaConf
 from rich.progress import track
 
 from landslide.data.datamodule import LandslideDataModule
+from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.study.replications import SEED
-from landslide.study.runs import flat, read_metrics
-from landslide.study.tables import BASELINE, said, selected
+from landslide.study.runs import flatten_metrics, read_metrics
+from landslide.study.tables import BASELINE, format_scores, select_best
 from landslide.training.evaluation import Results, score
 from landslide.training.metrics import SCORES
 from landslide.training.network import FLIPS, Network
@@ -29,13 +30,13 @@ BATCH = 32
 """Patches a pass; changes no score."""
 
 
-def ensemble_table(
+def score_ensembles(
     runs: pd.DataFrame, by: Sequence[str], sweep: Path, device: torch.device
 ) -> pd.DataFrame:
     """Score each row's runs alone and together, with flips and without.
 
     Args:
-        runs: Comparable runs (see ``comparable``).
+        runs: Comparable runs (see ``comparable_runs``).
         by: Settings whose combinations are the rows of the study.
         sweep: Folder of the sweep.
         device: Where the networks run.
@@ -48,12 +49,13 @@ def ensemble_table(
     Raises:
         InputError: Runs of a row do not share their split, or their scene has changed.
     """
-    best = selected(runs, by)
+    best = select_best(runs, by)
     rows = sorted(best.groupby(list(by), dropna=False), key=lambda row: BASELINE not in row[0])
     table: list[dict[str, Any]] = []
+    memory = SceneMemory()  # rows mostly share their scene
     for _, row in track(rows, "Scoring ensembles", transient=True):
         folders = [sweep / run for run in row.sort_values(SEED).run]
-        lines = list(_lines(folders, device))
+        lines = list(_lines(folders, device, memory))
         names = {name: row.iloc[0][name] for name in by}
         single = lines[0]
         table += [
@@ -65,9 +67,11 @@ def ensemble_table(
     return pd.DataFrame(table)
 
 
-def _lines(folders: Sequence[Path], device: torch.device) -> Iterator[dict[str, Any]]:
+def _lines(
+    folders: Sequence[Path], device: torch.device, memory: SceneMemory
+) -> Iterator[dict[str, Any]]:
     """Scores of the members alone and averaged, without flips, then with."""
-    data = shared_data(folders)
+    data = shared_data(folders, memory)
     tasks = [load_task(folder / "checkpoints" / "best.ckpt") for folder in folders]
     for tta in FLIPS:
         if tta == "none":
@@ -89,7 +93,7 @@ def _score(
 
 def _summary(results: Sequence[Results]) -> dict[str, float]:
     """Mean and standard deviation in percent."""
-    scored = pd.DataFrame([flat(r) for r in results], dtype=float)
+    scored = pd.DataFrame([flatten_metrics(r) for r in results], dtype=float)
     line: dict[str, float] = {"val_f1": 100 * float(scored.val_f1.mean())}
     for name in SCORES:
         scores = 100 * scored[f"test_{name}"].to_numpy()
@@ -98,7 +102,7 @@ def _summary(results: Sequence[Results]) -> dict[str, float]:
     return line
 
 
-def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
+def shared_data(folders: Sequence[Path], memory: SceneMemory) -> LandslideDataModule:
     """The patches that runs were validated and tested on, all the same.
 
     Raises:
@@ -117,6 +121,7 @@ def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     config = OmegaConf.load(settings)
     config.batch_size = BATCH
     data: LandslideDataModule = instantiate(config.datamodule)
+    data.memory = memory
     others = data.identity.data.items() ^ found[0]["data"].items()
     if others:
         raise InputError(
@@ -132,9 +137,9 @@ def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     return data
 
 
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
+def format_ensembles(table: pd.DataFrame) -> pd.DataFrame:
     """The table in words."""
-    words = said(table.drop(columns=["gain", "val_gain"]))
+    words = format_scores(table.drop(columns=["gain", "val_gain"]))
     words["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
     words["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
     return words

@@ -18,7 +18,7 @@ from rich.table import Table
 from landslide.geo.cartography import BLUE, ORANGE, save_figure
 from landslide.geo.files import replacing
 from landslide.study.replications import FOLD, replications
-from landslide.study.runs import read_runs, varying
+from landslide.study.runs import read_runs, varying_settings
 
 SHOWN = 20
 """Runs that are printed; the files hold all."""
@@ -66,7 +66,7 @@ def _board(sweep: Path) -> tuple[pd.DataFrame, list[str]]:
     Folds are ranked once as many of them are finished as of any other line.
     """
     runs = read_runs(sweep)
-    settings = varying(runs)
+    settings = varying_settings(runs)
     scores = [f"val_{name}" for name in ("f1", "iou", "precision", "recall", "average_precision")]
     order, first = ["val_f1"], ["run", "status"]
     if FOLD in settings:

@@ -11,18 +11,18 @@ import pandas as pd
 
 from landslide.geo.files import replacing
 from landslide.study import charts
-from landslide.study import effects as paired
-from landslide.study.ensembles import in_words
+from landslide.study.effects import FEWEST_SPLITS, effects, format_effects
+from landslide.study.ensembles import format_ensembles
 from landslide.study.leaderboard import markdown
 from landslide.study.replications import (
     FOLD,
     SEED,
     count_divisions,
     distinct_splits,
-    repeated,
+    repetition_settings,
 )
 from landslide.study.runs import CODE
-from landslide.study.tables import free_settings, said, score_table
+from landslide.study.tables import format_scores, free_settings, score_table
 
 ABOUT = (
     "The same checkpoints, no training: one member is the mean over seeds, several are their mean "
@@ -44,34 +44,34 @@ def write_study(
     by: Sequence[str],
     sweep: Path,
     output: Path,
-    together: pd.DataFrame | None = None,
+    ensembles: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Write tables, figures and the page of a study.
 
     Args:
-        runs: Comparable runs (see ``comparable``).
+        runs: Comparable runs (see ``comparable_runs``).
         by: Settings whose combinations are the rows.
         sweep: Folder of the sweep.
         output: Folder to write.
-        together: Scores of ensembles and flips (see ``ensemble_table``), if wanted.
+        ensembles: Scores of ensembles and flips (see ``score_ensembles``), if wanted.
 
     Returns:
         The score table.
     """
-    table, differences = score_table(runs, by), paired.effects(runs, by)
+    table, differences = score_table(runs, by), effects(runs, by)
     title = sweep.name + (" (simulated backscatter)" if runs.simulated.any() else "")
     pictures = _figures(table, differences, runs, by, sweep, output / "figures", title)
     frames = {"table": table, "effects": differences, "runs": runs}
-    spoken = [said(table), paired.said(differences)]
-    if together is not None:
-        frames["ensembles"] = together
-        spoken.append(in_words(together))
+    spoken = [format_scores(table), format_effects(differences)]
+    if ensembles is not None:
+        frames["ensembles"] = ensembles
+        spoken.append(format_ensembles(ensembles))
     for name, frame in frames.items():
         with replacing(output / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False)
     with replacing(output / "tables.tex") as temporary:
         temporary.write_text("\n".join(map(_latex, spoken)))
-    text = _text(table, differences, together, runs, by, title, pictures)
+    text = _text(table, differences, ensembles, runs, by, title, pictures)
     with replacing(output / "study.md") as temporary:
         temporary.write_text(text)
     with replacing(output / "study.html") as temporary:
@@ -107,7 +107,7 @@ def _figures(
 def _text(
     table: pd.DataFrame,
     differences: pd.DataFrame,
-    together: pd.DataFrame | None,
+    ensembles: pd.DataFrame | None,
     runs: pd.DataFrame,
     by: Sequence[str],
     title: str,
@@ -122,12 +122,12 @@ def _text(
         f"{runs['trainer.max_epochs'].iloc[0]} epochs.",
         "## Scores on the test split",
         f"Percent, {_pooling(runs, by)} Settings of a row: {chosen}. Test scores chose nothing.",
-        markdown(said(table)),
+        markdown(format_scores(table)),
         *(_effects_section(differences) if len(differences) else []),
         *(
             []
-            if together is None
-            else ["## Ensembles and flips", ABOUT, markdown(in_words(together))]
+            if ensembles is None
+            else ["## Ensembles and flips", ABOUT, markdown(format_ensembles(ensembles))]
         ),
         "## Figures",
         *(f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures.items()),
@@ -157,7 +157,9 @@ def _pooling(runs: pd.DataFrame, by: Sequence[str]) -> str:
             "pixels pooled over the folds of a seed, which together test every patch once where "
             "none is missing; average precision is the mean over folds"
         )
-    repetitions = len(runs[[name for name in repeated(runs) if name != FOLD]].drop_duplicates())
+    repetitions = len(
+        runs[[name for name in repetition_settings(runs) if name != FOLD]].drop_duplicates()
+    )
     divisions = max(count_divisions(row) for _, row in runs.groupby(list(by), dropna=False))
     if repetitions == 1:
         return f"{pooled}; one repetition, so that there is no standard deviation."
@@ -175,7 +177,7 @@ def _effects_section(differences: pd.DataFrame) -> list[str]:
         "seed and fold, averaged within each distinct split; the mean over splits, whose interval "
         "is that of the corrected resampled t-test of Nadeau and Bengio (2003): splits of one "
         "scene share training data. There is no p-value below "
-        f"{paired.FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
+        f"{FEWEST_SPLITS} distinct splits; p (Holm) is corrected for the number of tests.",
         "seeds": "Differences of test F1 of each row's chosen setting, paired by seed, on one "
         "split. The interval is over seeds and tells of weights and order; what another split "
         "would show it cannot say, so there are no p-values.",
@@ -183,7 +185,7 @@ def _effects_section(differences: pd.DataFrame) -> list[str]:
         "one split. The interval is of the mean over such settings; what another split would show "
         "it cannot say, so there are no p-values: train with several folds for them.",
     }[differences.over.iloc[0]] + " What is chosen is chosen by the mean difference on validation."
-    return ["## Effects", about, markdown(paired.said(differences))]
+    return ["## Effects", about, markdown(format_effects(differences))]
 
 
 def _caveats(runs: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> list[str]:

@@ -17,13 +17,13 @@ from landslide.training.metrics import SCORES
 
 SEED, SPLIT_SEED, FOLD = "seed", "split.seed", "split.fold"
 
-REPEATED = (SEED, SPLIT_SEED, FOLD)
+REPETITION_SETTINGS = (SEED, SPLIT_SEED, FOLD)
 """Settings by which repetitions differ."""
 
 
-def repeated(runs: pd.DataFrame) -> list[str]:
-    """The settings of ``REPEATED`` that the runs have."""
-    return [name for name in REPEATED if name in runs]
+def repetition_settings(runs: pd.DataFrame) -> list[str]:
+    """The settings of ``REPETITION_SETTINGS`` that the runs have."""
+    return [name for name in REPETITION_SETTINGS if name in runs]
 
 
 def distinct_splits(runs: pd.DataFrame) -> pd.Series:
@@ -33,7 +33,7 @@ def distinct_splits(runs: pd.DataFrame) -> pd.Series:
     dataset may lack a patch that another has. Two seeds or folds are of one split as soon as
     any of their runs share a digest.
     """
-    keys = runs.groupby(repeated(runs), dropna=False).ngroup().to_numpy()
+    keys = runs.groupby(repetition_settings(runs), dropna=False).ngroup().to_numpy()
     digests = pd.factorize(runs[DIGEST])[0] + keys.max() + 1
     size = digests.max() + 1
     links = coo_array((np.ones(len(runs)), (keys, digests)), shape=(size, size))
@@ -52,7 +52,7 @@ def replications(runs: pd.DataFrame) -> pd.DataFrame:
         the scene, and all scores of both splits as fractions; of average precision, which cannot
         be pooled from counts, the mean over folds.
     """
-    keys = [name for name in repeated(runs) if name != FOLD]
+    keys = [name for name in repetition_settings(runs) if name != FOLD]
     rows = []
     for _, folds in runs.groupby(keys, dropna=False):
         row: dict[str, Any] = {"folds": len(folds), "division": ",".join(sorted(folds[DIGEST]))}

@@ -71,14 +71,14 @@ def _status(folder: Path) -> str:
     return "failed" if (folder / ERROR).exists() else "unfinished"
 
 
-def flat(metrics: dict[str, Any]) -> dict[str, Any]:
+def flatten_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
     """Scores and counts of both splits as ``test_f1``, ``val_tp``, …; NaN without a landslide."""
     found = {f"{s}_{name}": metrics[s][name] for s in SPLITS for name in (*SCORES, *COUNTS)}
     return {name: math.nan if value is None else value for name, value in found.items()}
 
 
 def _found(metrics: dict[str, Any]) -> dict[str, Any]:
-    return flat(metrics) | {
+    return flatten_metrics(metrics) | {
         "test_patches": metrics["test"]["patches"],
         "train_patches": metrics["train_patches"],
         "simulated": bool(metrics.get("simulated")),
@@ -131,7 +131,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def varying(runs: pd.DataFrame) -> list[str]:
+def varying_settings(runs: pd.DataFrame) -> list[str]:
     """Settings that differ between runs, each said once: config groups, then values.
 
     A value that follows from the chosen option of its group (``dataset.orbit`` from

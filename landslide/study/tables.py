@@ -11,14 +11,14 @@ from landslide.errors import InputError
 from landslide.study.paper import TABLES
 from landslide.study.replications import (
     FOLD,
-    REPEATED,
+    REPETITION_SETTINGS,
     SEED,
     count_divisions,
     distinct_splits,
-    repeated,
+    repetition_settings,
     sample,
 )
-from landslide.study.runs import DATA, varying
+from landslide.study.runs import DATA, varying_settings
 from landslide.training.metrics import SCORES
 
 BASELINE = "baseline"
@@ -39,7 +39,7 @@ HEADINGS = {
 }
 
 
-def comparable(
+def comparable_runs(
     runs: pd.DataFrame, sweep: Path, by: Sequence[str], *, partial: bool
 ) -> pd.DataFrame:
     """The finished runs of a sweep, once it is known that they may be compared.
@@ -80,7 +80,7 @@ def comparable(
 
 
 def _require_one_protocol(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) -> None:
-    split = [n for n in runs.columns if n.split(".")[0] == "split" and n not in REPEATED]
+    split = [n for n in runs.columns if n.split(".")[0] == "split" and n not in REPETITION_SETTINGS]
     for name in [*split, *(name for name in PROTOCOL if name in runs)]:
         if runs[name].nunique(dropna=False) > 1 and name not in by:
             values = " and ".join(sorted(map(str, runs[name].unique())))
@@ -120,12 +120,16 @@ def _require_same_splits(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) -> 
 
 def free_settings(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
     """Settings among which one is chosen for each row: those that vary within rows."""
-    others = [name for name in varying(runs) if name not in by and name not in REPEATED]
+    others = [
+        name
+        for name in varying_settings(runs)
+        if name not in by and name not in REPETITION_SETTINGS
+    ]
     rows = runs.groupby(list(by), dropna=False)
     return [name for name in others if (rows[name].nunique(dropna=False) > 1).any()]
 
 
-def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def select_best(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The runs of each row's best setting: highest F1 on validation (see ``validation_f1``).
 
     Among settings that were tried with as many seeds and folds as any, lest a lucky one decide.
@@ -133,7 +137,7 @@ def selected(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """
 
     def merit(runs: pd.DataFrame) -> tuple[int, float]:
-        return len(runs[repeated(runs)].drop_duplicates()), validation_f1(runs)
+        return len(runs[repetition_settings(runs)].drop_duplicates()), validation_f1(runs)
 
     free = free_settings(runs, by)
     if not free:
@@ -164,8 +168,12 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         one way, in percent (NaN for one); ``paper_<score>`` where rows
         are the paper's, by dataset and augmentation.
     """
-    best = selected(runs, by)
-    shown = [name for name in varying(runs) if name not in by and name not in REPEATED]
+    best = select_best(runs, by)
+    shown = [
+        name
+        for name in varying_settings(runs)
+        if name not in by and name not in REPETITION_SETTINGS
+    ]
     table = []
     for _, row in best.groupby(list(by), dropna=False, sort=False):
         first = row.iloc[0]
@@ -197,7 +205,7 @@ def _scores(row: pd.DataFrame) -> dict[str, Any]:
     return line
 
 
-def said(table: pd.DataFrame) -> pd.DataFrame:
+def format_scores(table: pd.DataFrame) -> pd.DataFrame:
     """The score table in words: mean ± standard deviation, percent."""
     words: dict[str, list[str]] = {}
     for name in table.columns:

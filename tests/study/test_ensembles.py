@@ -15,13 +15,13 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from landslide.data.identity import Identity
+from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
-from landslide.study.ensembles import ensemble_table, in_words, shared_data
+from landslide.study.ensembles import format_ensembles, score_ensembles, shared_data
 from landslide.study.page import write_study
 from landslide.study.runs import SETTINGS, read_runs
 from landslide.study.sweeps import settings_of
-from landslide.study.tables import comparable
+from landslide.study.tables import comparable_runs
 from landslide.training.evaluation import score
 from landslide.training.network import Network
 from landslide.training.task import LandslideTask, load_task, save_task
@@ -58,7 +58,7 @@ def write_run(sweep: Path, root: Path, variant: str, seed: int, *overrides: str)
     found = {"val": scores | counts, "test": scores | counts}
     facts = {"simulated": True, "split": datamodule.split_digest, "train_patches": 36}
     facts["tested"] = datamodule.tested_digest
-    facts |= Identity.of(datamodule.files)._asdict()
+    facts |= datamodule.identity._asdict()
     (folder / "metrics.json").write_text(json.dumps({**found, **facts}))
     (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n")
     return folder
@@ -79,8 +79,8 @@ def sweep(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table_of(sweep: Path) -> pd.DataFrame:
-    runs = comparable(read_runs(sweep), sweep, ["variant"], partial=False)
-    return ensemble_table(runs, ["variant"], sweep, CPU)
+    runs = comparable_runs(read_runs(sweep), sweep, ["variant"], partial=False)
+    return score_ensembles(runs, ["variant"], sweep, CPU)
 
 
 def patches_of(root: Path, run: Path, split: str) -> Iterator[tuple[NDArray, NDArray]]:
@@ -159,16 +159,16 @@ def test_an_ensemble_is_the_mean_of_its_members_on_the_test_patches(
 
 
 def test_ensembles_are_in_the_study(sweep: Path, tmp_path: Path) -> None:
-    runs = comparable(read_runs(sweep), sweep, ["variant"], partial=False)
-    together = table_of(sweep)
-    write_study(runs, ["variant"], sweep, tmp_path, together)
+    runs = comparable_runs(read_runs(sweep), sweep, ["variant"], partial=False)
+    ensembles = table_of(sweep)
+    write_study(runs, ["variant"], sweep, tmp_path, ensembles)
     said = (tmp_path / "study.md").read_text()
     assert "## Ensembles and flips" in said
-    row = f"| baseline | 3 | yes | {together.val_f1[3]:.2f} | {together.precision[3]:.2f} |"
+    row = f"| baseline | 3 | yes | {ensembles.val_f1[3]:.2f} | {ensembles.precision[3]:.2f} |"
     assert row in said
     assert (tmp_path / "tables.tex").read_text().count(r"\toprule") == 3
-    assert pd.read_csv(tmp_path / "ensembles.csv").f1.tolist() == pytest.approx(list(together.f1))
-    assert in_words(together)["gain, points"][0] == "+0.00"
+    assert pd.read_csv(tmp_path / "ensembles.csv").f1.tolist() == pytest.approx(list(ensembles.f1))
+    assert format_ensembles(ensembles)["gain, points"][0] == "+0.00"
 
 
 def test_members_of_different_splits_are_refused(root: Path, tmp_path: Path) -> None:
@@ -208,7 +208,9 @@ def test_a_comparison_as_a_user_types_it(tmp_path: Path) -> None:
         pixels.add((test["patches"], test["tp"] + test["fn"]))
         # The patches of the run, the network as maps are made with.
         task = load_task(folder / "checkpoints" / "best.ckpt")
-        again = score(Network([task], CPU), shared_data([folder]), task.threshold)["test"]
+        again = score(Network([task], CPU), shared_data([folder], SceneMemory()), task.threshold)[
+            "test"
+        ]
         assert abs(again["tp"] - test["tp"]) + abs(again["fp"] - test["fp"]) <= 10
         assert again["tp"] + again["fn"] == test["tp"] + test["fn"]
     assert len(pixels) == 1  # the same ground for all

@@ -17,9 +17,9 @@ from landslide.errors import InputError
 from landslide.study.effects import _estimate, effects, holm
 from landslide.study.leaderboard import write_leaderboard
 from landslide.study.page import write_study
-from landslide.study.runs import read_runs, varying
+from landslide.study.runs import read_runs, varying_settings
 from landslide.study.sweeps import settings_of
-from landslide.study.tables import comparable, score_table
+from landslide.study.tables import comparable_runs, score_table
 
 BY = ["dataset", "augmentation"]
 BANDS = {"ba": ["vv_pre", "vv_post1", "slope"], "baa": ["vv_pre", "vv_post1", "vv_post2", "slope"]}
@@ -106,7 +106,7 @@ def grid(tmp_path: Path) -> Path:
 
 
 def runs_of(sweep: Path, by: list[str] = BY, *, partial: bool = False) -> pd.DataFrame:
-    return comparable(read_runs(sweep), sweep, by, partial=partial)
+    return comparable_runs(read_runs(sweep), sweep, by, partial=partial)
 
 
 def test_differences_that_are_all_the_same_have_no_p_value() -> None:
@@ -132,7 +132,7 @@ def test_seeds_of_one_division_count_as_one(tmp_path: Path) -> None:
     for (seed, division), score in f1.items():
         settings = dataset("ascending", "baa") | {"seed": seed}
         write_run(tmp_path, f"{seed}", 0.5, score, {"tested": division}, **settings)
-    runs = comparable(read_runs(tmp_path), tmp_path, ["dataset"], partial=False)
+    runs = comparable_runs(read_runs(tmp_path), tmp_path, ["dataset"], partial=False)
     row = score_table(runs, ["dataset"]).iloc[0]
     # Divisions score 60 and 40: the mean is 50 and the standard deviation 10 times the root of 2.
     assert (row.f1, row.f1_std) == pytest.approx((50, 14.142), abs=1e-3)
@@ -150,7 +150,7 @@ def test_what_is_scored_on_less_ground_is_named(tmp_path: Path) -> None:
     quiet = json.loads((tmp_path / "a0" / "metrics.json").read_text())
     quiet["test"] |= {"f1": None, "tp": 0, "fn": 0}
     (tmp_path / "a0" / "metrics.json").write_text(json.dumps(quiet))
-    runs = comparable(read_runs(tmp_path), tmp_path, ["model"], partial=True)
+    runs = comparable_runs(read_runs(tmp_path), tmp_path, ["model"], partial=True)
     write_study(runs, ["model"], tmp_path, tmp_path / "study")
     text = (tmp_path / "study" / "study.md").read_text()
     assert "Of 3 distinct splits some rows are scored on fewer: b on 2." in text
@@ -231,7 +231,7 @@ def test_variants_are_compared_with_the_baseline_alone(variants: Path) -> None:
     scores = score_table(runs, ["variant"])
     assert list(scores.variant) == ["baseline", "a", "b"]
     assert "loss" not in scores  # follows from the variant
-    assert varying(runs) == ["seed", "variant"]
+    assert varying_settings(runs) == ["seed", "variant"]
 
 
 def test_a_variant_may_not_change_the_protocol(variants: Path) -> None:
@@ -356,7 +356,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("sweep", ["best", "grid"])
 def test_a_study_is_tables_figures_and_one_page_that_stands_alone(
-    sweep: str, request: pytest.FixtureRequest, tmp_path: Path
+    sweep: str, request: pytest.FixtureRequest, tmp_path: Path, figures: None
 ) -> None:
     folder: Path = request.getfixturevalue(sweep)
     output = tmp_path / "study"
@@ -443,7 +443,7 @@ def test_an_unknown_setting_is_refused(best: Path) -> None:
 
 
 def test_what_varies_is_said_once(best: Path) -> None:
-    assert varying(read_runs(best)) == ["seed", "dataset", "augmentation", "batch_size"]
+    assert varying_settings(read_runs(best)) == ["seed", "dataset", "augmentation", "batch_size"]
 
 
 def test_a_leaderboard_ranks_by_validation_and_lists_failures(best: Path) -> None:

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
-from landslide.study.runs import flat, read_metrics
+from landslide.study.runs import flatten_metrics, read_metrics
 from landslide.training.run import train
 from landslide.training.task import LandslideTask, load_task
 
@@ -72,6 +72,6 @@ def test_a_fold_whose_test_ground_is_quiet_counts_its_false_alarms(tmp_path: Pat
     assert test["tp"] == test["fn"] == 0
     assert test["fp"] + test["tn"] > 0
     assert test["f1"] is test["average_precision"] is None
-    row = flat(read_metrics(tmp_path / "run"))
+    row = flatten_metrics(read_metrics(tmp_path / "run"))
     assert math.isnan(row["test_f1"])
     assert row["test_fp"] == test["fp"]
