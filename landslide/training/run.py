@@ -13,7 +13,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from landslide.config.checks import CALIBRATED, TRAIN, check, flatten
+from landslide.config.checks import check, flatten
+from landslide.config.rules import CALIBRATED, TRAIN
 from landslide.data.datamodule import LandslideDataModule
 from landslide.data.memory import SceneMemory
 from landslide.errors import InputError

@@ -598,7 +598,7 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
         (lambda *_: {"aoi": "[1,2,3]"}, r"is not \[west,south,east,north\]"),
         (lambda *_: {"aoi": "[141,42,140,43]"}, "is no area"),
         (lambda *_: {"resampling.slope": "magic"}, "resampling.slope=magic is unknown"),
-        (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is unknown"),
+        (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is not one of files, stac, safe"),
         (lambda *_: {"sar.units": "volts"}, "sar.units=volts is unknown"),
         (lambda *_: {"grid.crs": "EPSG:4326"}, "is not a projected CRS in metres"),
         (lambda *_: {"grid.crs": "EPSG:3857"}, "grid.crs=EPSG:3857 is in .* off by up to 36 %"),
