@@ -200,10 +200,10 @@ def test_incidence_grows_along_the_look_as_on_a_sphere() -> None:
 def test_shadow_and_layover_have_the_lengths_of_the_closed_forms() -> None:
     cliff = np.zeros((64, 200), np.float32)
     cliff[:, 100:] = 200
-    hidden = distortion(cliff, 10, EAST, reach=0.0)
+    hidden = distortion(cliff, 10, EAST, ground_range=0.0)
     layover = np.flatnonzero(hidden.layover[32]) * 10
     assert layover.min() == pytest.approx(995 - 200 / np.tan(np.radians(36)), abs=20)
-    hidden = distortion(cliff[:, ::-1].copy(), 10, EAST, reach=0.0)
+    hidden = distortion(cliff[:, ::-1].copy(), 10, EAST, ground_range=0.0)
     assert hidden.shadow[32].sum() * 10 == pytest.approx(200 * np.tan(np.radians(36)), abs=20)
 
 
@@ -292,7 +292,7 @@ def test_geometry_agrees_with_a_real_products_annotation(real_data: Path) -> Non
 
 def test_incidence_of_a_plane_wave_and_of_a_satellite_agree_in_the_middle() -> None:
     flat = np.zeros((3, 3), np.float32)
-    assert local_incidence(flat, 10, EAST, reach=0.0)[1, 1] == pytest.approx(
+    assert local_incidence(flat, 10, EAST, ground_range=0.0)[1, 1] == pytest.approx(
         local_incidence(flat, 10, EAST)[1, 1], abs=1e-3
     )
 
