@@ -124,7 +124,7 @@ def test_a_variant_is_one_change_of_the_baseline(variant: str) -> None:
         (["split=blocks", "variant=tversky"], "TverskyLoss"),
     ],
 )
-def test_where_quiet_ground_is_trained_on_it_counts_in_the_loss(
+def test_quiet_ground_counts_in_the_loss_where_it_is_trained_on(
     overrides: list[str], loss: str
 ) -> None:
     assert composed(*overrides, "output_dir=x").loss._target_ == f"landslide.training.losses.{loss}"

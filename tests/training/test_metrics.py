@@ -58,14 +58,14 @@ def test_the_best_threshold_is_that_of_a_search() -> None:
 def test_counting_batches_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     batches = [(torch.rand(n, 8, 8), torch.randint(0, 2, (n, 8, 8))) for n in (3, 4, 1)]
-    together, singly = pixel_metrics(0.5), pixel_metrics(0.5)
+    pooled, singly = pixel_metrics(0.5), pixel_metrics(0.5)
     for batch in batches:
-        together.update(*batch)
+        pooled.update(*batch)
     monkeypatch.setattr("landslide.training.metrics.COUNTED_AT_ONCE", 1)
     for batch in batches:
         singly.update(*batch)
-    assert together.compute() == singly.compute()
-    together.reset()
-    together.update(*batches[0])
+    assert pooled.compute() == singly.compute()
+    pooled.reset()
+    pooled.update(*batches[0])
     tp = ((batches[0][0] > 0.5) & (batches[0][1] == 1)).sum()
-    assert together.compute()["tp"] == tp
+    assert pooled.compute()["tp"] == tp
