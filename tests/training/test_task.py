@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from landslide.data.scene import Sample
 from landslide.errors import InputError
 from landslide.models.halo import Halo
+from landslide.training.metrics import PooledLoss
 from landslide.training.task import LandslideTask, load_task
 
 
@@ -109,9 +110,10 @@ def test_the_network_that_finds_all_landslides_is_monitored_as_the_better_one() 
     losses, means = [], []
     for probability in (finds_all, finds_half):
         task = make_task()
+        pooled = PooledLoss(task.loss)
         for p, truth in zip(torch.logit(probability), mask, strict=True):
-            task.val_loss.update(task.loss.sums(p[None, None], truth[None]))
-        losses.append(float(task.val_loss.compute()))
+            pooled.update(task.loss.sums(p[None, None], truth[None]))
+        losses.append(float(pooled.compute()))
         means.append(
             sum(
                 float(task.loss(p[None, None], truth[None]))
@@ -160,9 +162,9 @@ def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("weights", "expected"),
-    [("imagenet", "imagenet: these weights cannot be had"), ("moon", r"Available options are")],
+    [("imagenet", "imagenet: these weights are not available"), ("moon", r"Available options are")],
 )
-def test_encoder_weights_that_cannot_be_had_are_one_sentence(
+def test_encoder_weights_that_are_not_available_are_one_sentence(
     weights: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(*_: object, **__: object) -> None:
@@ -222,6 +224,22 @@ def test_a_model_whose_class_is_gone_is_one_clear_sentence(tmp_path: Path) -> No
     torch.save(content, path)
     with pytest.raises(InputError, match="model's class is missing"):
         load_task(path)
+
+
+def test_a_checkpoint_from_before_modules_moved_is_read(tmp_path: Path) -> None:
+    task = make_task().eval()
+    path = save_checkpoint(task, tmp_path / "a.ckpt")
+    content = torch.load(path, weights_only=True)
+    settings = content["hyper_parameters"]
+    settings["loss"]["_target_"] = "landslide.losses.DiceLoss"
+    settings["normalization"]["_target_"] = "landslide.normalization.ZScore"
+    torch.save(content, path)
+    image = torch.rand(1, 4, 32, 32) + 0.01
+    loaded = load_task(path)
+    torch.testing.assert_close(loaded(image), task(image))
+    assert loaded.hparams["loss"] == {"_target_": "landslide.training.losses.DiceLoss"}
+    # A resumed run, and a checkpoint that is written anew, are of the present.
+    assert loaded.hparams["normalization"]["_target_"] == "landslide.data.normalization.ZScore"
 
 
 def test_a_model_with_two_outputs_is_refused() -> None:
