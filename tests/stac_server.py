@@ -61,8 +61,8 @@ class Archive:
         found = []
         for item in (item for name in query["collections"] for item in self.items[name]):
             w, s, e, n = item["bbox"]
-            moment = item["properties"]["datetime"]
-            timely = (not first or first <= moment) and (not last or moment <= last)
+            acquired = item["properties"]["datetime"]
+            timely = (not first or first <= acquired) and (not last or acquired <= last)
             if w <= east and e >= west and s <= north and n >= south and timely:
                 found.append(item)
         # An order of its own: a client must not rely on one.

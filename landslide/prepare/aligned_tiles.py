@@ -41,9 +41,6 @@ class AlignedTiles:
 
     Pixels are counted from the north-west corner of the first tile. In degrees, the image goes
     around the Earth: columns a whole turn apart are the same.
-
-    Args:
-        source: First tile; gives the grid.
     """
 
     def __init__(self, source: DatasetReader) -> None:
@@ -93,10 +90,7 @@ class AlignedTiles:
     def window_under(self, grid: Grid, window: Window, margin: float) -> Window | None:
         """Pixels of the image under a window of a grid.
 
-        Args:
-            grid: Any grid.
-            window: On the grid.
-            margin: Added on every side, in pixels of the grid or the image, whichever are larger.
+        ``margin`` is added on every side, in pixels of the grid or the image, whichever are larger.
 
         Returns:
             None where the image's CRS does not reach.

@@ -153,11 +153,7 @@ def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources
 
 
 def _choose_utm(area: BaseGeometry | None, sources: Sources) -> CRS:
-    """UTM zone of all images, so that they need no warping, or that of the area's middle.
-
-    Raises:
-        InputError: The area reaches beyond UTM, towards a pole.
-    """
+    """UTM zone of all images, so that they need no warping, or that of the area's middle."""
     images = [tile for _, _, acquisition in sources.images() for tile in acquisition.files]
     zones = set()
     for tile in images:

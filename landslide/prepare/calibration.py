@@ -100,10 +100,7 @@ def calibrate_orbit(dates: Mapping[str, Acquisition]) -> CalibratedBands:
 def calibrate(tile: Tile, polarisation: str, units: Units | None = None) -> Calibration:
     """Find how a tile's pixels become linear power.
 
-    Args:
-        tile: Band of a raster.
-        polarisation: In lower case.
-        units: Units where options or the provider declare them.
+    ``units`` are those that options or the provider declare.
 
     Raises:
         InputError: Whole numbers without a scale, or negative ones that cannot be in the units.

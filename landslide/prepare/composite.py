@@ -33,13 +33,7 @@ def write_orbit(
 ) -> dict[str, Histogram]:
     """Write the composite of one orbit.
 
-    Args:
-        name: Direction of the orbit, which names the file.
-        images: Its images and how they become power.
-        terrain: Terrain bands.
-        grid: Grid of the scene.
-        resampling: Of backscatter, in linear power.
-        folder: Folder to write to.
+    Backscatter is resampled in linear power.
 
     Returns:
         Histogram of each band, in the order of the file.

@@ -35,14 +35,9 @@ from landslide.prepare.sources import (
 
 TIME_TAGS = ("datetime", "acquisition_time", "acquisition_date", "start_datetime")
 PASS_TAGS = ("sat:orbit_state", "orbit_state", "orbit_direction", "pass_direction", "pass")
-NUMBER_TAGS: Mapping[str, tuple[type[int] | type[float], tuple[str, ...]]] = {
-    "relative_orbit": (
-        int,
-        ("sat:relative_orbit", "relative_orbit", "relative_orbit_number", "track"),
-    ),
-    "heading": (float, ("heading", "platform_heading", "platformheading")),
-    "incidence": (float, ("incidence", "incidence_angle", "view:incidence_angle")),
-}
+TRACK_TAGS = ("sat:relative_orbit", "relative_orbit", "relative_orbit_number", "track")
+HEADING_TAGS = ("heading", "platform_heading", "platformheading")
+INCIDENCE_TAGS = ("incidence", "incidence_angle", "view:incidence_angle")
 
 
 def acquire_from_files(config: DictConfig) -> Sources:
@@ -51,16 +46,15 @@ def acquire_from_files(config: DictConfig) -> Sources:
     Raises:
         InputError: A file is missing or unusable, or an option is.
     """
+    sar = config.sar
     orbits: dict[Pass, dict[str, Acquisition]] = {}
     for orbit, dates in images_from_options(config).items():
         key = f"sar.dates.{orbit}"
-        days = [parse_timestamp(str(day), key).time.date() for day in config.sar.dates[orbit] or ()]
+        days = [parse_timestamp(str(day), key).time.date() for day in sar.dates[orbit] or ()]
         # apply_options checks that there are as many days as images.
         day_of = dict(zip(dates, days, strict=False))
         orbits[orbit] = {
-            name: read_acquisition(
-                paths, config.sar.polarisations, config.sar.bands, day_of.get(name)
-            )
+            name: read_acquisition(paths, sar.polarisations, sar.bands, day_of.get(name))
             for name, paths in dates.items()
         }
     return Sources(orbits, dem_from_option(config.dem))
@@ -118,12 +112,8 @@ def read_acquisition(
     """One date of an orbit from its files: tiles, polarisations, or both.
 
     Files that hold no backscatter by their names (masks, angles, elevation) are left out.
-
-    Args:
-        paths: Its files.
-        polarisations: Those that are wanted.
-        band_options: Band numbers by polarisation, None where the files themselves show them.
-        day: Its day, which selects among the dates of a file with several.
+    ``band_options`` are band numbers by polarisation, None where the files themselves show them;
+    ``day`` selects among the dates of a file with several.
 
     Raises:
         InputError: A file is no raster, does not show its polarisation or is not of the same
@@ -161,11 +151,7 @@ def read_acquisition(
 def _drop_auxiliary(
     paths: Sequence[Path], numbers: Mapping[str, int]
 ) -> tuple[list[Path], list[str]]:
-    """Files that may hold backscatter, and a note on those left out.
-
-    Raises:
-        InputError: None may hold backscatter, or a file is no raster.
-    """
+    """Files that may hold backscatter, and a note on those left out."""
     for path in paths:
         if path.is_dir() or path.suffix.lower() == ".zip":
             raise InputError(f"{path} is no raster: add sar.source=safe if it is a raw GRD product")
@@ -187,10 +173,7 @@ def _drop_auxiliary(
 def find_bands(path: Path, numbers: Mapping[str, int], day: date | None) -> dict[str, int]:
     """Band number of each polarisation: by options, descriptions, or the file's name.
 
-    Args:
-        path: Raster.
-        numbers: Band numbers that options give.
-        day: Which day is wanted of a file with several.
+    ``numbers`` are band numbers that options give; ``day`` is wanted of a file with several.
 
     Returns:
         Empty where nothing shows the polarisation of a file's only band.
@@ -230,11 +213,7 @@ def _band_of_day(
     descriptions: Sequence[str | None],
     day: date | None,
 ) -> int:
-    """The band of a polarisation; of several, the one whose description has the day.
-
-    Raises:
-        InputError: Not exactly one has it.
-    """
+    """The band of a polarisation; of several, the one whose description has the day."""
     if len(bands) == 1:
         return bands[0]
     days = {band: day_from_text(descriptions[band - 1]) for band in bands}
@@ -254,11 +233,7 @@ def _band_of_day(
 
 
 def _merge_facts(facts: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
-    """What is known of a date, from what is known of each of its files.
-
-    Raises:
-        InputError: They are not of one overpass, or not of one kind.
-    """
+    """What is known of a date, from what is known of each of its files."""
     for (path, known), (other_path, other) in combinations(facts.items(), 2):
         for key in ("relative_orbit", "direction"):
             values = [known.get(key), other.get(key)]
@@ -304,7 +279,11 @@ def read_facts(path: Path, band: int = 1) -> dict[str, Any]:
         facts |= parse_timestamp(text, f"{path}: datetime")._asdict()
     if state := _first_tag(tags, PASS_TAGS):
         facts["direction"] = _parse_direction(state, path)
-    for key, (number, names) in NUMBER_TAGS.items():
+    for key, names, number in (
+        ("relative_orbit", TRACK_TAGS, int),
+        ("heading", HEADING_TAGS, float),
+        ("incidence", INCIDENCE_TAGS, float),
+    ):
         if value := _first_tag(tags, names):
             try:
                 facts[key] = number(value)

@@ -26,10 +26,7 @@ Mask = NDArray[np.uint8]
 class InventoryMask:
     """An inventory's mask, read window by window.
 
-    Attributes:
-        read: (H, W) of a window: 0 no landslide, 1 landslide, 255 unknown.
-        outlines: The polygons, where the inventory has any.
-        notes: What a user should know.
+    ``read`` returns (H, W) of a window: 0 no landslide, 1 landslide, 255 unknown.
     """
 
     read: Callable[[Window], Mask]
@@ -40,10 +37,7 @@ class InventoryMask:
 def open_inventory_mask(options: DictConfig, grid: Grid, resampling: Resampling) -> InventoryMask:
     """Open polygons, points or a mask raster.
 
-    Args:
-        options: ``inventory`` of ``conf/prepare.yaml``; ``file`` is set.
-        grid: Grid of the scene.
-        resampling: Of a mask raster.
+    ``options`` are ``inventory`` of ``conf/prepare.yaml``; ``resampling`` is for a mask raster.
 
     Raises:
         InputError: The inventory or the mapped area cannot be used.

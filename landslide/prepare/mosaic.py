@@ -161,12 +161,7 @@ class Mosaic:
 
 
 def _split(window: Window, source_pixels: float) -> list[Window]:
-    """Split a window so that each part has at most ``MAX_PIXELS`` source pixels.
-
-    Args:
-        window: On a grid.
-        source_pixels: Per pixel of the grid.
-    """
+    """Split a window so that each part has at most ``MAX_PIXELS`` source pixels."""
     side = max(64, int(np.sqrt(MAX_PIXELS / max(source_pixels, 1))))
     end_row, end_col = window.row + window.height, window.col + window.width
     return [

@@ -64,12 +64,7 @@ QUANTITY = re.compile(r"(?<![a-z])(gamma|sigma|beta)[ _-]?(?:0|nought|naught)(?!
 NOT_FLATTENED = re.compile(r"no[nt][ _-]terrain[ _-]?flattened|(?<![a-z])elp(?![a-z])")
 FLATTENED = re.compile(r"terrain[ _-]?flattened|(?<![a-z])(?:rtc|tf)(?![a-z])")
 
-PROCESSORS = {
-    "OPERA": r"opera(?![a-z])",
-    "HyP3": r"hyp3",
-    "pyroSAR": r"pyrosar",
-    "sarsen": r"sarsen",
-}
+PROCESSORS = {"OPERA": "opera(?![a-z])", "HyP3": "hyp3", "pyroSAR": "pyrosar", "sarsen": "sarsen"}
 
 
 class Radiometry(NamedTuple):
@@ -89,11 +84,8 @@ class Radiometry(NamedTuple):
     def from_texts(cls, *texts: str | None) -> Self:
         """Read names, descriptions and tags; the first that shows an attribute counts for it."""
         found = [cls._from_text(text) for text in texts if text]
-        return cls(
-            next((one.quantity for one in found if one.quantity), None),
-            next((one.flattened for one in found if one.flattened is not None), None),
-            next((one.processor for one in found if one.processor), None),
-        )
+        attributes = zip(*found, strict=True)
+        return cls(*(next((v for v in values if v is not None), None) for values in attributes))
 
     @classmethod
     def _from_text(cls, text: str) -> Self:

@@ -92,11 +92,7 @@ def viewing_geometry(
 ) -> ViewingGeometry:
     """How Sentinel-1 sees a point at height 0 at its closest approach (zero Doppler).
 
-    Args:
-        track: Relative orbit, 1 to 175.
-        direction: Direction of flight.
-        longitude: Of the point, in degrees.
-        latitude: Of the point, in degrees.
+    Longitude and latitude are in degrees; tracks are numbered 1 to 175.
     """
     point = _earth_fixed(longitude, latitude)
 

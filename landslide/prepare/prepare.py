@@ -55,10 +55,7 @@ CACHE_MIB = 256
 class Prepared:
     """A scene that was written, for the closing report.
 
-    Attributes:
-        root: Its folder.
-        scene: What was found while it was written.
-        info: Content of ``scene.json``.
+    ``info`` is the content of ``scene.json``.
     """
 
     root: Path
@@ -77,9 +74,7 @@ def plan_scene(config: DictConfig) -> Table:
 def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepared:
     """Prepare a scene and write its folder, whole or not at all.
 
-    Args:
-        config: Composed from ``conf/prepare.yaml``.
-        console: Shows progress; None is silent.
+    ``console`` shows progress; None is silent.
 
     Raises:
         InputError: An option or an input cannot be used.
@@ -126,11 +121,7 @@ def _acquire(
 def _check_inputs(
     config: DictConfig, event: Event, area: BaseGeometry | None, sources: Sources
 ) -> SceneInputs:
-    """Check that images, DEM and inventory fit together, the event and the area.
-
-    Raises:
-        InputError: They do not.
-    """
+    """Check that images, DEM and inventory fit each other, the event and the area."""
     warnings = check_dates(sources, event) + check_radiometry(sources)
     calibrations = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
     for name, calibrated in calibrations.items():

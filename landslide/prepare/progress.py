@@ -1,29 +1,18 @@
 """Progress of the steps that take long."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-
-class Advance(Protocol):
-    """Moves a progress bar on."""
-
-    def __call__(self, steps: int = 1, stage: str | None = None) -> None:
-        """Count steps as done, and name the current stage."""
+Advance = Callable[..., None]
+"""``advance(steps=1, stage=None)`` counts steps as done and names the current stage."""
 
 
 @contextmanager
 def progress_bar(console: Console | None, name: str, total: int) -> Iterator[Advance]:
-    """Show a bar while the block runs; yield the function that moves it on.
-
-    Args:
-        console: Where to show it; None for nowhere.
-        name: What is going on.
-        total: Number of steps.
-    """
+    """Show a bar while the block runs; yield the function that moves it on."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

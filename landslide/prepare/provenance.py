@@ -29,14 +29,7 @@ from landslide.prepare.terrain import Terrain, dem_notes
 class SceneInputs:
     """What a scene is made of, checked.
 
-    Attributes:
-        event: What happened.
-        sources: Images and DEM.
-        calibrations: Tiles of each backscatter band and their calibrations, by orbit.
-        grid: Grid of the scene.
-        dem_coverage: Share of the scene that the DEM's files cover.
-        inventory: Mask and outlines of the landslides; None without an inventory.
-        warnings: What is probably wrong with them.
+    ``dem_coverage`` is the share of the scene that the DEM's files cover.
     """
 
     event: Event
@@ -52,11 +45,7 @@ class SceneInputs:
 class SceneRecord:
     """What was found while a scene was written.
 
-    Attributes:
-        inputs: What it was made of.
-        terrain: Terrain on the DEM's grid.
-        bands: Histogram of each band, by orbit.
-        mask_pixels: Number of mask pixels that are 0, 1 and 255; empty without an inventory.
+    ``mask_pixels`` counts mask pixels that are 0, 1 and 255; it is empty without an inventory.
     """
 
     inputs: SceneInputs

@@ -27,11 +27,7 @@ INCIDENCE_ERROR = 2.0
 
 
 class Histogram:
-    """Counts of a band's values, gathered block by block.
-
-    Args:
-        band: Name of the band; backscatter is counted in dB.
-    """
+    """Counts of a band's values (of backscatter in dB), gathered block by block."""
 
     def __init__(self, band: str) -> None:
         self.decibel = is_backscatter(band)
@@ -175,11 +171,7 @@ def check_radiometry(sources: Sources) -> list[str]:
 def require_same_radiometry(a: str | None, b: str | None, a_file: str, b_file: str) -> None:
     """Refuse images that are known to be of different backscatter.
 
-    Args:
-        a: Which backscatter the first is, in words.
-        b: Which the second is.
-        a_file: The first, for the message.
-        b_file: The second.
+    ``a`` and ``b`` describe the backscatter in words, the others name the images in the message.
 
     Raises:
         InputError: They are.

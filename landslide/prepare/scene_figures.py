@@ -31,6 +31,7 @@ from landslide.geo.cartography import (
     save_figure,
 )
 from landslide.geo.grid import Grid
+from landslide.geo.rasters import read_reduced
 from landslide.geo.relief import Float
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import PASSES, Pass
@@ -60,13 +61,7 @@ def draw_figures(
 ) -> None:
     """Write ``figures/``: bands, change and false colour of each orbit, and histograms.
 
-    Args:
-        folder: The scene's folder.
-        grid: Its grid.
-        bands: Histogram of each band by orbit.
-        dates: Day of each backscatter band by orbit, where it is known.
-        outlines: Landslides to draw on top, in the grid's CRS.
-        title: Event, for the figures' titles.
+    ``dates`` are the days of backscatter bands; ``outlines`` are in the grid's CRS.
     """
     figures = folder / "figures"
     for name in [n for n in PASSES if n in bands]:
@@ -81,14 +76,13 @@ def draw_figures(
 def _read_reduced(path: Path) -> dict[str, Float]:
     """Bands at reduced resolution; of codes the nearest counts, measurements are averaged."""
     with rasterio.open(path) as source:
-        step = max(1, -(-max(source.shape) // PANEL_PIXELS))
-        shape = (-(-source.height // step), -(-source.width // step))
         return {
-            band: source.read(
+            band: read_reduced(
+                source,
                 index,
-                out_shape=shape,
-                resampling=Resampling.nearest if band in CODES else Resampling.average,
-            )
+                PANEL_PIXELS,
+                Resampling.nearest if band in CODES else Resampling.average,
+            ).filled(np.nan)
             for index, band in enumerate(source.descriptions, 1)
         }
 

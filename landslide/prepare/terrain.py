@@ -177,12 +177,8 @@ def write_terrain(
 ) -> Terrain:
     """Write slope, gradient and radar geometry on the DEM's grid, block by block.
 
-    Args:
-        dem: Elevation.
-        grid: Grid of the scene.
-        orbits: Geometry of orbits, relative to the scene's grid north.
-        void_distance: Voids are filled from cells up to this many away; 0 leaves them.
-        folder: Where to write the intermediate raster.
+    Orbits are relative to the scene's grid north; voids are filled from cells up to
+    ``void_distance`` away (0 leaves them).
     """
     own = dem_grid(dem, grid)
     turn = north_convergence(own) - north_convergence(grid)
@@ -272,10 +268,8 @@ def _halo(
 class TerrainBands:
     """Terrain bands on the scene's grid, window by window.
 
-    Args:
-        terrain: Terrain on the DEM's grid.
-        slope: Resampling of everything continuous (the paper: cubic).
-        mask: Resampling of layover and shadow.
+    ``slope`` is the resampling of everything continuous (the paper: cubic), ``mask`` that of
+    layover and shadow.
     """
 
     def __init__(self, terrain: Terrain, slope: Resampling, mask: Resampling) -> None:

@@ -2,9 +2,10 @@
 
 from omegaconf import DictConfig
 
-from landslide.config.checks import PREDICT, check
+from landslide.config.checks import check
 from landslide.config.paths import require_checkpoints
 from landslide.config.program import run_program
+from landslide.config.rules import PREDICT
 
 
 def predict(config: DictConfig) -> None:

@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from landslide.config.checks import SWITCH, check
+from landslide.config.checks import check
 from landslide.config.program import run_program
+from landslide.config.rules import STUDY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ WIDE = 200
 
 def study(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
-    check(config, {"ensembles": SWITCH, "partial": SWITCH})
+    check(config, STUDY)
     from landslide.study.ensembles import format_ensembles, score_ensembles
     from landslide.study.page import write_study
     from landslide.study.runs import read_runs

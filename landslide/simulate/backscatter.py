@@ -28,11 +28,11 @@ class Radar:
         geolocation: Standard deviation in metres, per axis, of the error of each image.
     """
 
-    incidence: float = 36.0
-    looks: float = 4.4
-    resolution: float = 20.0
-    noise: float = -22.0
-    geolocation: float = 4.0
+    incidence: float
+    looks: float
+    resolution: float
+    noise: float
+    geolocation: float
 
 
 class RadarGrid:

@@ -40,13 +40,13 @@ class Changes:
             rain does; VH moves with it.
     """
 
-    forest: float = 0.4
-    farmland: float = 1.2
-    moisture: float = 1.0
-    harvested: float = 0.35
-    flooded: float = 0.02
-    felled: float = 0.01
-    whole_date: float = 1.3
+    forest: float
+    farmland: float
+    moisture: float
+    harvested: float
+    flooded: float
+    felled: float
+    whole_date: float
 
 
 class LandCover(NamedTuple):

@@ -14,7 +14,7 @@ from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import write_raster
 from landslide.geo.relief import Float
 from landslide.radar.geometry import RadarGeometry
-from landslide.simulate.options import Options
+from landslide.simulate.options import DEMO_SIZE, Options, default_options
 from landslide.simulate.preview import draw_overview
 from landslide.simulate.simulation import DAYS, HEADINGS, Progress, SimulatedScene, simulate
 
@@ -26,7 +26,7 @@ EPICENTRE = (42.6908, 142.0067)
 def simulate_scene(
     root: Path | str,
     *,
-    size: Sequence[int] | None = (1024, 1536),
+    size: Sequence[int] | None = DEMO_SIZE,
     seed: int = 0,
     dem: Path | str | None = None,
     landslides: Path | str | None = None,
@@ -58,7 +58,7 @@ def simulate_scene(
     Raises:
         InputError: ``root`` is taken, or as in ``simulate``.
     """
-    root, options = Path(root), options or Options()
+    root, options = Path(root), options or default_options()
     require_free_folder(root, overwrite=overwrite)
     scene = simulate(size, seed, dem, landslides, options, progress, polarisations)
     made = {

@@ -31,13 +31,13 @@ class Scattering:
         texture: Standard deviation of the lasting texture of all surfaces, dB.
     """
 
-    forest: float = -7.6
-    scar: float = -11.5
-    scar_exponent: float = 4.0
-    debris: float = 0.5
-    scar_spread: float = 1.5
-    trees: float = 0.1
-    texture: float = 1.2
+    forest: float
+    scar: float
+    scar_exponent: float
+    debris: float
+    scar_spread: float
+    trees: float
+    texture: float
 
 
 HARVEST_EFFECT = (-0.5, 2.5)  # mean and spread in dB of what harvest does to a field

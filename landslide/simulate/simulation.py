@@ -20,7 +20,14 @@ from landslide.simulate.backscatter import Radar, RadarGrid, speckle
 from landslide.simulate.hills import hills
 from landslide.simulate.inputs import SPACING, read_dem, read_landslides
 from landslide.simulate.landcover import land_cover
-from landslide.simulate.options import Options, Terrain, check_options, check_polarisations
+from landslide.simulate.options import (
+    DEMO_SIZE,
+    Options,
+    Terrain,
+    check_options,
+    check_polarisations,
+    default_options,
+)
 from landslide.simulate.scattering import (
     CrossRatio,
     Ground,
@@ -76,7 +83,7 @@ class SimulatedScene(NamedTuple):
 
 
 def simulate(
-    size: Sequence[int] | None = (1024, 1536),
+    size: Sequence[int] | None = DEMO_SIZE,
     seed: int = 0,
     dem: Path | str | None = None,
     landslides: Path | str | None = None,
@@ -91,14 +98,14 @@ def simulate(
         seed: Every seed is another scene; the same one gives the same bytes.
         dem: Real DEM to use instead of simulated terrain.
         landslides: Real mask or polygons to use instead of simulated landslides.
-        options: Physical parameters.
+        options: Physical parameters; those of ``conf/simulate.yaml`` by default.
         progress: Called with the name of each stage as it starts.
         polarisations: ``vv``, or ``vv`` and ``vh``; VV is the same with VH as without.
 
     Raises:
         InputError: An option out of range, or an input that cannot be used.
     """
-    options = options or Options()
+    options = options or default_options()
     check_options(size, seed, dem, landslides, options)
     check_polarisations(polarisations)
     shape = None if size is None else (int(size[0]), int(size[1]))

@@ -44,15 +44,15 @@ class Slides:
         missed: Share of landslides left out of the inventory, [0, 1).
     """
 
-    share: float = 0.068
-    mean_area: float = 6000.0
-    slope: float = 28.0
-    slope_spread: float = 6.0
-    aspect: float = 135.0
-    aspect_preference: float = 0.45
-    minimum_area: float = 300.0
-    boundary_error: float = 5.0
-    missed: float = 0.05
+    share: float
+    mean_area: float
+    slope: float
+    slope_spread: float
+    aspect: float
+    aspect_preference: float
+    minimum_area: float
+    boundary_error: float
+    missed: float
 
 
 class Paths(NamedTuple):

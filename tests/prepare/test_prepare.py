@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ import rasterio
 import shapely
 from affine import Affine
 from builders import make_scene
-from commands import REPOSITORY
+from commands import REPOSITORY, run_here
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pyproj import Transformer
@@ -32,7 +29,7 @@ from landslide.prepare.sources import Event, Tile
 from landslide.simulate import SimulatedScene, simulate
 
 NAN = float("nan")
-Spoil = Callable[[dict[str, Path], Path], dict[str, str]]
+Damage = Callable[[dict[str, Path], Path], dict[str, str]]
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80, 100)
 
 
@@ -101,15 +98,10 @@ def options(inputs: dict[str, Path], root: Path, **replaced: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the figures of scenes whose figures are not looked at."""
+def without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out figures unless a test asks for ``figures``."""
     if "figures" not in request.fixturenames:
         monkeypatch.setattr("landslide.prepare.prepare.draw_figures", lambda *_: None)
-
-
-@pytest.fixture
-def figures() -> None:
-    """Let a test's scenes have figures."""
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -179,9 +171,9 @@ def warp(image: np.ndarray, grid: Grid, crs: int, resolution: float) -> tuple[np
         grid.crs, crs, grid.width, grid.height, *grid.bounds, resolution=resolution
     )
     out = np.full((height, width), np.nan, np.float32)
-    places = {"src_transform": grid.transform, "src_crs": grid.crs, "src_nodata": NAN}
-    places |= {"dst_transform": transform, "dst_crs": CRS.from_epsg(crs), "dst_nodata": NAN}
-    reproject(image, out, resampling=Resampling.nearest, **places)
+    grids = {"src_transform": grid.transform, "src_crs": grid.crs, "src_nodata": NAN}
+    grids |= {"dst_transform": transform, "dst_crs": CRS.from_epsg(crs), "dst_nodata": NAN}
+    reproject(image, out, resampling=Resampling.nearest, **grids)
     return out, Grid(CRS.from_epsg(crs), transform, height, width)
 
 
@@ -472,10 +464,10 @@ def test_the_time_of_day_decides_on_the_events_own_day(
 ) -> None:
     day = prepare(*options(inputs, tmp_path / "a", **{"event.date": "2018-09-05"}))
     assert "is of the event's own day" in " ".join(day.info["warnings"])
-    late = {"event.date": "2018-09-05T18:07:59Z"}
-    assert not prepare(*options(inputs, tmp_path / "b", **late)).info["warnings"]
-    told = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
-    assert not prepare(*options(inputs, tmp_path / "d", **late), told).info["warnings"]
+    exact_time = {"event.date": "2018-09-05T18:07:59Z"}
+    assert not prepare(*options(inputs, tmp_path / "b", **exact_time)).info["warnings"]
+    days = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
+    assert not prepare(*options(inputs, tmp_path / "d", **exact_time), days).info["warnings"]
     early = {"event.date": "2018-09-05T03:00:00Z"}
     warned = " ".join(prepare(*options(inputs, tmp_path / "c", **early)).info["warnings"])
     assert "pre (2018-09-05) was acquired after the event" in warned
@@ -584,7 +576,7 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (rotated, "is rotated: warp it"),
         (south_up, "has its first row in the south: warp it"),
@@ -606,7 +598,7 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
         (lambda *_: {"aoi": "[1,2,3]"}, r"is not \[west,south,east,north\]"),
         (lambda *_: {"aoi": "[141,42,140,43]"}, "is no area"),
         (lambda *_: {"resampling.slope": "magic"}, "resampling.slope=magic is unknown"),
-        (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is unknown"),
+        (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is not one of files, stac, safe"),
         (lambda *_: {"sar.units": "volts"}, "sar.units=volts is unknown"),
         (lambda *_: {"grid.crs": "EPSG:4326"}, "is not a projected CRS in metres"),
         (lambda *_: {"grid.crs": "EPSG:3857"}, "grid.crs=EPSG:3857 is in .* off by up to 36 %"),
@@ -616,13 +608,13 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
-    spoil: Spoil, message: str, inputs: dict[str, Path], tmp_path: Path
+    damage: Damage, message: str, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "other"
     folder.mkdir()
-    spoilt = spoil(inputs, folder)
+    damaged = damage(inputs, folder)
     with pytest.raises(InputError, match=message) as caught:
-        prepare(*options(inputs, tmp_path / "out" / "scene", **spoilt))
+        prepare(*options(inputs, tmp_path / "out" / "scene", **damaged))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
@@ -642,25 +634,20 @@ def test_a_taken_folder_is_refused_unless_overwriting(
 
 
 def test_the_command_prints_bands_landslides_and_files(
-    inputs: dict[str, Path], tmp_path: Path
+    inputs: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    command = [sys.executable, "-m", "landslide", "prepare", *options(inputs, tmp_path / "scene")]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "80"}
-
-    def call(*extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *extra], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-
-    first = call("inventory.all_touched=true")
-    assert first.returncode == 0, first.stderr
-    for words in ("vv_post2", "2018-09-29", "of 1 polygons", "scene.json", "100.0 %"):
-        assert words in first.stdout
-    assert "follows from track 68" in first.stdout
-    again = call()
-    assert again.returncode == 1
-    assert "already holds a scene" in again.stderr
-    assert "Traceback" not in again.stderr
+    monkeypatch.setenv("COLUMNS", "80")
+    command = ("prepare", *options(inputs, tmp_path / "scene"))
+    run_here(*command, "inventory.all_touched=true", cwd=tmp_path)
+    printed = capsys.readouterr().out
+    for text in ("vv_post2", "2018-09-29", "of 1 polygons", "scene.json", "100.0 %"):
+        assert text in printed
+    assert "follows from track 68" in printed
+    with pytest.raises(SystemExit, match="already holds a scene"):
+        run_here(*command, cwd=tmp_path)
 
 
 def test_the_papers_event_is_a_ready_configuration() -> None:
@@ -684,16 +671,8 @@ def test_a_file_for_a_group_of_options_names_its_key(tmp_path: Path) -> None:
 # Real data ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shared() -> Path:
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with real images")
-    return Path(folder)
-
-
-def test_a_real_chip_in_decibels_and_its_dem(shared: Path, tmp_path: Path) -> None:
-    chips = shared / "s1rtc_dem_chips"
+def test_a_real_chip_in_decibels_and_its_dem(real_data: Path, tmp_path: Path) -> None:
+    chips = real_data / "s1rtc_dem_chips"
     image, dem = (chips / kind / "433D_629L_3_1.tif" for kind in ("S1RTC", "DEM"))
     prepared = prepare(
         f"root={tmp_path / 's'}",
@@ -717,9 +696,9 @@ def test_a_real_chip_in_decibels_and_its_dem(shared: Path, tmp_path: Path) -> No
 
 
 def test_slope_of_a_real_dem_in_degrees_is_horns_with_metres_per_degree(
-    shared: Path, tmp_path: Path
+    real_data: Path, tmp_path: Path
 ) -> None:
-    folder = shared / "hokkaido_iburi_terrain"
+    folder = real_data / "hokkaido_iburi_terrain"
     dem = folder / "original" / "Japan_data" / "dem" / "download.DSM.tif"
     with rasterio.open(folder / "derived" / "dsm_slope.tif") as source:
         grid = Grid.of(source)

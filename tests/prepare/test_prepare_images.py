@@ -1,4 +1,4 @@
-"""What files as providers make them tell: units, kinds, polarisations, dates, tracks."""
+"""Metadata of providers' files: units, radiometry, polarisations, dates, tracks."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -35,7 +35,9 @@ def speckle(mean: float, seed: int = 0) -> np.ndarray:
     return (mean * rng.gamma(4.4, 1 / 4.4, SHAPE)).astype(np.float32)
 
 
-def taken(*dates: Sequence[Path], polarisations: Sequence[str] = ("vv",)) -> dict[str, Acquisition]:
+def acquisitions(
+    *dates: Sequence[Path], polarisations: Sequence[str] = ("vv",)
+) -> dict[str, Acquisition]:
     names = ("pre", "post1", "post2")
     return {
         name: read_acquisition(paths, polarisations, NUMBERS)
@@ -70,20 +72,20 @@ def stack(path: Path, names: Sequence[str], means: Sequence[float]) -> Path:
 def test_images_that_seem_to_be_of_different_units_are_refused_and_both_named(
     tmp_path: Path,
 ) -> None:
-    """A median of 0.25 is likely power, one of 0.32 amplitude: together they are neither."""
+    """A median of 0.25 is likely power, one of 0.32 amplitude: a pair of them is neither."""
     pre, post = (
         write(tmp_path / f"{day}.tif", speckle(mean))
         for day, mean in zip(DAYS, (0.27, 0.36), strict=False)
     )
     with pytest.raises(InputError, match=r"20180905.tif is in power .*20180917.tif.*sar.units="):
-        calibrate_orbit(taken([pre], [post]))
+        calibrate_orbit(acquisitions([pre], [post]))
 
 
 def test_a_tile_that_differs_from_what_the_other_declares_is_refused(tmp_path: Path) -> None:
     pre = write(tmp_path / "a_db_20180905.tif", 10 * np.log10(speckle(0.1)))
     post = write(tmp_path / "20180917.tif", speckle(0.1))
     with pytest.raises(InputError, match=r"is in db by its metadata, but .* power by its values"):
-        calibrate_orbit(taken([pre], [post]))
+        calibrate_orbit(acquisitions([pre], [post]))
 
 
 def test_units_that_only_the_values_tell_are_warned_of(tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_negative_values_are_no_power(tmp_path: Path) -> None:
         for day in DAYS[:2]
     ]
     with pytest.raises(InputError, match=r"most of its values are negative.* sar.units=db"):
-        calibrate_orbit(taken(*([path] for path in files)))
+        calibrate_orbit(acquisitions(*([path] for path in files)))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_the_letters_of_hyp3_tell_the_units_of_every_polarisation(
         ]
         for day in DAYS[:2]
     ]
-    dates = taken(*pairs, polarisations=("vv", "vh"))
+    dates = acquisitions(*pairs, polarisations=("vv", "vh"))
     for band, power in (("vv_pre", vv), ("vh_post1", vh)):
         np.testing.assert_allclose(power_of(dates, band), power, rtol=1e-4)
     quantity = "gamma0" if letters.startswith("g") else "sigma0"
@@ -144,7 +146,7 @@ def test_cross_polarised_amplitude_is_told_by_its_own_level(tmp_path: Path) -> N
         write(tmp_path / f"20180905_{name}.tif", np.sqrt(speckle(power)))
         for name, power in (("VV", 0.12), ("VH", 0.03))
     ]
-    dates = taken(pair, polarisations=("vv", "vh"))
+    dates = acquisitions(pair, polarisations=("vv", "vh"))
     units = {each.units for images in calibrate_orbit(dates).values() for _, each in images}
     assert units == {"amplitude"}
 
@@ -157,7 +159,7 @@ def test_scale_offset_and_nodata_of_integers_are_applied(tmp_path: Path) -> None
     path = write(tmp_path / "20180905_VV.tif", stored, nodata=-32768, units="decibel")
     with rasterio.open(path, "r+") as sink:
         sink.scales, sink.offsets = (0.01,), (-40.0,)
-    dates = taken([path])
+    dates = acquisitions([path])
     np.testing.assert_allclose(power_of(dates, "vv_pre")[10:], power[10:], rtol=2e-3)
     ((_, calibration),) = calibrate_orbit(dates)["vv_pre"]
     assert calibration.median == pytest.approx(10 * np.log10(np.median(power)), abs=0.02)
@@ -192,45 +194,45 @@ def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Pa
         [gamma, sigma],
         [write(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1)), sigma],
     ):
-        sources = Sources({"ascending": taken(*([path] for path in pair))}, Dem(()))
+        sources = Sources({"ascending": acquisitions(*([path] for path in pair))}, Dem(()))
         with pytest.raises(InputError, match=r"gamma0.*sigma0_20180917.tif is sigma0"):
             check_radiometry(sources)
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
-        taken([gamma, write(tmp_path / "sigma0_20180905.tif", speckle(0.1))])
-    # Neither of them meets the other at a date, or in a file, that tells nothing.
+        acquisitions([gamma, write(tmp_path / "sigma0_20180905.tif", speckle(0.1))])
+    # They are compared although the date between them has no such information.
     flat = write(tmp_path / "terrain-flattened_20180917.tif", speckle(0.1))
-    late = write(tmp_path / "sigma0_20180929.tif", speckle(0.1))
-    sources = Sources({"ascending": taken([gamma], [flat], [late])}, Dem(()))
+    last = write(tmp_path / "sigma0_20180929.tif", speckle(0.1))
+    sources = Sources({"ascending": acquisitions([gamma], [flat], [last])}, Dem(()))
     with pytest.raises(InputError, match=r"gamma0_20180905.*sigma0_20180929.tif is sigma0"):
         check_radiometry(sources)
     same_day = [write(tmp_path / f"{k}_20180905.tif", speckle(0.1)) for k in ("a", "sigma0")]
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
-        taken([same_day[0], gamma, same_day[1]])
-    # What one date's files tell together is compared with the next date.
+        acquisitions([same_day[0], gamma, same_day[1]])
+    # The files of one date are merged before they are compared with the next date.
     raw = write(tmp_path / "not-terrain-flattened_20180917.tif", speckle(0.1))
     flat = write(tmp_path / "terrain-flattened_20180905.tif", speckle(0.1))
-    sources = Sources({"ascending": taken([gamma, flat], [raw])}, Dem(()))
+    sources = Sources({"ascending": acquisitions([gamma, flat], [raw])}, Dem(()))
     with pytest.raises(InputError, match=r"is gamma0, terrain-flattened and .* not terrain"):
         check_radiometry(sources)
-    silent = Sources({"ascending": taken([gamma], [other])}, Dem(()))
-    assert "nothing shows what post1 is" in check_radiometry(silent)[0]
+    unknown = Sources({"ascending": acquisitions([gamma], [other])}, Dem(()))
+    assert "nothing shows what post1 is" in check_radiometry(unknown)[0]
 
 
 def test_images_of_different_makers_are_warned_of(tmp_path: Path) -> None:
     pre = write(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1))
     post = write(tmp_path / OPERA.format(DAYS[1], "VV"), speckle(0.1))
-    sources = Sources({"ascending": taken([pre], [post])}, Dem(()))
+    sources = Sources({"ascending": acquisitions([pre], [post])}, Dem(()))
     assert "are of HyP3 and OPERA" in check_radiometry(sources)[0]
 
 
 def test_one_image_given_for_two_dates_is_warned_of(tmp_path: Path) -> None:
     path = write(tmp_path / "a_VV.tif", speckle(0.1))
-    sources = Sources({"ascending": taken([path], [path])}, Dem(()))
+    sources = Sources({"ascending": acquisitions([path], [path])}, Dem(()))
     assert (
         "pre and post1 are the same pixels" in check_dates(sources, Event.of("", "2018-09-06"))[0]
     )
     other = write(tmp_path / "b_VV.tif", speckle(0.1))
-    sources = Sources({"ascending": taken([path], [other], [path])}, Dem(()))
+    sources = Sources({"ascending": acquisitions([path], [other], [path])}, Dem(()))
     warnings = check_dates(sources, Event.of("", "2018-09-06"))
     assert "pre and post2 are the same pixels" in warnings[0]
 
@@ -238,7 +240,7 @@ def test_one_image_given_for_two_dates_is_warned_of(tmp_path: Path) -> None:
 def test_a_day_of_an_option_that_is_not_the_files_own_is_noted(tmp_path: Path) -> None:
     files = [write(tmp_path / f"{day}_VV.tif", speckle(0.1)) for day in DAYS[:2]]
     given = ("root=x", "event.date=2018-09-06", "sar.dates.ascending=[2018-09-05,2018-09-29]")
-    sources = Sources({"ascending": taken(*([path] for path in files))}, Dem(()))
+    sources = Sources({"ascending": acquisitions(*([path] for path in files))}, Dem(()))
     dates = apply_options(sources, composed(*given).sar).orbits["ascending"]
     assert dates["pre"].notes == ()
     assert (

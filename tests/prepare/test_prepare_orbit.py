@@ -1,4 +1,3 @@
-import os
 import xml.etree.ElementTree as ET
 from datetime import date
 from pathlib import Path
@@ -26,12 +25,10 @@ from landslide.prepare.terrain import north_convergence
 IBURI = (142.0, 42.75)
 
 
-def annotated() -> tuple[int, Pass, np.ndarray]:
+@pytest.fixture(scope="module")
+def annotated(real_data: Path) -> tuple[int, Pass, np.ndarray]:
     """Track, pass and tie points (line, pixel, lon, lat, incidence) of a real product."""
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with a real product")
-    root = ET.parse(next(Path(folder).glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))).getroot()
+    root = ET.parse(next(real_data.glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))).getroot()
     track = track_number(
         "S1B", int(root.findtext(".//absoluteOrbitNumber", "")), date(2021, 12, 23)
     )
@@ -43,9 +40,11 @@ def annotated() -> tuple[int, Pass, np.ndarray]:
     return track, "descending", np.array(table)
 
 
-def test_the_incidence_angle_is_that_of_a_real_products_annotation_over_the_whole_swath() -> None:
+def test_the_incidence_angle_is_that_of_a_real_products_annotation_over_the_whole_swath(
+    annotated: tuple[int, Pass, np.ndarray],
+) -> None:
     """S1B in 2021; the orbit's numbers were fitted to S1A in 2023."""
-    track, direction, points = annotated()
+    track, direction, points = annotated
     angles = np.array(
         [viewing_geometry(track, direction, *point[2:4]).incidence for point in points]
     )
@@ -70,15 +69,17 @@ def test_a_pass_that_ascends_in_the_south_is_at_the_end_of_its_track(
     """Annotated tie points at sea level: S1A S3, 2021-04-01, absolute orbit 37258."""
     track = track_number("S1A", 37258, date(2021, 4, 1))
     assert track == 86
-    seen = viewing_geometry(track, "ascending", longitude, latitude)
-    assert seen.incidence == pytest.approx(incidence, abs=0.03)
+    view = viewing_geometry(track, "ascending", longitude, latitude)
+    assert view.incidence == pytest.approx(incidence, abs=0.03)
     # East-north-east, as the next point of the line lies.
     azimuth = Geod(ellps="WGS84").inv(43.03330, -12.17883, 43.40984, -12.09430)[0]
-    assert seen.look_azimuth == pytest.approx(azimuth, abs=0.5)
+    assert view.look_azimuth == pytest.approx(azimuth, abs=0.5)
 
 
-def test_the_look_is_that_along_the_lines_of_a_real_product() -> None:
-    track, direction, points = annotated()
+def test_the_look_is_that_along_the_lines_of_a_real_product(
+    annotated: tuple[int, Pass, np.ndarray],
+) -> None:
+    track, direction, points = annotated
     for number in np.unique(points[:, 0]):
         line = points[points[:, 0] == number]
         for before, here, after in zip(line[::4], line[1::4], line[2::4], strict=False):
@@ -101,14 +102,14 @@ def test_tracks_repeat_after_12_days_and_lie_in_order_of_time() -> None:
 @pytest.mark.parametrize(("track", "direction"), [(68, "ascending"), (46, "descending")])
 def test_the_papers_area_is_seen_from_the_papers_tracks(track: int, direction: Pass) -> None:
     other: Pass = "descending" if direction == "ascending" else "ascending"
-    seen = viewing_geometry(track, direction, *IBURI)
-    assert 29 < seen.incidence < 46.5  # within the swath of IW
-    assert seen.look_azimuth == pytest.approx(80 if direction == "ascending" else 280, abs=2)
+    view = viewing_geometry(track, direction, *IBURI)
+    assert 29 < view.incidence < 46.5  # within the swath of IW
+    assert view.look_azimuth == pytest.approx(80 if direction == "ascending" else 280, abs=2)
     assert not viewing_geometry(track, other, *IBURI).in_swath
     # On the other side of the satellite at the same distance.
     assert (
         viewing_geometry(
-            track, direction, IBURI[0] - np.sign(np.sin(np.radians(seen.look_azimuth))) * 13, 42.75
+            track, direction, IBURI[0] - np.sign(np.sin(np.radians(view.look_azimuth))) * 13, 42.75
         ).incidence
         < 0
     )
@@ -121,13 +122,13 @@ def test_a_track_alone_gives_the_geometry_of_a_scene_and_options_come_first() ->
     dates = {"pre": Acquisition({}, relative_orbit=68, platform="S1A")}
     orbit = radar_orbit("ascending", dates, GRID)
     assert orbit is not None
-    seen = viewing_geometry(68, "ascending", *grid_center(GRID))
-    assert orbit.incidence == pytest.approx(seen.incidence, abs=0.01)
+    view = viewing_geometry(68, "ascending", *grid_center(GRID))
+    assert orbit.incidence == pytest.approx(view.incidence, abs=0.01)
     assert orbit.look_azimuth + north_convergence(GRID) == pytest.approx(
-        seen.look_azimuth, abs=0.01
+        view.look_azimuth, abs=0.01
     )
-    told = {"pre": Acquisition({}, relative_orbit=68, incidence=39.0)}
-    orbit = radar_orbit("ascending", told, GRID)
+    dates = {"pre": Acquisition({}, relative_orbit=68, incidence=39.0)}
+    orbit = radar_orbit("ascending", dates, GRID)
     assert orbit is not None
     assert orbit.incidence == 39.0
     assert radar_orbit("ascending", {"pre": Acquisition({})}, GRID) is None

@@ -74,7 +74,7 @@ def image(seed: int, transform: Affine) -> bytes:
 
 def item(
     name: str,
-    moment: str,
+    time: str,
     bounds: tuple[float, ...],
     assets: dict[str, str],
     **more: str | int,
@@ -86,7 +86,7 @@ def item(
         "id": name,
         "geometry": geometry,
         "bbox": list(bounds),
-        "properties": {"datetime": moment, **more},
+        "properties": {"datetime": time, **more},
         "assets": {key: {"href": href} for key, href in assets.items()},
         "links": [],
         "collection": IMAGES,
@@ -95,7 +95,7 @@ def item(
 
 def add_image(
     archive: Archive,
-    moment: str,
+    time: str,
     direction: str,
     track: int,
     transform: Affine = NORTH,
@@ -106,7 +106,7 @@ def add_image(
 ) -> str:
     """Put an item and its files on the shelf; returns its name."""
     part = "n" if transform == NORTH else "s"
-    name = f"S1_{moment[:10]}_{direction[0].upper()}{track:03d}_{part}"
+    name = f"S1_{time[:10]}_{direction[0].upper()}{track:03d}_{part}"
     hrefs = {}
     for seed, asset in enumerate(assets):
         hrefs[asset] = f"{archive.address}/data/{name}_{asset}.tif"
@@ -123,7 +123,7 @@ def add_image(
         "sat:orbit_state": direction,
         "sat:relative_orbit": track,
     }
-    archive.items[IMAGES].append(item(name, moment, footprint.bounds, hrefs, **properties))
+    archive.items[IMAGES].append(item(name, time, footprint.bounds, hrefs, **properties))
     return name
 
 
@@ -285,8 +285,8 @@ def test_elevation_is_fetched_with_a_margin(config: DictConfig) -> None:
         col, row = (round(n, 3) for n in ~source.transform * (AOI.centroid.x, AOI.centroid.y))
         height = source.read(1)[int(row), int(col)]
     first = round(AOI.centroid.x, 1) - 0.1, round(AOI.centroid.y, 1) + 0.1
-    there = int((first[1] - AOI.centroid.y) * 3600), int((AOI.centroid.x - first[0]) * 3600)
-    assert height == pytest.approx((there[0] * 720 + there[1]) / 1000 - 300, abs=1e-3)
+    row, col = int((first[1] - AOI.centroid.y) * 3600), int((AOI.centroid.x - first[0]) * 3600)
+    assert height == pytest.approx((row * 720 + col) / 1000 - 300, abs=1e-3)
     assert west < 600_900 - 3000
     assert south < 4_736_900 - 3000
     assert east > 602_300 + 3000
@@ -392,14 +392,14 @@ def test_nothing_is_fetched_twice_and_fetching_again_gives_the_same_bytes(
     archive: Archive, config: DictConfig, tmp_path: Path
 ) -> None:
     first = acquire_from_archive(config, EVENT, AOI)
-    there = cached(config)
+    files = cached(config)
     before = len(archive.requests("/data"))
     assert acquire_from_archive(config, EVENT, AOI) == first
     assert len(archive.requests("/data")) == before
     config.cache = str(tmp_path / "other")
     acquire_from_archive(config, EVENT, AOI)
     assert len(archive.requests("/data")) > before
-    assert cached(config) == there
+    assert cached(config) == files
 
 
 # Faults ---------------------------------------------------------------------------------------
@@ -504,8 +504,8 @@ def test_an_item_without_the_polarisation_is_named_before_anything_is_fetched(
     archive.items[IMAGES] = archive.items[IMAGES][2:]
     add_image(archive, "2018-09-05T08:42:00Z", "ascending", 68, assets=assets)
     held = ", ".join(assets) or "none"
-    words = rf"item S1_2018-09-05_A068_n has no asset 'vv' \(it has {held}\).*sar.stac.assets.vv"
-    with pytest.raises(InputError, match=words):
+    message = rf"item S1_2018-09-05_A068_n has no asset 'vv' \(it has {held}\).*sar.stac.assets.vv"
+    with pytest.raises(InputError, match=message):
         acquire_from_archive(config, EVENT, AOI)
     assert not archive.requests("/data")
     shown = {row[2][:10]: row[5] for row in rows(printed(config)) if row[0] == "ascending"}
@@ -679,18 +679,18 @@ def test_an_area_is_needed_on_one_side_of_the_antimeridian(config: DictConfig) -
 # Choosing -------------------------------------------------------------------------------------
 
 
-def seen(
-    moment: str, track: int = 68, share: float = 1.0, direction: str = "ascending", part: str = ""
+def make_item(
+    time: str, track: int = 68, share: float = 1.0, direction: str = "ascending", part: str = ""
 ) -> ArchiveItem:
     west, south, east, north = AOI.bounds
     footprint = shapely.box(west, south, west + share * (east - west), north)
     properties = {
-        "datetime": moment,
+        "datetime": time,
         "platform": "sentinel-1a",
         "sat:orbit_state": direction,
         "sat:relative_orbit": track,
     }
-    return ArchiveItem(f"{track}_{moment}{part}", footprint, {}, properties)
+    return ArchiveItem(f"{track}_{time}{part}", footprint, {}, properties)
 
 
 ANYTHING = TrackRequest()
@@ -707,7 +707,7 @@ def chosen(
 
 
 def days(track: int, *dates: str, share: float = 1.0) -> list[ArchiveItem]:
-    return [seen(f"2018-{date}T08:42:00Z", track, share) for date in dates]
+    return [make_item(f"2018-{date}T08:42:00Z", track, share) for date in dates]
 
 
 def test_dates_of_different_tracks_are_never_mixed() -> None:
@@ -734,7 +734,8 @@ def test_an_overpass_with_a_missing_slice_is_skipped() -> None:
 
 def test_slices_on_both_sides_of_midnight_are_one_overpass() -> None:
     slices = [
-        seen(f"2018-08-{day}T{clock}Z") for day, clock in (("24", "23:59:50"), ("25", "00:00:15"))
+        make_item(f"2018-08-{day}T{clock}Z")
+        for day, clock in (("24", "23:59:50"), ("25", "00:00:15"))
     ]
     (track,) = group_tracks(slices, AOI)
     assert [len(overpass.slices) for overpass in track.overpasses] == [2]
@@ -750,7 +751,7 @@ def test_an_image_of_a_day_that_may_be_the_events_is_on_neither_side() -> None:
     event = Event.of("", "2018-09-06")
     slices = days(68, "08-24", "09-05", "09-06", "09-11", "09-17")
     assert chosen(slices, event=event) == ["68", "09-05", "09-11", "09-17"]
-    evening = [seen("2018-09-05T20:43:00Z"), *days(68, "08-24", "09-11")]
+    evening = [make_item("2018-09-05T20:43:00Z"), *days(68, "08-24", "09-11")]
     assert chosen(evening, event=event) == ["68", "08-24", "09-11"]
     # The earthquake of 6 September struck on 5 September in UTC.
     assert side_of_event(event, datetime(2018, 9, 5, 18, 8, tzinfo=UTC)) == "unsure"
@@ -828,11 +829,11 @@ def test_the_archives_description_is_complete(config: DictConfig) -> None:
 
 def test_boxes_are_cut_the_same_for_nearly_the_same_area(config: DictConfig) -> None:
     acquire_from_archive(config, EVENT, AOI)
-    there = cached(config)
-    names = {Path(name).parts[2] for name in there}
+    files = cached(config)
+    names = {Path(name).parts[2] for name in files}
     assert all(Box(*map(float, name.split("_"))) for name in names)
     acquire_from_archive(config, EVENT, AOI.buffer(1e-7, join_style="mitre"))
-    assert cached(config) == there
+    assert cached(config) == files
 
 
 # A scene -------------------------------------------------------------------------------------
@@ -872,14 +873,14 @@ def test_a_scene_comes_out_of_an_archive(
     info = json.loads((tmp_path / "scene" / "scene.json").read_text())
     assert info["dates"]["descending"]["vv_post1"] == "2018-09-13"
     assert info["images"]["ascending"]["pre"]["relative_orbit"] == 68
-    # Nobody typed an angle: tracks 68 and 46 see the area so.
+    # No option gives an angle: it follows from tracks 68 and 46.
     for direction, track in (("ascending", 68), ("descending", 46)):
         longitude, latitude = (info["grid"]["middle"][key] for key in ("longitude", "latitude"))
-        seen = viewing_geometry(track, direction, longitude, latitude)
-        assert info["geometry"][direction]["incidence"] == pytest.approx(seen.incidence, abs=0.01)
-        assert info["geometry"][direction]["look"] == pytest.approx(seen.look_azimuth, abs=0.01)
-    seen = viewing_geometry(68, "ascending", AOI.centroid.x, AOI.centroid.y)
-    assert (np.abs(angle - seen.incidence) <= slope + 0.1).all()
+        view = viewing_geometry(track, direction, longitude, latitude)
+        assert info["geometry"][direction]["incidence"] == pytest.approx(view.incidence, abs=0.01)
+        assert info["geometry"][direction]["look"] == pytest.approx(view.look_azimuth, abs=0.01)
+    view = viewing_geometry(68, "ascending", AOI.centroid.x, AOI.centroid.y)
+    assert (np.abs(angle - view.incidence) <= slope + 0.1).all()
     assert any("follows from track 68" in note for note in info["notes"])
     assert not info["warnings"]
     assert info["dem"]["items"] == ["dem"]

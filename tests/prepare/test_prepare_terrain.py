@@ -1,4 +1,3 @@
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +88,7 @@ def test_slope_and_aspect_of_a_plane_in_any_crs(
     dem = write_dem(tmp_path / "dem.tif", tilted(slope, aspect), crs=crs, posting=posting)
     bands = bands_of(dem, tmp_path)
     np.testing.assert_allclose(bands["slope"], slope, atol=0.05)
-    # The plane falls along the grid; aspect is told from true north.
+    # The plane falls along the grid; aspect refers to true north.
     expected = aspect + north_convergence(GRID)
     turned = (bands["aspect"] - expected + 180) % 360 - 180
     np.testing.assert_allclose(turned, 0, atol=0.1)
@@ -202,8 +201,8 @@ def test_shadow_and_layover_have_the_lengths_of_the_closed_forms() -> None:
     cliff = np.zeros((64, 200), np.float32)
     cliff[:, 100:] = 200
     hidden = distortion(cliff, 10, EAST, reach=0.0)
-    places = np.flatnonzero(hidden.layover[32]) * 10
-    assert places.min() == pytest.approx(995 - 200 / np.tan(np.radians(36)), abs=20)
+    layover = np.flatnonzero(hidden.layover[32]) * 10
+    assert layover.min() == pytest.approx(995 - 200 / np.tan(np.radians(36)), abs=20)
     hidden = distortion(cliff[:, ::-1].copy(), 10, EAST, reach=0.0)
     assert hidden.shadow[32].sum() * 10 == pytest.approx(200 * np.tan(np.radians(36)), abs=20)
 
@@ -252,11 +251,8 @@ def test_a_metric_dem_keeps_its_own_pixels(tmp_path: Path) -> None:
     assert (shift.c % 1, shift.f % 1) == pytest.approx((0, 0), abs=1e-6)
 
 
-def test_geometry_agrees_with_a_real_products_annotation() -> None:
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with a real product")
-    path = next(Path(folder).glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))
+def test_geometry_agrees_with_a_real_products_annotation(real_data: Path) -> None:
+    path = next(real_data.glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))
     root = ET.parse(path).getroot()
     heading = float(root.findtext(".//platformHeading", "nan")) % 360
     points = [

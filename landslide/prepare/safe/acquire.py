@@ -33,7 +33,7 @@ from landslide.prepare.quality import check_dates
 from landslide.prepare.safe.geocode import geocode
 from landslide.prepare.safe.geoid import geoid_height
 from landslide.prepare.safe.product import Product
-from landslide.prepare.sources import OVERPASS, Acquisition, Dem, Event, Sources, Tile
+from landslide.prepare.sources import OVERPASS, Acquisition, Dem, Event, Pass, Sources, Tile
 from landslide.prepare.terrain import elevation_tiles, require_dem_coverage
 
 METHOD = 1
@@ -48,13 +48,7 @@ def acquire_from_products(
 ) -> Sources:
     """Terrain-correct the products that ``sar.ascending`` and ``sar.descending`` name.
 
-    Files that are in ``config.cache`` are used again.
-
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        event: What is to be mapped.
-        area: Area of interest in EPSG:4326.
-        console: Shows progress; None is silent.
+    Files in ``config.cache`` are used again. ``area`` is in EPSG:4326.
 
     Raises:
         InputError: There is no area; a product or the DEM cannot be used.
@@ -66,11 +60,7 @@ def acquire_from_products(
             "sar.source=safe needs an area, since a whole frame takes half an hour and more: give "
             "aoi=[west,south,east,north] in degrees, a polygon file, or grid.like"
         )
-    polarisations = [str(name).lower() for name in config.sar.polarisations]
-    products = {
-        orbit: {date: [Product(p, polarisations) for p in paths] for date, paths in dates.items()}
-        for orbit, dates in images_from_options(config).items()
-    }
+    products = _open_products(config)
     dem = dem_from_option(config.dem)
     grid = choose_grid(config.grid, area, Sources({}, dem))
     described = {
@@ -97,22 +87,23 @@ def acquire_from_products(
             }
             for orbit, dates in described.items()
         }
-    note = (
-        f"terrain correction: heights of the DEM were raised by {correction.geoid:.1f} m to the "
-        "ellipsoid"
-    )
-    return Sources(orbits, dem, notes=(note,))
+    raised = f"heights of the DEM were raised by {correction.geoid:.1f} m to the ellipsoid"
+    return Sources(orbits, dem, notes=(f"terrain correction: {raised}",))
+
+
+def _open_products(config: DictConfig) -> dict[Pass, dict[str, list[Product]]]:
+    """Frames of each date, checked."""
+    polarisations = [str(name).lower() for name in config.sar.polarisations]
+    return {
+        orbit: {date: [Product(p, polarisations) for p in paths] for date, paths in dates.items()}
+        for orbit, dates in images_from_options(config).items()
+    }
 
 
 class TerrainCorrection:
     """Writes products as gamma nought on a grid, each once.
 
     The cache's folder is named after everything that the files depend on.
-
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        dem: Elevation.
-        grid: Grid of the scene.
 
     Attributes:
         geoid: Metres from the ellipsoid up to the DEM's zero.
@@ -160,11 +151,7 @@ class TerrainCorrection:
 
 
 def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
-    """Acquisition by the metadata of a date's frames.
-
-    Raises:
-        InputError: They are not of one overpass, or none lies over the grid.
-    """
+    """Acquisition by the metadata of a date's frames."""
     first = min(frames, key=lambda frame: frame.time)
     for frame in frames:
         apart = frame.time - first.time
@@ -195,11 +182,7 @@ def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
 
 
 def _frames_over(frames: Sequence[Product], grid: Grid) -> list[Product]:
-    """Frames that lie over a grid.
-
-    Raises:
-        InputError: None does.
-    """
+    """Frames that lie over a grid."""
     west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", *grid.bounds)
     area = shapely.box(0, south, (east - west) % 360, north)
     over = []

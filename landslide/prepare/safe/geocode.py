@@ -64,10 +64,7 @@ class RadarTerrain(NamedTuple):
 class Image:
     """One polarisation of a product, in radar geometry.
 
-    Args:
-        folder: SAFE folder.
-        files: Files of a polarisation in it, by role.
-        polarisation: In lower case.
+    ``files`` are the polarisation's files in the SAFE folder, by role.
     """
 
     def __init__(self, folder: Path, files: Mapping[str, str], polarisation: str) -> None:
@@ -127,11 +124,7 @@ class Image:
         return sampled
 
     def _read_window(self, window: Window) -> Any:  # noqa: ANN401
-        """Digital numbers of a window, as an xarray with ``line`` and ``pixel``.
-
-        Raises:
-            InputError: The raster is damaged.
-        """
+        """Digital numbers of a window, as an xarray with ``line`` and ``pixel``."""
         import xarray as xr
 
         try:
@@ -238,11 +231,7 @@ def terrain_per_cell(terrain: RadarTerrain, image: Image, cell: float) -> Double
 
     On flat ground it is the cotangent of the incidence angle. Each pixel's ground is distributed
     bilinearly among the four nearest cells, and their sums are read back bilinearly.
-
-    Args:
-        terrain: Terrain.
-        image: Image that the cells belong to.
-        cell: Side of a cell in metres, in azimuth and slant range.
+    ``cell`` is the side of a cell in metres, in azimuth and slant range.
     """
     row = image.line(terrain.azimuth_time) * (image.interval * terrain.speed / cell)
     col = terrain.slant_range_time.values * (LIGHT_SPEED / 2 / cell)

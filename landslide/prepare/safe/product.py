@@ -46,9 +46,7 @@ class TiePoints(NamedTuple):
 class Product:
     """A product that can be terrain-corrected.
 
-    Args:
-        path: SAFE folder, or a zip that holds one.
-        polarisations: Those that are wanted, in lower case.
+    It is a SAFE folder, or a zip that holds one; polarisations are in lower case.
 
     Raises:
         InputError: It is no IW GRD product, is incomplete, or lacks a polarisation.
@@ -89,7 +87,7 @@ class Product:
             for node in annotation.iterfind(".//geolocationGridPoint")
         ]
         if not table:
-            raise InputError(f"the annotation of {self.path} has no tie points: download it again")
+            raise self._damaged("its annotation has no tie points")
         return TiePoints(*np.array(table).T)
 
     @cached_property
@@ -117,9 +115,7 @@ class Product:
                 with self._member(member).open("rb") as packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file, CHUNK)
             except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                raise InputError(
-                    f"{self.path} is damaged ({error}, {member}): download it again"
-                ) from error
+                raise self._damaged(f"{member} cannot be unpacked ({error})") from error
         return folder
 
     def _find_prefix(self) -> str:
@@ -144,15 +140,9 @@ class Product:
             )
         missing = [name for name, text in facts.items() if not text]
         if missing or facts["pass"].lower() not in PASSES:
-            raise InputError(
-                f"the manifest of {self.path} has no {(missing or ['pass'])[0]}: it is incomplete, "
-                "download it again"
-            )
+            raise self._damaged(f"its manifest has no {(missing or ['pass'])[0]}")
         if not facts["relativeOrbitNumber"].isdigit():
-            raise InputError(
-                f"the manifest of {self.path} says relativeOrbitNumber "
-                f"{facts['relativeOrbitNumber']}: download the product again"
-            )
+            raise self._damaged(f"its relativeOrbitNumber is {facts['relativeOrbitNumber']}")
         nodes = manifest.iterfind(".//{*}transmitterReceiverPolarisation")
         available = [node.text or "" for node in nodes]
         missing = [p.upper() for p in self.polarisations if p.upper() not in available]
@@ -169,9 +159,7 @@ class Product:
             named = [n for n in listed if fnmatch(n.lower(), pattern.format(polarisation))]
             if len(named) != 1 or not self._member(named[0]).is_file():
                 missing = named[0] if named else pattern.format(polarisation)
-                raise InputError(
-                    f"{self.path} lacks {missing}: it is incomplete, download it again"
-                )
+                raise self._damaged(f"it lacks {missing}")
             files[role] = named[0]
         self._parse(files["calibration"])
         self._check_size(self._parse(files["annotation"]), files["measurement"])
@@ -186,16 +174,17 @@ class Product:
                 with rasterio.open(f"{driver}{self.path}/{self._prefix}{measurement}") as source:
                     shape = source.shape
         except RasterioIOError as error:
-            raise InputError(
-                f"{self.path}: {measurement} cannot be read as a raster: download it again"
-            ) from error
+            raise self._damaged(f"{measurement} cannot be read as a raster") from error
         names = ("numberOfLines", "numberOfSamples")
         annotated = tuple(int(annotation.findtext(f".//{name}", "0")) for name in names)
         if shape != annotated:
-            raise InputError(
-                f"{self.path}: {measurement} is {shape[1]} x {shape[0]} px and {annotated[1]} x "
-                f"{annotated[0]} by its annotation: download it again"
+            raise self._damaged(
+                f"{measurement} is {shape[1]} x {shape[0]} px and {annotated[1]} x {annotated[0]} "
+                "by its annotation"
             )
+
+    def _damaged(self, problem: str) -> InputError:
+        return InputError(f"{self.path} is incomplete or damaged ({problem}): download it again")
 
     def _member(self, name: str) -> Path | zipfile.Path:
         if self._zip is None:
@@ -206,9 +195,7 @@ class Product:
         try:
             return ElementTree.fromstring(self._member(member).read_bytes())
         except (ElementTree.ParseError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(
-                f"{self.path}: {member} is damaged ({error}): download it again"
-            ) from error
+            raise self._damaged(f"{member} is damaged ({error})") from error
 
     def _crc(self, member: str) -> int:
         """CRC-32 of a file, which a zip states without being unpacked."""

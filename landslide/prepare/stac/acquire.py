@@ -1,9 +1,8 @@
 """From an area and an event's date to local files, by way of an archive."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import geopandas as gpd
@@ -24,7 +23,6 @@ from landslide.prepare.sources import (
     Pass,
     Sources,
     Tile,
-    Units,
     label_dates,
     parse_timestamp,
 )
@@ -47,27 +45,17 @@ DEM_MARGIN = 3000.0
 """Metres of the DEM downloaded around the area: the reach of a ridge 2 km high."""
 
 
-class SearchResult(NamedTuple):
-    """The tracks that an archive holds for an event, and the chosen ones."""
-
-    tracks: list[Track]
-    choices: dict[Pass, TrackChoice]
-
-
 def plan_acquisition(config: DictConfig, event: Event, aoi: BaseGeometry | None) -> Table:
     """Lay out the available images, those that would be used and when the next one is due.
 
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        event: What is to be mapped.
-        aoi: Area of interest in EPSG:4326.
+    ``aoi`` is in EPSG:4326.
 
     Raises:
         InputError: There is no area, or the archive cannot be searched or has nothing there.
     """
     archive = Archive.of(config)
-    found = _search(config, archive, event, _require_area(aoi))
-    return plan_table(found.tracks, found.choices, event, archive)
+    tracks, choices = _search(config, archive, event, _require_area(aoi))
+    return plan_table(tracks, choices, event, archive)
 
 
 def acquire_from_archive(
@@ -78,14 +66,8 @@ def acquire_from_archive(
 ) -> Sources:
     """Choose images of the area by the event's date and download them, with elevation.
 
-    Elevation comes from ``config.dem`` where it is set. Files that are in ``config.cache`` are
-    not downloaded again.
-
-    Args:
-        config: Configuration of ``conf/prepare.yaml``.
-        event: What is to be mapped.
-        aoi: Area of interest in EPSG:4326.
-        console: Shows progress; None is silent.
+    Elevation comes from ``config.dem`` where it is set. Files in ``config.cache`` are not
+    downloaded again. ``aoi`` is in EPSG:4326.
 
     Raises:
         InputError: There is no area; the archive cannot be searched, has no image before and
@@ -94,8 +76,8 @@ def acquire_from_archive(
     aoi = _require_area(aoi)
     dem = dem_from_option(config.dem) if config.dem else None
     archive = Archive.of(config)
-    found = _search(config, archive, event, aoi)
-    if not found.choices:
+    _, choices = _search(config, archive, event, aoi)
+    if not choices:
         raise InputError(
             f"{archive.collection} of {archive.endpoint} has no track with an image both before "
             "and after the event: plan=true lists its dates"
@@ -103,46 +85,33 @@ def acquire_from_archive(
     cache, polarisations = Path(config.cache), config.sar.polarisations
     where = _box_around(aoi, IMAGE_MARGIN)
     images = {
-        (orbit, date): {
-            p: _image_subsets(overpass, archive, p, where, cache) for p in polarisations
-        }
-        for orbit, choice in found.choices.items()
-        for date, overpass in choice.overpasses.items()
+        (orbit, date): {p: _subsets(archive, o.slices, p, where, cache) for p in polarisations}
+        for orbit, choice in choices.items()
+        for date, o in choice.overpasses.items()
     }
-    elevation = [] if dem else _dem_subsets(archive, _box_around(aoi, DEM_MARGIN), cache)
+    elevation = []
+    if dem is None:
+        where = _box_around(aoi, DEM_MARGIN)
+        elevation = _subsets(archive, _search_dem(archive, where), None, where, cache)
     wanted = [s for bands in images.values() for band in bands.values() for s in band] + elevation
     with progress_bar(console, "downloading", len(wanted)) as advance:
         present = set(download_all(wanted, archive, advance))
     orbits: dict[Pass, dict[str, Acquisition]] = {}
     for (orbit, date), bands in images.items():
-        choice = found.choices[orbit]
-        overpass = choice.overpasses[date]
+        overpass = choices[orbit].overpasses[date]
         tiles = {p: _measured_tiles(subsets, present, overpass) for p, subsets in bands.items()}
-        orbits.setdefault(orbit, {})[date] = Acquisition(
-            tiles,
-            time=overpass.time,
-            direction=orbit,
-            relative_orbit=choice.track.relative_orbit,
-            platform=overpass.platform,
-            units=archive.units,
-            product=archive.product,
-            items=tuple(item.id for item in overpass.slices),
-            provider=f"{archive.endpoint} {archive.collection}",
-        )
+        acquisition = _acquisition(choices[orbit].track, overpass, tiles, archive)
+        orbits.setdefault(orbit, {})[date] = acquisition
     dem = dem or Dem(
         tuple(Tile(subset.path) for subset in elevation if subset.path in present),
         items=tuple(subset.item for subset in elevation),
         provider=f"{archive.endpoint} {archive.dem_collection}",
     )
-    return Sources(orbits, dem, notes=tuple(_notes(found, event)))
+    return Sources(orbits, dem, notes=tuple(_notes(choices, event)))
 
 
 def _require_area(aoi: BaseGeometry | None) -> BaseGeometry:
-    """An area that can be searched.
-
-    Raises:
-        InputError: There is none, or it lies on both sides of the antimeridian.
-    """
+    """An area that can be searched."""
     if aoi is None:
         raise InputError(
             "sar.source=stac needs an area: give aoi=[west,south,east,north] in degrees "
@@ -170,12 +139,10 @@ def _box_around(aoi: BaseGeometry, margin: float) -> Box:
     )
 
 
-def _search(config: DictConfig, archive: Archive, event: Event, aoi: BaseGeometry) -> SearchResult:
-    """Search for images around the event and choose among them.
-
-    Raises:
-        InputError: There is none, or not what the user asked for.
-    """
+def _search(
+    config: DictConfig, archive: Archive, event: Event, aoi: BaseGeometry
+) -> tuple[list[Track], dict[Pass, TrackChoice]]:
+    """Tracks with images around the event, and the choice of each pass direction."""
     requests = {direction: _track_request(config, direction) for direction in PASSES}
     times = [
         event.time - timedelta(days=archive.days_before),
@@ -199,15 +166,11 @@ def _search(config: DictConfig, archive: Archive, event: Event, aoi: BaseGeometr
         for direction, request in requests.items()
         if (choice := choose_track(tracks, event, direction, request))
     }
-    return SearchResult(tracks, choices)
+    return tracks, choices
 
 
 def _track_request(config: DictConfig, direction: Pass) -> TrackRequest:
-    """Track and dates that options ask for in a pass direction.
-
-    Raises:
-        InputError: Dates are not two or three.
-    """
+    """Track and dates that options ask for in a pass direction."""
     dates = config.sar.dates[direction]
     if dates is not None:
         dates = [str(date) for date in dates] if OmegaConf.is_list(dates) else [str(dates)]
@@ -215,71 +178,50 @@ def _track_request(config: DictConfig, direction: Pass) -> TrackRequest:
     return TrackRequest(config.sar.relative_orbit[direction], dates)
 
 
-def _image_subsets(
-    overpass: Overpass, archive: Archive, polarisation: str, where: Box, cache: Path
+def _subsets(
+    archive: Archive,
+    items: Sequence[ArchiveItem],
+    polarisation: str | None,
+    where: Box,
+    cache: Path,
 ) -> list[Subset]:
-    """Files of an overpass and polarisation."""
-    remedy = (
-        f"name another with sar.stac.assets.{polarisation}=…, or choose other dates with sar.dates"
-    )
-    asset, folder = archive.asset(polarisation), _folder(cache, archive, archive.collection, where)
-    return _subsets(overpass.slices, asset, remedy, where, archive.units, folder)
+    """Files of a polarisation, or of the DEM (None), in a box."""
+    if polarisation is None:
+        collection, asset, units = archive.dem_collection, archive.dem_asset, None
+        remedy = "name another with sar.stac.dem_asset=…, or give a file with dem=…"
+    else:
+        collection, asset = archive.collection, archive.asset(polarisation)
+        units = archive.units
+        remedy = (
+            f"name another with sar.stac.assets.{polarisation}=…, or choose other dates with "
+            "sar.dates"
+        )
+    host = urlsplit(archive.endpoint).netloc.replace(":", "_")
+    folder = cache / host / collection / "_".join(f"{edge:.3f}" for edge in where)
+    # Decibels may be negative and are therefore kept apart.
+    ending = f"{asset}_db.tif" if units == "db" else f"{asset}.tif"
+    names = [f"{item.id.replace('/', '_')}_{ending}" for item in items]
+    return [
+        Subset(item.id, asset, item.asset_url(asset, remedy), where, units, folder / name)
+        for item, name in zip(items, names, strict=True)
+    ]
 
 
-def _dem_subsets(archive: Archive, where: Box, cache: Path) -> list[Subset]:
-    """Files of a DEM.
-
-    Raises:
-        InputError: The archive has no elevation there.
-    """
+def _search_dem(archive: Archive, where: Box) -> list[ArchiveItem]:
+    """Tiles of the DEM in a box."""
     items = archive.search(archive.dem_collection, where)
     if not items:
         raise InputError(
             f"{archive.dem_collection} of {archive.endpoint} has no elevation of the area: "
             "give a file with dem=…, or name another collection with sar.stac.dem_collection=…"
         )
-    remedy = "name another with sar.stac.dem_asset=…, or give a file with dem=…"
-    folder = _folder(cache, archive, archive.dem_collection, where)
-    return _subsets(items, archive.dem_asset, remedy, where, None, folder)
-
-
-def _subsets(
-    items: Sequence[ArchiveItem],
-    asset: str,
-    remedy: str,
-    where: Box,
-    units: Units | None,
-    folder: Path,
-) -> list[Subset]:
-    # Decibels may be negative and are therefore kept apart.
-    ending = "_db.tif" if units == "db" else ".tif"
-    return [
-        Subset(
-            item.id,
-            asset,
-            item.asset_url(asset, remedy),
-            where,
-            units,
-            folder / f"{item.id.replace('/', '_')}_{asset}{ending}",
-        )
-        for item in items
-    ]
-
-
-def _folder(cache: Path, archive: Archive, collection: str, where: Box) -> Path:
-    """Where the files of a collection in a box are kept."""
-    host = urlsplit(archive.endpoint).netloc.replace(":", "_")
-    return cache / host / collection / "_".join(f"{edge:.3f}" for edge in where)
+    return items
 
 
 def _measured_tiles(
     subsets: list[Subset], present: set[Path], overpass: Overpass
 ) -> tuple[Tile, ...]:
-    """The downloaded files of an overpass and polarisation.
-
-    Raises:
-        InputError: They hold no measurement in the area.
-    """
+    """The downloaded files of an overpass and polarisation."""
     paths = [subset.path for subset in subsets if subset.path in present]
     if not count_measured(paths):
         items = ", ".join(subset.item for subset in subsets)
@@ -291,10 +233,26 @@ def _measured_tiles(
     return tuple(Tile(path) for path in paths)
 
 
-def _notes(found: SearchResult, event: Event) -> Iterator[str]:
+def _acquisition(
+    track: Track, overpass: Overpass, tiles: Mapping[str, tuple[Tile, ...]], archive: Archive
+) -> Acquisition:
+    return Acquisition(
+        tiles,
+        time=overpass.time,
+        direction=track.direction,
+        relative_orbit=track.relative_orbit,
+        platform=overpass.platform,
+        units=archive.units,
+        product=archive.product,
+        items=tuple(item.id for item in overpass.slices),
+        provider=f"{archive.endpoint} {archive.collection}",
+    )
+
+
+def _notes(choices: Mapping[Pass, TrackChoice], event: Event) -> Iterator[str]:
     """What a user should know about the choice."""
     for direction in PASSES:
-        choice = found.choices.get(direction)
+        choice = choices.get(direction)
         if choice is None:
             yield f"{direction}: no track has an image both before and after the event"
             continue

@@ -62,11 +62,7 @@ class Box(NamedTuple):
 class ArchiveItem(NamedTuple):
     """One item of the archive: a slice of a pass, or a tile of a DEM.
 
-    Attributes:
-        id: The archive's name for it.
-        footprint: Its outline, in EPSG:4326.
-        assets: Address of each of its files.
-        properties: Everything else that the archive states about it.
+    ``footprint`` is in EPSG:4326; ``assets`` are addresses of files by name.
     """
 
     id: str
@@ -123,22 +119,7 @@ class ArchiveItem(NamedTuple):
 
 @dataclass(frozen=True)
 class Archive:
-    """A STAC API and the collections used; ``conf/archive`` describes every value.
-
-    Attributes:
-        endpoint: Address of the API's landing page.
-        sign: Import path of a function from an address to a signed one; None for no signing.
-        collection: Images, terrain-corrected, one orbit state and track per item.
-        assets: Name of the asset of each polarisation.
-        units: Units of its pixels.
-        product: What its pixels are, in words.
-        dem_collection: Elevation in metres.
-        dem_asset: Name of its asset.
-        days_before: Days before the event that are searched.
-        days_after: Days after it.
-        timeout: Seconds that one request may take.
-        retries: How often a request with a transient failure is repeated.
-    """
+    """A STAC API and the collections used; ``conf/archive`` describes every value."""
 
     endpoint: str
     sign: str | None

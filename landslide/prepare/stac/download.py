@@ -38,13 +38,7 @@ RUN_AGAIN = "run the same command again later; files that were downloaded are ke
 class Subset(NamedTuple):
     """The part of a remote raster in an area.
 
-    Attributes:
-        item: The archive's name of the item it belongs to.
-        asset: Name of the file within the item.
-        url: Address of the file, not signed.
-        where: The area.
-        units: Units of backscatter, of which 0 is fill; None for elevation.
-        path: Where it is kept.
+    The URL is not signed; of backscatter (``units`` is not None) 0 is fill.
     """
 
     item: str
@@ -65,11 +59,7 @@ def download_all(
     """Download subsets that are not in the cache yet, some at a time.
 
     A file appears whole or not at all, so a run that was interrupted continues where it stopped.
-
-    Args:
-        subsets: What is wanted.
-        archive: The archive with its timeout and retries.
-        advance: Called after each subset.
+    ``advance`` is called after each subset.
 
     Returns:
         The files, in order of ``subsets``; without those of which nothing lies in the area.
@@ -202,11 +192,7 @@ def _copy(url: str, subset: Subset) -> bool:
 
 
 def _window(source: DatasetReader, subset: Subset) -> RasterWindow | None:
-    """Whole pixels of a raster in the area, with a margin; None if there are none.
-
-    Raises:
-        InputError: The raster is not on a map.
-    """
+    """Whole pixels of a raster in the area, with a margin; None if there are none."""
     if source.crs is None:
         raise InputError(
             f"{subset} has no coordinate reference system: "

@@ -30,9 +30,7 @@ LOCAL_DAY = (timedelta(hours=-14), timedelta(hours=36))
 class Overpass:
     """All slices of an area that one satellite acquired in one pass.
 
-    Attributes:
-        slices: Items, in order of time and name.
-        coverage: Share of the area inside their footprints, [0, 1].
+    Slices are in order of time and name; ``coverage`` is the share of the area in their footprints.
     """
 
     slices: tuple[ArchiveItem, ...]
@@ -94,9 +92,7 @@ class TrackChoice(NamedTuple):
 def group_tracks(items: Iterable[ArchiveItem], aoi: BaseGeometry) -> list[Track]:
     """Group items into overpasses of tracks, ascending before descending, then by number.
 
-    Args:
-        items: Items of a collection of Sentinel-1 images.
-        aoi: Area of interest in EPSG:4326.
+    ``aoi`` is in EPSG:4326.
     """
 
     def track(item: ArchiveItem) -> tuple[Pass, int]:
@@ -117,13 +113,11 @@ def _group_overpasses(slices: Sequence[ArchiveItem], aoi: BaseGeometry) -> list[
             groups[-1].append(item)
         else:
             groups.append([item])
-    return [Overpass(tuple(group), _coverage(group, aoi)) for group in groups]
-
-
-def _coverage(slices: Iterable[ArchiveItem], aoi: BaseGeometry) -> float:
-    """Share of the area inside footprints, [0, 1]."""
-    covered = shapely.union_all([shapely.make_valid(item.footprint) for item in slices])
-    return float(covered.intersection(aoi).area / aoi.area)
+    covered = [shapely.union_all([shapely.make_valid(i.footprint) for i in g]) for g in groups]
+    return [
+        Overpass(tuple(group), float(area.intersection(aoi).area / aoi.area))
+        for group, area in zip(groups, covered, strict=True)
+    ]
 
 
 def side_of_event(event: Event, time: datetime) -> str:
@@ -170,13 +164,14 @@ def choose_track(
     if not choices:
         return None
     best = max(choice.coverage for choice in choices)
-    return min((c for c in choices if c.coverage >= best - COVERAGE_TOLERANCE), key=_rank)
-
-
-def _rank(choice: TrackChoice) -> tuple[int, datetime, int]:
-    """Key by which the best choice is the smallest."""
-    last = max(overpass.time for overpass in choice.overpasses.values())
-    return -len(choice.overpasses), last, choice.track.relative_orbit
+    return min(
+        (choice for choice in choices if choice.coverage >= best - COVERAGE_TOLERANCE),
+        key=lambda c: (
+            -len(c.overpasses),
+            max(overpass.time for overpass in c.overpasses.values()),
+            c.track.relative_orbit,
+        ),
+    )
 
 
 def _choose_by_event(track: Track, event: Event) -> TrackChoice | None:
@@ -192,11 +187,7 @@ def _choose_by_event(track: Track, event: Event) -> TrackChoice | None:
 def _choose_by_dates(
     tracks: Sequence[Track], direction: Pass, dates: Sequence[str]
 ) -> list[TrackChoice]:
-    """The tracks that have an overpass of every date.
-
-    Raises:
-        InputError: No track has them all.
-    """
+    """The tracks that have an overpass of every date."""
     key = f"sar.dates.{direction}"
     choices = []
     for track in tracks:

@@ -15,14 +15,7 @@ SHOWN_BEFORE, SHOWN_AFTER = 3, 4
 def plan_table(
     tracks: Sequence[Track], choices: Mapping[Pass, TrackChoice], event: Event, archive: Archive
 ) -> Table:
-    """Lay out the tracks with their dates, and what is chosen.
-
-    Args:
-        tracks: All tracks that see the area.
-        choices: What is chosen, by pass direction.
-        event: What is to be mapped.
-        archive: Where the images are.
-    """
+    """Lay out the tracks with their dates, and what is chosen."""
     when = f"{event.time:%Y-%m-%d %H:%M} UTC" if event.exact else f"{event.time:%Y-%m-%d}"
     table = Table(
         title=f"Sentinel-1 images around {event.name or 'the event'}, {when}",
