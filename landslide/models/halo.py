@@ -36,8 +36,8 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
     NaN in one grid cell spreads to every output that depends on the cell, whatever the weights
     are: the farthest gives the size. Because of pooling this holds only for windows that start
     on a grid, the smallest by which input and output can be shifted together. Rows and columns
-    are measured separately, on long strips. A model in which NaN does not spread says by an
-    attribute ``reach`` how many pixels it sees on every side.
+    are measured separately, on long strips. A model in which NaN does not spread has an attribute
+    ``reach`` instead: the number of pixels that it sees on every side.
 
     Args:
         model: (1, C, H, W) to logits (1, 1, H, W). It is left in the mode it was in.

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.geo.grid import Window
-from landslide.models.detectors import LOWEST, ChangeZ, LogRatio, SlopeDetector, find_views
+from landslide.models.detectors import MIN_SCORE, ChangeZ, LogRatio, SlopeDetector, find_pairs
 from landslide.training.task import LandslideTask, save_task
 
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
@@ -37,9 +36,9 @@ def test_a_quarter_of_the_power_is_six_decibels(direction: str, expected: float)
     torch.testing.assert_close(logits, torch.full_like(logits, expected), atol=1e-4, rtol=0)
 
 
-def test_views_of_both_polarisations_and_orbits_are_averaged() -> None:
+def test_pairs_of_both_polarisations_and_orbits_are_averaged() -> None:
     bands = ["vv_pre", "vv_post1", "vh_pre", "vh_post1", "vv_pre@descending", "vv_post1@descending"]
-    assert len(find_views(bands)) == 3
+    assert len(find_pairs(bands)) == 3
     image = constant(0.1, 0.05, 0.1, 0.2, 0.1, 0.1)
     both, dark = (LogRatio(bands, way)(image)[0, 0, 8, 8].item() for way in ("both", "darkening"))
     assert both == pytest.approx(2 * 3.0103 / 3, abs=1e-4)
@@ -52,14 +51,14 @@ def test_a_date_that_did_not_measure_a_pixel_is_left_out() -> None:
     image[:, 0, 9] = 0.0  # the only date before
     logits = LogRatio(BANDS, window=1)(image)[0, 0]
     assert logits[4, 0].item() == pytest.approx(3.0103, abs=1e-4)
-    assert (logits[9] == LOWEST).all()
+    assert (logits[9] == MIN_SCORE).all()
 
 
 def test_flat_ground_is_no_landslide() -> None:
     image = constant(0.2, 0.1, 0.1, 30)
     image[:, 3, :, :8] = 4
     logits = LogRatio(BANDS, min_slope=10)(image)[0, 0]
-    assert (logits[:, :8] == LOWEST).all()
+    assert (logits[:, :8] == MIN_SCORE).all()
     assert (logits[:, 8:] > 0).all()
 
 
@@ -131,7 +130,7 @@ def test_a_map_in_blocks_is_the_detector_on_the_whole_scene(
         f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={output}", "window.size=48"
     )
     scene = Scene.of(scene_root, "ascending", BANDS)
-    sample = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))
+    sample = scene.read(scene.full_window)
     expected = task.eval()(sample["image"][None])[0, 0].sigmoid().detach().numpy()
     found = read_band(output / "probability.tif")
     known = np.isfinite(found)

@@ -162,10 +162,10 @@ def test_ensembles_are_in_the_study(sweep: Path, tmp_path: Path) -> None:
     runs = comparable_runs(read_runs(sweep), sweep, ["variant"], partial=False)
     ensembles = table_of(sweep)
     write_study(runs, ["variant"], sweep, tmp_path, ensembles)
-    said = (tmp_path / "study.md").read_text()
-    assert "## Ensembles and flips" in said
+    text = (tmp_path / "study.md").read_text()
+    assert "## Ensembles and flips" in text
     row = f"| baseline | 3 | yes | {ensembles.val_f1[3]:.2f} | {ensembles.precision[3]:.2f} |"
-    assert row in said
+    assert row in text
     assert (tmp_path / "tables.tex").read_text().count(r"\toprule") == 3
     assert pd.read_csv(tmp_path / "ensembles.csv").f1.tolist() == pytest.approx(list(ensembles.f1))
     assert format_ensembles(ensembles)["gain, points"][0] == "+0.00"

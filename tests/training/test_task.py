@@ -164,7 +164,7 @@ def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None
     ("weights", "expected"),
     [("imagenet", "imagenet: these weights are not available"), ("moon", r"Available options are")],
 )
-def test_encoder_weights_that_are_not_available_are_one_sentence(
+def test_encoder_weights_that_cannot_be_downloaded_are_one_sentence(
     weights: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(*_: object, **__: object) -> None:
@@ -227,7 +227,7 @@ def test_a_checkpoint_cannot_call_what_it_likes() -> None:
         make_task(model={"_target_": "subprocess.Popen", "args": ["true"]})
 
 
-def test_nor_through_an_argument(tmp_path: Path) -> None:
+def test_a_checkpoint_cannot_call_what_it_likes_through_an_argument(tmp_path: Path) -> None:
     model = {"_target_": "torch.nn.Identity", "x": {"_target_": "pathlib.Path", "y": "z"}}
     with pytest.raises(InputError, match="an argument with a _target_"):
         make_task(model=model)
