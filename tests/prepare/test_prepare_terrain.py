@@ -123,10 +123,10 @@ def test_slope_of_a_cone_at_the_dems_own_resolution(tmp_path: Path) -> None:
 
 def test_slope_is_horns_at_the_dems_posting_and_then_cubic(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    rough = ndimage.gaussian_filter(rng.normal(size=(200, 200)), 2) * 200
+    hills = ndimage.gaussian_filter(rng.normal(size=(200, 200)), 2) * 200
 
     def surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return rough[: x.shape[0], : x.shape[1]]
+        return hills[: x.shape[0], : x.shape[1]]
 
     dem = write_dem(tmp_path / "dem.tif", surface)
     terrain = write_terrain(dem, GRID, {}, 0, tmp_path)
@@ -211,10 +211,10 @@ def test_a_scene_in_blocks_hides_what_it_hides_in_one_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(1)
-    rough = ndimage.gaussian_filter(rng.normal(size=(300, 300)), 4) * 500
+    hills = ndimage.gaussian_filter(rng.normal(size=(300, 300)), 4) * 500
 
     def surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return rough[: x.shape[0], : x.shape[1]]
+        return hills[: x.shape[0], : x.shape[1]]
 
     dem = write_dem(tmp_path / "dem.tif", surface, posting=10)
     orbit = RadarGeometry(348, 33)

@@ -44,7 +44,7 @@ EAST, ASCENDING, DESCENDING = RadarGeometry(0, 36), RadarGeometry(348, 36), Rada
 
 @pytest.fixture(scope="module")
 def scene() -> SimulatedScene:
-    return simulate((640, 768), seed=5, options=STILL)
+    return simulate((448, 512), seed=5, options=STILL)
 
 
 @pytest.fixture(scope="module")
