@@ -15,7 +15,11 @@ class Rule(NamedTuple):
     types: type | tuple[type, ...]
     is_valid: Callable[..., bool]
     description: str
+    optional: bool = False
+    """Whether ``null`` is valid as well: a default that the program chooses."""
 
+
+ABSENT = object()
 
 NUMBER = (int, float)
 ANY_NUMBER = Rule(NUMBER, lambda value: True, "a number")
@@ -33,13 +37,17 @@ def between(low: float, high: float) -> Rule:
     return Rule(NUMBER, lambda value: low <= value <= high, f"a number from {low:g} to {high:g}")
 
 
+def optional(rule: Rule) -> Rule:
+    """Return the rule with ``null`` as a further valid value."""
+    return rule._replace(optional=True)
+
+
 def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
     """Check the options of a program.
 
     Args:
         config: Composed configuration of the program.
-        rules: By key, such as ``window.size``. ``null``, a default that the program chooses,
-            passes every rule.
+        rules: By key, such as ``window.size``. A key that the configuration lacks is not checked.
 
     Raises:
         InputError: An option without a default is not set, refers to one that does not exist, or
@@ -48,11 +56,12 @@ def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
     try:
         missing = sorted(OmegaConf.missing_keys(config))
     except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key} has no value: {error.msg}") from error
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{error.full_key} cannot be resolved: {reason}") from error
     if missing:
         raise InputError(f"{missing[0]} is not set: give it as {missing[0]}=…")
     for key, rule in rules.items():
-        if (value := OmegaConf.select(config, key)) is not None:
+        if (value := OmegaConf.select(config, key, default=ABSENT)) is not ABSENT:
             check_value(key, value, rule)
 
 
@@ -62,10 +71,13 @@ def check_value(key: str, value: object, rule: Rule) -> None:
     Raises:
         InputError: The value breaks the rule.
     """
+    if value is None and rule.optional:
+        return
     # In Python true and false are numbers as well.
     has_type = isinstance(value, rule.types) and isinstance(value, bool) == (rule is SWITCH)
     if not (has_type and rule.is_valid(value)):
-        raise InputError(f"{key}={value} is not {rule.description}")
+        typed = "null" if value is None else value
+        raise InputError(f"{key}={typed} is not {rule.description}")
 
 
 def flatten(

@@ -13,6 +13,7 @@ from landslide.config.checks import (
     SWITCH,
     Rule,
     between,
+    optional,
 )
 
 CALIBRATED = "calibrated"
@@ -41,16 +42,16 @@ TRAIN: Mapping[str, Rule] = {
 }
 
 PREDICT: Mapping[str, Rule] = {
-    "threshold": between(0, 1),
+    "threshold": optional(between(0, 1)),
     "min_area": NOT_NEGATIVE,
     "fill_holes": NOT_NEGATIVE,
     "simplify": NOT_NEGATIVE,
     "geojson": SWITCH,
     "pdf": SWITCH,
     "resume": SWITCH,
-    "window.size": COUNT,
+    "window.size": optional(COUNT),
     "window.overlap": FRACTION,
-    "window.halo": NATURAL,
+    "window.halo": optional(NATURAL),
 }
 
 STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
@@ -90,9 +91,12 @@ SIMULATE: Mapping[str, Rule] = {
     "radar.geolocation": between(0, 50),
 }
 
-TRACK = Rule(int, lambda value: 1 <= value <= 175, "a track of Sentinel-1, 1 to 175")
-ANGLE = Rule(NUMBER, lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees")
-HEADING = Rule(NUMBER, lambda value: -360 <= value <= 360, "a heading in degrees")
+TRACK = Rule(int, lambda value: 1 <= value <= 175, "a track of Sentinel-1, 1 to 175", optional=True)
+ANGLE = Rule(
+    NUMBER, lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees", optional=True
+)
+HEADING = Rule(NUMBER, lambda value: -360 <= value <= 360, "a heading in degrees", optional=True)
+GEOID = Rule(NUMBER, lambda value: -120 <= value <= 100, "metres from -120 to 100", optional=True)
 
 SOURCES = ("files", "stac", "safe")
 """Where ``landslide prepare`` takes images from."""
@@ -101,10 +105,10 @@ PREPARE: Mapping[str, Rule] = {
     "overwrite": SWITCH,
     "plan": SWITCH,
     "grid.resolution": POSITIVE,
-    "inventory.radius": POSITIVE,
+    "inventory.radius": optional(POSITIVE),
     "inventory.all_touched": SWITCH,
     "terrain.void_distance": NATURAL,
-    "terrain.geoid": Rule(NUMBER, lambda value: -120 <= value <= 100, "metres from -120 to 100"),
+    "terrain.geoid": GEOID,
     "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,

@@ -9,7 +9,7 @@ from landslide.config.rules import PREDICT
 
 
 def predict(config: DictConfig) -> None:
-    """Predict a scene and write its rasters, polygons, map and summary."""
+    """Map a scene and write its rasters, polygons, map and summary."""
     check(config, PREDICT)
     require_checkpoints(config.checkpoint)
     from landslide.products.mapping import map_scene

@@ -11,10 +11,11 @@ from landslide.config.program import run_program
 from landslide.config.rules import SIMULATE
 
 STAGES = 6
+"""Times that ``simulate_scene`` reports progress."""
 
 
 def simulate(config: DictConfig) -> None:
-    """Simulate, write, and say what was written."""
+    """Simulate a scene, write it and print its bands and files."""
     check(config, SIMULATE)
     from landslide.simulate.options import options_of, size_of
     from landslide.simulate.output import simulate_scene

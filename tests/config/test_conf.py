@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from commands import CONF, composed
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from landslide.config.checks import Rule, check
+from landslide.config.rules import PREDICT, SIMULATE, TRAIN
 from landslide.data.datamodule import LandslideDataModule
 from landslide.errors import InputError
 from landslide.geo.grid import Window
@@ -326,3 +329,26 @@ def test_scenes_too_large_to_keep_are_read_on_demand(scene_root: Path) -> None:
     batches = [next(iter(datamodule.val_dataloader())) for datamodule in (kept, read)]
     assert (batches[0]["mask"] == batches[1]["mask"]).all()
     assert batches[0]["image"].nan_to_num().equal(batches[1]["image"].nan_to_num())
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"), [("train", TRAIN), ("predict", PREDICT), ("simulate", SIMULATE)]
+)
+def test_defaults_keep_the_rules_and_null_stands_only_for_a_default(
+    name: str, rules: Mapping[str, Rule]
+) -> None:
+    required = {"predict": ["checkpoint=a", "scene=b", "output=c"], "train": ["output_dir=d"]}
+    config = composed(*required.get(name, []), name=name)
+    check(config, rules)
+    for key in rules:
+        default = OmegaConf.select(config, key, default="absent")
+        if default is not None and default != "absent":
+            changed = config.copy()
+            OmegaConf.update(changed, key, None)
+            with pytest.raises(InputError, match=f"{key}=null is not "):
+                check(changed, rules)
+
+
+def test_a_reference_to_nothing_is_one_sentence() -> None:
+    with pytest.raises(InputError, match=r"seed cannot be resolved: .*'nope' not found$"):
+        check(composed("seed=${nope}", "output_dir=x"), TRAIN)
