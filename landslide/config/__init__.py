@@ -1,5 +1,5 @@
-"""Options: how a command line is read and how values are checked before anything is opened.
+"""The configuration: how a command line is read and how options are checked.
 
-In comes what a user typed; out come settings that are right or one sentence. Every room may
-import from here, and this room imports only ``landslide.errors``.
+In comes what a user typed; out come valid settings, or one sentence. Every room may import from
+here, and this room imports only ``landslide.errors``.
 """

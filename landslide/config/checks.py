@@ -1,24 +1,23 @@
-"""Options that cannot be right, found before anything is opened or written."""
+"""Rules for options, checked before anything is opened or written."""
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from landslide.errors import InputError
 
 
 class Rule(NamedTuple):
-    """What a value must be: a type, a condition, and both in words."""
+    """What a value must be: a type, a condition, and both in words.
 
-    kind: type | tuple[type, ...]
-    holds: Callable[..., bool]
-    words: str
+    ``null`` passes every rule: it stands for a default that the program chooses.
+    """
+
+    types: type | tuple[type, ...]
+    is_valid: Callable[..., bool]
+    description: str
 
 
 NUMBER = (int, float)
@@ -29,10 +28,10 @@ NOT_NEGATIVE = Rule(NUMBER, lambda value: value >= 0, "a number from 0")
 SHARE = Rule(NUMBER, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 FRACTION = Rule(NUMBER, lambda value: 0 <= value < 1, "a number from 0 to below 1")
 
-CALIBRATED = "calibrated"
-"""Threshold that is chosen on the validation split."""
+SWITCH = Rule(bool, lambda value: True, "true or false")
 
-SWITCH = Rule(bool, lambda _: True, "true or false")
+CALIBRATED = "calibrated"
+"""As ``threshold``: the one with the best F1 on the validation split."""
 
 TRAIN: Mapping[str, Rule] = {
     "batch_size": COUNT,
@@ -73,74 +72,46 @@ PREDICT: Mapping[str, Rule] = {
 def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
     """Check the options of a program.
 
+    Args:
+        config: Composed configuration of the program.
+        rules: By key, such as ``window.size``.
+
     Raises:
-        InputError: An option that has no default is not set, or a value breaks its rule.
+        InputError: An option without a default is not set, refers to one that does not exist, or
+            breaks its rule.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key} has no value: {error.msg}") from error
     if missing:
         raise InputError(f"{missing[0]} is not set: give it as {missing[0]}=…")
     for key, rule in rules.items():
         value = OmegaConf.select(config, key)
-        right = isinstance(value, rule.kind) and isinstance(value, bool) == (rule is SWITCH)
-        if value is not None and not (right and rule.holds(value)):
-            raise InputError(f"{key}={value} is not {rule.words}")
+        # In Python true and false are numbers as well.
+        has_type = isinstance(value, rule.types) and isinstance(value, bool) == (rule is SWITCH)
+        if value is not None and not (has_type and rule.is_valid(value)):
+            raise InputError(f"{key}={value} is not {rule.description}")
 
 
-def leaves(
-    tree: Mapping[str, Any],
+def flatten(
+    settings: Mapping[str, Any],
     prefix: str = "",
     *,
     skip: Callable[[str, object], bool] = lambda name, value: False,
 ) -> Iterator[tuple[str, Any]]:
-    """Nested settings, flat: ``model.filters``, 32.
+    """Yield nested settings as pairs of a dotted name and a value: ``model.filters``, 32.
 
     Args:
-        tree: Plain values, lists and mappings.
-        prefix: Of all names.
-        skip: Whether a name with its value, which may be a mapping, is left out.
+        settings: Plain values, lists and mappings.
+        prefix: Start of all names.
+        skip: Whether to leave out a name with its value, which may be a mapping.
     """
-    for key, value in tree.items():
+    for key, value in settings.items():
         name = f"{prefix}{key}"
         if skip(name, value):
             continue
         if isinstance(value, Mapping):
-            yield from leaves(value, f"{name}.", skip=skip)
+            yield from flatten(value, f"{name}.", skip=skip)
         else:
             yield name, value
-
-
-def check_words(words: Sequence[str]) -> None:
-    """Leave the program with one sentence where Hydra cannot read a word of the command line.
-
-    Hydra's own message names neither the word nor the cure, and such words are common: paths
-    with ``=``, ``&``, ``(``, ``~`` or a letter beyond ASCII.
-    """
-    parser = OverridesParser.create()
-    for flag, word in pairwise(["", *words]):
-        if flag.startswith("-") or word.startswith("-") or "=" not in word:
-            continue
-        if _reads(parser, word):
-            continue
-        key, _, value = word.partition("=")
-        quoted = f"{key}={_quoted(value)}"
-        cure = f'write it in two pairs of quotes, "{quoted}"'
-        if not _reads(parser, quoted):
-            cure = "options are written key=value"
-        sys.exit(f"{word} cannot be read: {cure}")
-
-
-def _reads(parser: OverridesParser, word: str) -> bool:
-    try:
-        parser.parse_override(word)
-    except HydraException:
-        return False
-    return True
-
-
-def _quoted(value: str) -> str:
-    """A value, or each value of a list, between single quotes."""
-    if value.startswith("[") and value.endswith("]"):
-        return f"[{','.join(_quoted(item.strip()) for item in value[1:-1].split(','))}]"
-    bare = value.strip("'\"")
-    bare = str(Path(bare).expanduser()) if bare.startswith("~") else bare
-    return "'" + bare.replace("'", r"\'") + "'"

@@ -1,44 +1,36 @@
-"""Scenes to splits to geo-samplers to loaders."""
+"""The data of a training run: scenes, their patches in splits, and loaders of batches."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import geopandas as gpd
 import pandas as pd
 import torch
-from kornia.augmentation import (
-    AugmentationSequential,
-    GeometricAugmentationBase2D,
-    IntensityAugmentationBase2D,
-)
 from lightning import LightningDataModule
 from shapely import box
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from landslide.data.augmentation import paired_augmentations
 from landslide.data.identity import Identity
-from landslide.data.memory import Key, open_scenes
+from landslide.data.memory import SceneMemory, SceneSource
 from landslide.data.samplers import PatchSampler, Query
 from landslide.data.scene import Sample, Scene
 from landslide.data.splits import combine, patch_table, require_apart, split_digest, write_splits
 from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN
-from landslide.radar.bands import is_direction, naming_notes, require_distinct_bands
+from landslide.radar.bands import naming_notes, require_distinct_bands
 
 Split = Literal["train", "val", "test"]
 
-KORNIA = (GeometricAugmentationBase2D, IntensityAugmentationBase2D)
 
-MIB = 2**20
-
-
-class Scenes(Dataset[Sample]):
-    """Several scenes, each on its own grid and CRS.
+class PatchDataset(Dataset[Sample]):
+    """Patches of several scenes, each on its own grid and CRS.
 
     Args:
         scenes: The scenes.
@@ -57,9 +49,8 @@ class Scenes(Dataset[Sample]):
             return scene.read(patch)
         row, col, height, width = patch
         around = Window(row - context, col - context, height + 2 * context, width + 2 * context)
-        sample = scene.read(around)
+        sample, inside = scene.read(around), patch.within(around)
         mask = torch.full_like(sample["mask"], UNKNOWN)
-        inside = (slice(context, context + height), slice(context, context + width))
         mask[inside] = sample["mask"][inside]
         return Sample(image=sample["image"], mask=mask)
 
@@ -77,15 +68,18 @@ class LandslideDataModule(LightningDataModule):
         patch_size: Side of a patch in pixels.
         batch_size: Patches per batch and process.
         split: Function of a patch table that adds the ``split``.
-        sampler: Sampler of the training split, given all but its own settings.
-        window_size: Side in pixels of what the network sees, the patch in its middle; what
-            is around the patch counts neither in losses nor in metrics. None: the patch.
-        augmentation: What is applied to training batches, by name, in order: modules of image
+        sampler: Class of the training split's sampler, with its own settings bound.
+        window_size: Side in pixels of what the network sees, with the patch in the middle;
+            losses and metrics count the patch alone. None: the patch.
+        augmentation: Augmentations of training batches, by name, in order: modules of image
             and mask, or kornia's augmentations.
         seed: Seed of the sampler.
         num_workers: Processes that read patches when the scenes are not kept in memory.
-        memory_mib: Scenes are read once a process and kept while they take at most this many MiB.
+        memory_mib: Scenes are kept in memory while they take at most this many MiB.
         balance: Whether the scenes' dates are balanced (see ``landslide.radar.balance``).
+
+    Attributes:
+        memory: Scenes in memory; data modules may share one.
     """
 
     def __init__(
@@ -112,11 +106,8 @@ class LandslideDataModule(LightningDataModule):
         self.window_size = patch_size if window_size is None else window_size
         self.split, self.sampler, self.seed = split, sampler, seed
         self.num_workers, self.memory_mib, self.balance = num_workers, memory_mib, balance
-        self.augment = [
-            Paired(module) if isinstance(module, KORNIA) else module
-            for module in (augmentation or {}).values()
-        ]
-        _require_true_directions(augmentation or {}, self.bands)
+        self.augment = paired_augmentations(augmentation or {}, self.bands)
+        self.memory = SceneMemory()
         self.scenes: list[Scene] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -128,9 +119,12 @@ class LandslideDataModule(LightningDataModule):
         """
         if self.scenes:
             return
-        self._check_sizes()
-        limit = self.memory_mib * MIB
-        scenes = open_scenes(self.roots, self.orbit, self.bands, limit=limit, balanced=self.balance)
+        if self.window_size < self.patch_size:
+            raise InputError(
+                f"datamodule.window_size={self.window_size} is smaller than the patch of "
+                f"{self.patch_size} px that it shows: choose {self.patch_size} or more"
+            )
+        scenes = self.memory.open(self._sources, limit=self.memory_mib * 2**20)
         for scene in scenes:
             require_distinct_bands(self.bands, scene.path)
         for note in naming_notes(self.bands):
@@ -142,28 +136,20 @@ class LandslideDataModule(LightningDataModule):
         self.patches = combine(self.tables)
         self.scenes = scenes
 
-    def _check_sizes(self) -> None:
-        """Raise where the networks would see less than a patch."""
-        if self.window_size < self.patch_size:
-            raise InputError(
-                f"datamodule.window_size={self.window_size} is smaller than the patch of "
-                f"{self.patch_size} px that it shows: choose {self.patch_size} or more"
-            )
+    @property
+    def _sources(self) -> list[SceneSource]:
+        bands = tuple(self.bands)
+        return [SceneSource(root, self.orbit, bands, self.balance) for root in self.roots]
 
     @property
     def files(self) -> list[Path]:
-        """Every file that images, masks and what is known of them are read from."""
-        bands = tuple(self.bands)
-        scenes = [
-            Key(root / f"{self.orbit}.tif", root / "landslides.tif", bands, self.balance)
-            for root in self.roots
-        ]
-        return [file for scene in scenes for file in scene.files]
+        """Every file that images, masks and the radar's geometry are read from."""
+        return [file for source in self._sources for file in source.files]
 
     @cached_property
     def identity(self) -> Identity:
-        """The program's code and the content of these files, as they are when first asked for."""
-        return Identity.of(self.files)
+        """The program's code and the content of the files, taken at the first access."""
+        return Identity.of(self.files, self.memory.checksum)
 
     @cached_property
     def split_digest(self) -> str:
@@ -172,11 +158,11 @@ class LandslideDataModule(LightningDataModule):
 
     @property
     def tested_digest(self) -> str:
-        """Identity of what is tested on."""
+        """Identity of the test split alone."""
         return split_digest(self.patches, self.patch_size, ["test"])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must share: scenes, split, and how patches are drawn and shown."""
+        """What a resumed run must share: scenes, split, sampling and augmentation."""
         return {
             "orbit": self.orbit,
             "bands": ", ".join(self.bands),
@@ -191,10 +177,10 @@ class LandslideDataModule(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Check that a resumed run goes on with the data that it began with.
+        """Check that a resumed run uses the data that it began with.
 
         Raises:
-            InputError: It would be trained on other patches, or on what it is tested on.
+            InputError: It would train on other patches, or on its test split.
         """
         for name, value in self.state_dict().items():
             if state_dict.get(name) != value:
@@ -204,7 +190,7 @@ class LandslideDataModule(LightningDataModule):
                 )
 
     def write_splits(self, path: Path) -> None:
-        """Write every patch with its split as GeoJSON, for a look in a GIS."""
+        """Write every patch with its split as GeoJSON, for display in a GIS."""
         write_splits(self.tables, path)
 
     def patches_of(self, split: Split) -> pd.DataFrame:
@@ -212,17 +198,17 @@ class LandslideDataModule(LightningDataModule):
         return self.patches[self.patches.split == split]
 
     def training_images(self) -> Iterator[Tensor]:
-        """Every image of the training split once, as it was measured: (1, C, H, W)."""
+        """Every image of the training split once, not augmented: (1, C, H, W)."""
         for query in PatchSampler(self.patches_of("train"), self.scenes, self.patch_size):
-            yield Scenes(self.scenes)[query]["image"][None]
+            yield PatchDataset(self.scenes)[query]["image"][None]
 
     def samples(self, patches: pd.DataFrame) -> Iterator[Sample]:
         """Patches of a table with their context, in its order."""
         for query in PatchSampler(patches, self.scenes, self.patch_size):
             yield self._dataset()[query]
 
-    def _dataset(self) -> Scenes:
-        return Scenes(self.scenes, (self.window_size - self.patch_size) // 2)
+    def _dataset(self) -> PatchDataset:
+        return PatchDataset(self.scenes, (self.window_size - self.patch_size) // 2)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of the training split, drawn by the configured sampler."""
@@ -234,7 +220,7 @@ class LandslideDataModule(LightningDataModule):
             **self._process(),
         )
         if self.trainer is not None:
-            # Lightning says the epoch only after it has drawn a resumed run's first batch.
+            # Lightning sets the epoch only after a resumed run's first batch.
             sampler.set_epoch(self.trainer.current_epoch)
         return self._loader(sampler)
 
@@ -247,7 +233,7 @@ class LandslideDataModule(LightningDataModule):
         return self._loader(self._in_order("test"))
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
-        """Augment training batches where they will be used."""
+        """Augment training batches on the device that trains."""
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
         image, mask = batch["image"], batch["mask"][:, None]
@@ -277,43 +263,15 @@ class LandslideDataModule(LightningDataModule):
             self._dataset(),
             batch_size=self.batch_size,
             sampler=sampler,
-            # Else the loader draws from the global generator, before or after an epoch is seeded.
+            # Without its own generator the loader would draw from the global one.
             generator=torch.Generator().manual_seed(self.seed),
             pin_memory=torch.cuda.is_available(),
             **options,
         )
 
 
-class Paired(AugmentationSequential):
-    """One of kornia's augmentations, on image and mask together."""
-
-    def __init__(self, augmentation: nn.Module) -> None:
-        super().__init__(
-            augmentation,  # type: ignore[arg-type]
-            data_keys=["input", "mask"],
-            transformation_matrix_mode="skip",  # nobody asks for it
-        )
-
-    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Map (B, C, H, W) and a mask (B, 1, H, W) of integers to the same."""
-        moved = cast(list[Tensor], super().forward(image, mask.float()))
-        return moved[0], moved[1].to(mask.dtype)
-
-
-def _require_true_directions(augmentation: Mapping[str, nn.Module], bands: Sequence[str]) -> None:
-    """Raise where an augmentation moves the ground and leaves directions as they were."""
-    directions = [band for band in bands if is_direction(band)]
-    for name, module in augmentation.items():
-        if directions and isinstance(module, GeometricAugmentationBase2D):
-            raise InputError(
-                f"augmentation.{name}: kornia's {type(module).__name__} moves the ground but does "
-                f"not turn {', '.join(directions)}, which are directions: leave these bands or "
-                "the augmentation out, or flip by landslide.data.augmentation.RandomFlips"
-            )
-
-
 def _require_apart(roots: Sequence[Path], scenes: Sequence[Scene]) -> None:
-    """Raise where two scenes share ground, which would fall into two splits."""
+    """Raise where scenes overlap, so that the same ground could lie in two splits."""
     outlines = [
         gpd.GeoSeries([box(*scene.grid.bounds)], crs=scene.grid.crs).to_crs("EPSG:4326").iloc[0]
         for scene in scenes

@@ -1,28 +1,35 @@
-"""What a run was made by and from: the program's code and the content of its scenes.
+"""What a run was computed by and from: the program's code and the content of its scenes.
 
-A run's settings name its folder; these say whether what lies there would come out again. They
-are the same on every machine that has the same bytes, with or without git.
+A run's settings name its folder; its identity tells whether the same results would come out
+again. It is the same on every machine that has the same bytes, with or without git.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import landslide
-from landslide.geo.files import checksum, write_json
+from landslide.geo.files import write_json
 
 IDENTITY = "identity.json"
 
-APART = ("prepare", "simulate", "study", "prediction", "products")
-"""Folders of the package that a training run's numbers do not pass through: what they make is
-known by its content, and what they read is finished."""
+OTHER_ROOMS = ("prepare", "simulate", "study", "prediction", "products")
+"""Folders of the package whose code does not change a training run's numbers: they make its
+scenes, whose content counts, or read its results."""
 
-
-LIBRARIES = ("kornia", "lightning", "numpy", "segmentation-models-pytorch", "torch", "torchgeo")
+LIBRARIES = (
+    "kornia",
+    "lightning",
+    "numpy",
+    "segmentation-models-pytorch",
+    "torch",
+    "torchgeo",
+    "torchmetrics",
+)
 """Libraries that decide a run's numbers."""
 
 
@@ -38,13 +45,19 @@ class Identity(NamedTuple):
     data: Mapping[str, str]
 
     @classmethod
-    def of(cls, files: Iterable[Path]) -> "Identity":
-        """Identity of a run of this program; files that are not there are left out."""
-        return cls(code_version(), {str(path): _digest(path) for path in files if path.is_file()})
+    def of(cls, files: Iterable[Path], checksum: Callable[[Path], str]) -> Self:
+        """Identity of a run of this program; missing files are left out.
+
+        Args:
+            files: Every file that the run reads.
+            checksum: Function from a file to its SHA-256, of which 16 digits are kept.
+        """
+        data = {str(path): checksum(path)[:16] for path in files if path.is_file()}
+        return cls(code_version(), data)
 
     @classmethod
-    def read(cls, folder: Path) -> "Identity | None":
-        """Identity of the run in a folder; None where there is none to read."""
+    def read(cls, folder: Path) -> Self | None:
+        """Identity of the run in a folder; None where there is none."""
         try:
             return cls(**json.loads((folder / IDENTITY).read_text()))
         except (OSError, ValueError, TypeError):
@@ -54,39 +67,28 @@ class Identity(NamedTuple):
         """Write the identity into a run's folder."""
         write_json(folder / IDENTITY, self._asdict())
 
-    def changes(self, now: "Identity") -> list[str]:
-        """What differs in this run from one of today, as clauses; empty where nothing does."""
+    def changes(self, now: Self) -> list[str]:
+        """How this run differs from one of today, as clauses; empty if it does not."""
         code = [] if self.code == now.code else [f"by {self.code}, which is not this {now.code}"]
         return code + [f"on other data in {file}" for file in self.other_files(now.data)]
 
     def other_files(self, data: Mapping[str, str]) -> list[str]:
-        """Files whose content is not what it was, that are gone, or that are new."""
+        """Files that have changed, are gone or are new."""
         return sorted({file for file, _ in self.data.items() ^ data.items()})
 
 
 @cache
 def code_version() -> str:
-    """Version of the program and a digest of what trains and scores: source and libraries.
+    """Version of the program and a digest of the source and libraries that train and score.
 
-    Read once, when the first run starts: source that is edited later is not what runs.
+    It is taken once, when the first run starts: source that is edited later does not run.
     """
     package = Path(landslide.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
-        place = path.relative_to(package)
-        if place.parts[0] not in APART:
-            digest.update(f"{place.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+        name = path.relative_to(package)
+        if name.parts[0] not in OTHER_ROOMS:
+            digest.update(f"{name.as_posix()}\0".encode() + path.read_bytes() + b"\0")
     for library in LIBRARIES:
         digest.update(f"{library} {version(library)}\0".encode())
     return f"{landslide.__version__}+{digest.hexdigest()[:12]}"
-
-
-def _digest(path: Path) -> str:
-    """Short checksum of a file, read once a process for each of its states."""
-    state = path.stat()
-    return _checksum(path.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
-
-
-@cache
-def _checksum(path: Path, inode: int, size: int, modified: int) -> str:
-    return checksum(path)[:16]

@@ -1,113 +1,119 @@
-"""Scenes in memory, kept from one run of a process to the next: a sweep reads them once."""
+"""What the runs of one process share: scenes in memory and checksums of files."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from landslide.data.levels import balance_dates
 from landslide.data.scene import Scene
+from landslide.geo.files import checksum
 from landslide.radar.bands import ChannelBuilder
 
 
-class Key(NamedTuple):
-    """What a scene is read from."""
+class SceneSource(NamedTuple):
+    """What a scene is read from.
 
-    composite: Path
-    truth: Path
+    Attributes:
+        root: Scene folder.
+        orbit: ``ascending`` or ``descending``.
+        bands: Bands to read, by description.
+        balanced: Whether its dates are balanced (see ``landslide.radar.balance``).
+    """
+
+    root: Path
+    orbit: str
     bands: tuple[str, ...]
-    balanced: bool
+    balanced: bool = False
 
     @property
     def files(self) -> list[Path]:
         """Every file that is read, those of other orbits and the radar's geometry too."""
-        images = map(Path, ChannelBuilder(self.composite, self.bands).files)
-        return [*images, self.truth, self.composite.parent / "scene.json"]
+        images = ChannelBuilder(self.root / f"{self.orbit}.tif", self.bands).files
+        return [*map(Path, images), self.root / "landslides.tif", self.root / "scene.json"]
+
+    def open(self) -> Scene:
+        """Open the scene; it is read from disk, window by window.
+
+        Raises:
+            InputError: See ``Scene.of``.
+        """
+        scene = Scene.of(self.root, self.orbit, self.bands)
+        if self.balanced:
+            balance_dates(scene)
+        return scene
 
 
-class State(NamedTuple):
-    """By what a file is told from the one that lay at its path before."""
+class FileState(NamedTuple):
+    """What tells a file from another that was at its path before."""
 
     inode: int
     size: int
     modified: int
 
+    @classmethod
+    def of(cls, path: Path) -> Self | None:
+        """State of a file; None where there is none."""
+        if not path.exists():
+            return None
+        found = path.stat()
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
 
-States = list[State | None]
 
-_kept: dict[Key, tuple[States, Scene]] = {}
-"""The scenes of this process and the state of their files; the one used last is at the end."""
+class SceneMemory:
+    """Scenes and checksums that runs share, so that a sweep reads every file once.
 
-
-def open_scenes(
-    roots: Sequence[Path], orbit: str, bands: Sequence[str], *, limit: int, balanced: bool = False
-) -> list[Scene]:
-    """Open scene folders, in memory where they fit.
-
-    A scene that an earlier run of this process has read is served as it is; one whose files
-    have changed is read anew. Those used longest ago give way.
-
-    Args:
-        roots: Scene folders.
-        orbit: ``ascending`` or ``descending``.
-        bands: Bands to read, by description.
-        limit: Bytes that all scenes in memory may take. Where these scenes take more, they are
-            read from disk, window by window.
-        balanced: Whether their dates are balanced (see ``landslide.radar.balance``).
-
-    Raises:
-        InputError: See ``Scene.of``.
+    A file that has changed is read again.
     """
-    keys = [
-        Key(
-            root.resolve() / f"{orbit}.tif",
-            root.resolve() / "landslides.tif",
-            tuple(bands),
-            balanced,
-        )
-        for root in roots
-    ]
-    # Before the files are opened: what changes from here on is noticed the next time.
-    states = [[_state(file) for file in key.files] for key in keys]
-    known = [_take(*pair) for pair in zip(keys, states, strict=True)]
-    scenes = [
-        scene or _open(root, orbit, bands, balanced)
-        for scene, root in zip(known, roots, strict=True)
-    ]
-    needed = sum(scene.bytes for scene in scenes)
-    while _kept and (needed > limit or needed + _bytes_kept() > limit):
-        del _kept[next(iter(_kept))]
-    if needed > limit:
-        return [
-            _open(root, orbit, bands, balanced) if in_memory else scene
-            for scene, in_memory, root in zip(scenes, known, roots, strict=True)
-        ]
-    for key, state, scene in zip(keys, states, scenes, strict=True):
-        if scene not in known:
-            scene.load()
-        _kept[key] = state, scene
-    return scenes
 
+    def __init__(self) -> None:
+        # The scene that was used last is at the end.
+        self._scenes: dict[SceneSource, tuple[list[FileState | None], Scene]] = {}
+        self._checksums: dict[tuple[Path, FileState | None], str] = {}
 
-def _open(root: Path, orbit: str, bands: Sequence[str], balanced: bool) -> Scene:
-    scene = Scene.of(root, orbit, bands)
-    if balanced:
-        balance_dates(scene)
-    return scene
+    @property
+    def bytes(self) -> int:
+        """Memory that the scenes take."""
+        return sum(scene.bytes for _, scene in self._scenes.values())
 
+    def open(self, sources: Sequence[SceneSource], limit: int) -> list[Scene]:
+        """Open scenes, in memory where they fit; those used longest ago make room.
 
-def _bytes_kept() -> int:
-    return sum(scene.bytes for _, scene in _kept.values())
+        Args:
+            sources: What to open.
+            limit: Bytes that all scenes in memory may take. Where these scenes take more, they
+                are read from disk, window by window.
 
+        Raises:
+            InputError: See ``Scene.of``.
+        """
+        keys = [source._replace(root=source.root.resolve()) for source in sources]
+        # Taken before the files are opened, so that the next run notices later changes.
+        states = [[FileState.of(file) for file in key.files] for key in keys]
+        kept = [self._take(key, state) for key, state in zip(keys, states, strict=True)]
+        scenes = [scene or source.open() for scene, source in zip(kept, sources, strict=True)]
+        needed = sum(scene.bytes for scene in scenes)
+        if needed > limit:
+            self._scenes.clear()
+            return [
+                source.open() if in_memory else scene
+                for source, in_memory, scene in zip(sources, kept, scenes, strict=True)
+            ]
+        while self._scenes and self.bytes + needed > limit:
+            del self._scenes[next(iter(self._scenes))]
+        for key, state, in_memory, scene in zip(keys, states, kept, scenes, strict=True):
+            if not in_memory:
+                scene.load()
+            self._scenes[key] = state, scene
+        return scenes
 
-def _state(path: Path) -> State | None:
-    """The state of a file; None where there is none."""
-    if not path.exists():
-        return None
-    found = path.stat()
-    return State(found.st_ino, found.st_size, found.st_mtime_ns)
+    def _take(self, key: SceneSource, states: list[FileState | None]) -> Scene | None:
+        """Take out a scene, if it is there and its files are as they were."""
+        before, scene = self._scenes.pop(key, (None, None))
+        return scene if before == states else None
 
-
-def _take(key: Key, states: States) -> Scene | None:
-    """Take a scene out of those that are kept, if it is there and up to date."""
-    before, scene = _kept.pop(key, (None, None))
-    return scene if before == states else None
+    def checksum(self, path: Path) -> str:
+        """SHA-256 of a file, in hexadecimal digits."""
+        key = path.resolve(), FileState.of(path)
+        if key not in self._checksums:
+            self._checksums[key] = checksum(path)
+        return self._checksums[key]

@@ -1,11 +1,13 @@
-"""Patches in NumPy arrays, as the authors publish their training and test data.
+"""Patches in NumPy arrays, in the format of the data that Nava et al. publish.
 
 ``trainX.npy`` and ``testX.npy`` are (N, S, S, C) float, already scaled to [0, 1];
 ``trainY.npy`` and ``testY.npy`` are (N, S, S, 1) with 0 no landslide and 1 landslide.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -24,13 +26,13 @@ from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN
 
 CHUNK = 64
-"""Patches that are checked at a time."""
+"""Patches whose values are checked at a time, to bound the memory that this takes."""
 
 
 class PatchStack(Scene):
-    """Patches one below the other, as a scene without a place on Earth.
+    """Patches one below the other, as a scene without coordinates.
 
-    The arrays stay on disk and are mapped into memory: a patch is read when it is asked for.
+    The arrays stay on disk and are mapped into memory: a patch is read on access.
 
     Args:
         images: (N, S, S, C) float in [0, 1], NaN where there is no measurement.
@@ -45,8 +47,13 @@ class PatchStack(Scene):
         self.path, self.bands = images, list(bands)
         image, mask = _open(images), _open(masks)
         _require_matching(images, image, masks, mask, self.bands)
-        _require_scaled(images, image)
-        _require_binary(masks, mask)
+        _require_values(
+            images,
+            image,
+            lambda part: (part < 0) | (part > 1),
+            "images are scaled to [0, 1] beforehand",
+        )
+        _require_values(masks, mask, lambda part: (part != 0) & (part != 1), "masks are 0 or 1")
         count, size, _, channels = image.shape
         self.patch_size = size
         # A view: N patches of S x S are N S rows of S pixels.
@@ -56,15 +63,14 @@ class PatchStack(Scene):
         self._memory = None
 
     def _read_inside(self, window: Window) -> Sample:
-        rows = slice(window.row, window.row + window.height)
-        cols = slice(window.col, window.col + window.width)
-        image = torch.from_numpy(self._image[rows, cols].astype(np.float32)).permute(2, 0, 1)
-        mask = torch.from_numpy(self._mask[rows, cols].astype(np.uint8))
+        pixels = window.within(self.full_window)
+        image = torch.from_numpy(self._image[pixels].astype(np.float32)).permute(2, 0, 1)
+        mask = torch.from_numpy(self._mask[pixels].astype(np.uint8))
         return Sample(image=image, mask=mask.masked_fill(image.isnan().any(dim=0), UNKNOWN))
 
 
 class ArrayDataModule(LandslideDataModule):
-    """The authors' arrays, in place of scenes; the test split is theirs.
+    """The authors' arrays in place of scenes, with their own test split.
 
     Arguments are those of ``LandslideDataModule``, with a folder of arrays as ``root``.
     """
@@ -115,15 +121,13 @@ class ArrayDataModule(LandslideDataModule):
         return [self.roots[0] / f"{part}{kind}.npy" for part in ("train", "test") for kind in "XY"]
 
     def write_splits(self, path: Path) -> None:
-        """Write the split of every patch as CSV: arrays do not say where a patch lies."""
+        """Write the split of every patch as CSV, as arrays have no coordinates."""
+        table = self.patches.assign(
+            array=self.patches.scene.map({0: "train", 1: "test"}), patch=self.patches.row
+        )
+        columns = ["array", "patch", "split", "landslide_pixels", "valid_pixels"]
         with replacing(path.with_suffix(".csv")) as temporary:
-            self.patches.assign(
-                array=self.patches.scene.map({0: "train", 1: "test"}), patch=self.patches.row
-            ).to_csv(
-                temporary,
-                columns=["array", "patch", "split", "landslide_pixels", "valid_pixels"],
-                index=False,
-            )
+            table.to_csv(temporary, columns=columns, index=False)
 
 
 def array_split(
@@ -135,8 +139,8 @@ def array_split(
         patches: Patch table of the array.
         seed: Seed of the shuffle.
         val_share: Share that is validated on.
-        shuffle: Whether validation is drawn at random; if not it is the end of the array,
-            as Keras' ``validation_split`` takes it.
+        shuffle: Whether validation is drawn at random; otherwise it is the end of the array, as
+            in Keras' ``validation_split``.
 
     Returns:
         The patches that have a valid pixel, with their ``split``.
@@ -191,19 +195,15 @@ def _require_matching(
         raise InputError(f"{masks} holds {mask.dtype}: masks are numbers, 0 or 1")
 
 
-def _require_scaled(path: Path, image: NDArray[np.generic]) -> None:
-    for start in range(0, len(image), CHUNK):
-        part = image[start : start + CHUNK]
-        outside = part[(part < 0) | (part > 1)]  # type: ignore[operator]
-        if outside.size:
-            raise InputError(
-                f"{path} holds the value {outside[0]:g}: images are scaled to [0, 1] beforehand"
-            )
-
-
-def _require_binary(path: Path, mask: NDArray[np.generic]) -> None:
-    for start in range(0, len(mask), CHUNK):
-        part = mask[start : start + CHUNK]
-        strange = part[(part != 0) & (part != 1)]
-        if strange.size:
-            raise InputError(f"{path} holds the value {strange[0]:g}: masks are 0 or 1")
+def _require_values(
+    path: Path,
+    array: NDArray[Any],
+    is_wrong: Callable[[NDArray[Any]], NDArray[np.bool_]],
+    rule: str,
+) -> None:
+    """Raise where an array holds a value that breaks a rule."""
+    for start in range(0, len(array), CHUNK):
+        part = array[start : start + CHUNK]
+        wrong = part[is_wrong(part)]
+        if wrong.size:
+            raise InputError(f"{path} holds the value {wrong[0]:g}: {rule}")

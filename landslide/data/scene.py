@@ -1,6 +1,6 @@
 """A scene's composite and its ground truth, read through TorchGeo.
 
-Everywhere below, an image is (C, H, W) float32 in the units of the file (backscatter
+In this module an image is (C, H, W) float32 in the units of the file (backscatter
 in linear power, slope in degrees) with NaN where there is no measurement, and a mask
 is (H, W) uint8 with 0 no landslide, 1 landslide, 255 unknown.
 """
@@ -76,8 +76,8 @@ class Composite(RasterDataset):
             UnreadableError: The file is damaged or incomplete.
         """
         with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(_inside(query, self.grid))
-        # In place and band by band: a scene is gone through once, and this is half of its reading.
+            sample: dict[str, Any] = super().__getitem__(_off_edges(query, self.grid))
+        # In place and band by band, because this takes half of the time of reading a scene.
         for band, backscatter in zip(sample["image"], self._backscatter, strict=True):
             measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
             if self.nodata is not None and not np.isnan(self.nodata):
@@ -114,12 +114,12 @@ class GroundTruth(RasterDataset):
             InputError: The mask holds values other than 0, 1 and 255, or cannot be read.
         """
         with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(_inside(query, self.grid))
+            sample: dict[str, Any] = super().__getitem__(_off_edges(query, self.grid))
         mask = sample["mask"]
-        strange = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
-        if len(strange):
+        invalid = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
+        if len(invalid):
             raise InputError(
-                f"{self.path} holds the value {int(strange[0])}: a landslide mask has 0 (no "
+                f"{self.path} holds the value {int(invalid[0])}: a landslide mask has 0 (no "
                 f"landslide), 1 (landslide) and {UNKNOWN} (unknown) only"
             )
         return sample
@@ -128,19 +128,19 @@ class GroundTruth(RasterDataset):
 class Scene(GeoDataset):
     """Composite and ground truth of one scene on one grid, window by window.
 
-    The mask alone decides which pixels count, for losses, metrics and maps alike. Unknown in
-    it (255) is what has no measurement in any of the bands, what lies in layover or shadow in
-    any of their orbits, and what is unknown in the truth. Windows may hang over the scene's
-    edges: what lies outside is NaN and unknown.
+    The mask alone decides which pixels count, for losses, metrics and maps alike. A pixel is
+    unknown in it (255) if any of the bands has no measurement there, if it lies in layover or
+    shadow in any of their orbits, or if the ground truth is unknown. Windows may reach beyond
+    the scene: pixels outside are NaN and unknown.
 
     Args:
-        composite: GeoTIFF of the composite; other orbits that bands name lie beside it, and so
-            does ``scene.json``, if any, which tells the geometry of the radar.
+        composite: GeoTIFF of the composite. The files of other orbits that bands name lie in
+            the same folder, and so does ``scene.json``, if any, with the radar's geometry.
         bands: Bands to read (see ``landslide.radar.bands``).
         truth: GeoTIFF of the landslide mask; without one the mask is 0 where it is known.
 
     Attributes:
-        visibility: What tells of layover and shadow.
+        visibility: Source of layover and shadow.
 
     Raises:
         InputError: See ``ChannelBuilder``, ``Composite`` and ``GroundTruth``; also when their grids
@@ -153,7 +153,7 @@ class Scene(GeoDataset):
         self.bands = list(bands)
         self.path = composite
         self.visibility = _visibility(composite, ChannelBuilder(composite, bands).files)
-        # The network's bands first: what else tells of visibility is cut off after reading.
+        # The network's bands come first; bands of visibility alone are dropped after reading.
         read = list(dict.fromkeys([*bands, *self.visibility.bands]))
         self._relief = [read.index(band) for band in self.visibility.bands]
         self._stack = ChannelBuilder(composite, read)
@@ -188,8 +188,8 @@ class Scene(GeoDataset):
         require_scene(root)
         if is_incomplete(root):
             raise InputError(
-                f"the scene {root} was not finished: wait where it is being written, else simulate "
-                "or prepare it again with overwrite=true"
+                f"the scene {root} was not finished: wait if it is being written, or simulate or "
+                "prepare it again with overwrite=true"
             )
         composite = root / f"{orbit}.tif"
         if not composite.exists():
@@ -204,18 +204,23 @@ class Scene(GeoDataset):
         return cls(composite, bands, mask if truth else None)
 
     @property
+    def full_window(self) -> Window:
+        """All pixels of the scene."""
+        return Window(0, 0, self.grid.height, self.grid.width)
+
+    @property
     def files(self) -> list[str]:
         """The GeoTIFFs that bands are read from."""
         return list(self._stack.files)
 
     @property
     def bytes(self) -> int:
-        """Memory that the whole scene takes when it is kept."""
+        """Bytes that the whole scene takes in memory."""
         return self.grid.height * self.grid.width * (4 * len(self.bands) + 1)
 
     @property
     def balance(self) -> Balance | None:
-        """What brings dates to one level in every window that is read, if set."""
+        """Correction that brings dates to one level in every window that is read, if set."""
         return self._balance
 
     @balance.setter
@@ -226,7 +231,7 @@ class Scene(GeoDataset):
 
     def load(self) -> None:
         """Read the whole scene once and serve windows from memory from then on."""
-        self._memory = self.read(Window(0, 0, self.grid.height, self.grid.width))
+        self._memory = self.read(self.full_window)
 
     def __getitem__(self, query: Any) -> Sample:  # type: ignore[override]  # noqa: ANN401
         """Read map coordinates, (x, y) or (x, y, time), as a geo-sampler yields them."""
@@ -247,20 +252,16 @@ class Scene(GeoDataset):
             mask=torch.full(size, UNKNOWN, dtype=torch.uint8),
         )
         if inside.height > 0 and inside.width > 0:
-            rows = slice(top - window.row, bottom - window.row)
-            cols = slice(left - window.col, right - window.col)
-            part = self._read_inside(inside)
-            sample["image"][:, rows, cols] = part["image"]
-            sample["mask"][rows, cols] = part["mask"]
+            pixels, part = inside.within(window), self._read_inside(inside)
+            sample["image"][:, *pixels] = part["image"]
+            sample["mask"][pixels] = part["mask"]
         return sample
 
     def _read_inside(self, window: Window) -> Sample:
         if self._memory is not None:
-            rows = slice(window.row, window.row + window.height)
-            cols = slice(window.col, window.col + window.width)
-            return Sample(
-                image=self._memory["image"][:, rows, cols], mask=self._memory["mask"][rows, cols]
-            )
+            pixels = window.within(self.full_window)
+            image, mask = self._memory["image"], self._memory["mask"]
+            return Sample(image=image[:, *pixels], mask=mask[pixels])
         size = (window.height, window.width)
         sample = Sample(
             image=torch.empty(len(self.bands), *size), mask=torch.empty(size, dtype=torch.uint8)
@@ -287,10 +288,10 @@ class Scene(GeoDataset):
         return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))
 
 
-def _inside(query: Any, grid: Grid) -> Any:  # noqa: ANN401
-    """Move map coordinates a thousandth of a pixel south-east, off the pixels' edges.
+def _off_edges(query: Any, grid: Grid) -> Any:  # noqa: ANN401
+    """Move map coordinates a thousandth of a pixel south-east, away from the pixels' edges.
 
-    GDAL cuts an offset of 511.9999999 px down to 511.
+    GDAL truncates an offset of 511.9999999 px to 511.
     """
     if isinstance(query, slice) or any(side.start is None or side.stop is None for side in query):
         return query
@@ -310,22 +311,23 @@ def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Pa
 
 
 def _visibility(composite: Path | str, files: Iterable[str]) -> Visibility:
-    """What tells of layover and shadow in every orbit that bands are read from.
+    """Source of layover and shadow in every orbit that bands are read from.
 
     Args:
         composite: GeoTIFF of the dataset's own orbit.
-        files: The GeoTIFFs that bands are read from; those of other orbits are named after them.
+        files: GeoTIFFs that bands are read from; each is named after its orbit.
 
     Raises:
-        InputError: A file is missing, or the geometry in ``scene.json`` is none.
+        InputError: A file is missing, or the geometry in ``scene.json`` is malformed.
     """
-    geometry = scene_info(Path(composite).parent).get("geometry") or {}
-    # None: the scene was prepared without knowing it.
+    folder = Path(composite).parent
+    geometry = scene_info(folder).get("geometry") or {}
+    # A scene that was prepared without its geometry has None.
     if not isinstance(geometry, Mapping) or not all(
         orbit is None or isinstance(orbit, Mapping) for orbit in geometry.values()
     ):
         raise InputError(
-            f"{Path(composite).parent / 'scene.json'}: geometry has no object for each orbit's "
+            f"{folder / 'scene.json'}: geometry has no object for each orbit's "
             'name: write it like {"ascending": {"look": 78, "incidence": 36}}, or leave it out'
         )
     views = []
@@ -342,7 +344,7 @@ def _open_beside(file: str, own: Path | str) -> rasterio.DatasetReader:
     """Open a file that bands are read from.
 
     Raises:
-        InputError: It cannot be opened; says who wants a file that is not there.
+        InputError: It cannot be opened; for another orbit, the message says why it is read.
     """
     try:
         return open_raster(file)
@@ -356,6 +358,7 @@ def _open_beside(file: str, own: Path | str) -> rasterio.DatasetReader:
 
 
 def _projected_grid(source: rasterio.DatasetReader) -> Grid:
+    """Grid of a raster, which must be projected, in metres, north-up and of true scale."""
     grid = Grid.of(source)
     if grid.crs is None:
         raise InputError(f"{source.name} has no coordinate reference system: assign one")

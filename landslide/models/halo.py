@@ -1,4 +1,4 @@
-"""How far a network sees, measured from the network itself."""
+"""How far a network sees, measured on the network itself."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,35 +7,36 @@ import torch
 from torch import Tensor, nn
 
 GRIDS = (16, 32, 64)
-"""Pixel grids on which windows may start, by how often a network halves its input."""
+"""Pixel grids on which windows may start, for networks that halve their input four to six times."""
 
-FURTHEST = 512
+MAX_HALO = 512
 """Halos beyond this, in pixels, cost more than blending windows does."""
+
+STRIP_WIDTH = 2 * max(GRIDS)
+"""Width in pixels of the inputs that are tried: strips take a tenth of the work of squares."""
+
+Network = Callable[[Tensor], Tensor]
 
 
 class Halo(NamedTuple):
     """Windows on a grid, and what they need around them, in pixels.
 
-    A window whose origin is a multiple of ``grid`` and that is given ``size`` more pixels
-    on every side predicts exactly what one pass over the whole scene predicts.
+    A window whose origin is a multiple of ``grid`` and that has ``size`` more pixels on every
+    side predicts exactly what one pass over the whole scene predicts.
     """
 
     grid: int
     size: int
 
 
-NARROW = 2 * max(GRIDS)
-"""Width in pixels of the strips that are looked at: a tenth of the work of squares."""
-
-
 @torch.inference_mode()
 def measure_halo(model: nn.Module, channels: int) -> Halo | None:
-    """Smallest halo that makes windows exact, by letting NaN spread through the network.
+    """Return the smallest halo that makes windows exact.
 
-    One grid cell across a long strip of the input is NaN; an output that stays finite cannot
-    depend on it, whatever the weights. Pooling makes the answer depend on the grid, so the grid
-    is the smallest by which input and output can be shifted together. Both are looked at along
-    rows and along columns.
+    NaN in one grid cell spreads to every output that depends on the cell, whatever the weights
+    are: the farthest gives the size. Because of pooling this holds only for windows that start
+    on a grid, the smallest by which input and output can be shifted together. Rows and columns
+    are measured separately, on long strips.
 
     Args:
         model: (1, C, H, W) to logits (1, 1, H, W). It is left in the mode it was in.
@@ -46,22 +47,23 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
         can only be blended.
     """
     training = model.training
-    strips = [_strips(model.eval(), axis) for axis in (2, 3)]
+    networks = [_strip_network(model.eval(), axis) for axis in (2, 3)]
     try:
         for grid in GRIDS:
-            reaches = [_reach(strip, channels, grid) for strip in strips]
-            if None in reaches:
+            sizes = [_nan_spread(network, channels, grid) for network in networks]
+            known = [size for size in sizes if size is not None]
+            if len(known) < len(sizes):
                 return None
-            size = max(reach for reach in reaches if reach is not None)
-            if all(_shifts(strip, channels, grid, size) for strip in strips):
-                return Halo(grid, size)
+            halo = Halo(grid, max(known))
+            if all(_shifts_with_input(network, channels, halo) for network in networks):
+                return halo
         return None
     finally:
         model.train(training)
 
 
-def _strips(model: nn.Module, axis: int) -> Callable[[Tensor], Tensor]:
-    """The network on a long strip (1, C, L, N) whose first side is laid along an axis."""
+def _strip_network(model: nn.Module, axis: int) -> Network:
+    """The network on a strip (1, C, L, STRIP_WIDTH) whose length is laid along an axis."""
     device = next(model.parameters()).device
 
     def run(x: Tensor) -> Tensor:
@@ -72,27 +74,29 @@ def _strips(model: nn.Module, axis: int) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _reach(strip: Callable[[Tensor], Tensor], channels: int, grid: int) -> int | None:
-    """Distance to which one NaN cell spreads, in pixels, a multiple of the grid."""
-    furthest = 2 * max(GRIDS)
-    while furthest <= FURTHEST:
-        x = torch.zeros(1, channels, 2 * furthest + max(GRIDS), NARROW)
-        x[:, :, furthest : furthest + grid] = torch.nan
-        reached = torch.nonzero(strip(x)[0, 0].isnan().any(dim=1)).flatten()
-        size = max(furthest - int(reached.min()), int(reached.max()) + 1 - furthest - grid)
-        if size <= furthest - max(GRIDS):
+def _nan_spread(network: Network, channels: int, grid: int) -> int | None:
+    """Pixels by which NaN in one grid cell spreads, rounded up to the grid; None if too far."""
+    margin = 2 * max(GRIDS)
+    while margin <= MAX_HALO:
+        x = torch.zeros(1, channels, 2 * margin + max(GRIDS), STRIP_WIDTH)
+        x[:, :, margin : margin + grid] = torch.nan
+        rows = torch.nonzero(network(x)[0, 0].isnan().any(dim=1)).flatten()
+        size = max(margin - int(rows.min()), int(rows.max()) + 1 - margin - grid)
+        if size <= margin - max(GRIDS):  # the strip's ends are not reached
             return -(-size // grid) * grid
-        furthest *= 2
+        margin *= 2
     return None
 
 
-def _shifts(strip: Callable[[Tensor], Tensor], channels: int, grid: int, size: int) -> bool:
-    """Whether output moves with input by one grid cell, compared where no end is seen."""
-    margin = -(-size // max(GRIDS)) * max(GRIDS)
+def _shifts_with_input(network: Network, channels: int, halo: Halo) -> bool:
+    """Whether output shifts with input by one grid cell, away from the strip's ends."""
+    margin = -(-halo.size // max(GRIDS)) * max(GRIDS)
     length = 2 * margin + 2 * max(GRIDS)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, channels, length + grid, NARROW, generator=generator)
-    whole, moved = strip(x[:, :, :length]), strip(x[:, :, grid:])
-    inside = whole[:, :, margin + grid : length - margin]
-    there = moved[:, :, margin : length - margin - grid]
-    return bool((inside - there).abs().max() <= 1e-4 * whole.std().clamp_min(1e-6))
+    x = torch.randn(1, channels, length + halo.grid, STRIP_WIDTH, generator=generator)
+    output, shifted = network(x[:, :, :length]), network(x[:, :, halo.grid :])
+    difference = (
+        output[:, :, margin + halo.grid : length - margin]
+        - shifted[:, :, margin : length - margin - halo.grid]
+    )
+    return bool(difference.abs().max() <= 1e-4 * output.std().clamp_min(1e-6))

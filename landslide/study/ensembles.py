@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from rich.progress import track
 
 from landslide.data.datamodule import LandslideDataModule
+from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.study.replications import SEED
 from landslide.study.runs import flatten_metrics, read_metrics
@@ -51,9 +52,10 @@ def score_ensembles(
     best = select_best(runs, by)
     rows = sorted(best.groupby(list(by), dropna=False), key=lambda row: BASELINE not in row[0])
     table: list[dict[str, Any]] = []
+    memory = SceneMemory()  # rows mostly share their scene
     for _, row in track(rows, "Scoring ensembles", transient=True):
         folders = [sweep / run for run in row.sort_values(SEED).run]
-        lines = list(_lines(folders, device))
+        lines = list(_lines(folders, device, memory))
         names = {name: row.iloc[0][name] for name in by}
         single = lines[0]
         table += [
@@ -65,9 +67,11 @@ def score_ensembles(
     return pd.DataFrame(table)
 
 
-def _lines(folders: Sequence[Path], device: torch.device) -> Iterator[dict[str, Any]]:
+def _lines(
+    folders: Sequence[Path], device: torch.device, memory: SceneMemory
+) -> Iterator[dict[str, Any]]:
     """Scores of the members alone and averaged, without flips, then with."""
-    data = shared_data(folders)
+    data = shared_data(folders, memory)
     tasks = [load_task(folder / "checkpoints" / "best.ckpt") for folder in folders]
     for tta in FLIPS:
         if tta == "none":
@@ -98,7 +102,7 @@ def _summary(results: Sequence[Results]) -> dict[str, float]:
     return line
 
 
-def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
+def shared_data(folders: Sequence[Path], memory: SceneMemory) -> LandslideDataModule:
     """The patches that runs were validated and tested on, all the same.
 
     Raises:
@@ -117,6 +121,7 @@ def shared_data(folders: Sequence[Path]) -> LandslideDataModule:
     config = OmegaConf.load(settings)
     config.batch_size = BATCH
     data: LandslideDataModule = instantiate(config.datamodule)
+    data.memory = memory
     others = data.identity.data.items() ^ found[0]["data"].items()
     if others:
         raise InputError(

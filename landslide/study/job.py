@@ -16,12 +16,16 @@ from rich.console import Console
 
 from landslide.data.datamodule import LandslideDataModule
 from landslide.data.identity import IDENTITY, Identity
+from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.geo.files import write_json
 from landslide.study.runs import read_metrics
 from landslide.study.sweeps import ERROR, METRICS, SETTINGS, settings_of
 from landslide.training.run import train
 from landslide.training.task import load_task
+
+MEMORY = SceneMemory()
+"""Memory that all runs of this process share: Hydra hands them nothing but a configuration."""
 
 
 def run(config: DictConfig) -> float:
@@ -38,11 +42,12 @@ def run(config: DictConfig) -> float:
     """
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
-        return train(config)
+        return train(config, MEMORY)
     settings = settings_of(config, hydra.runtime.choices)  # before Hydra resolves what follows
     folder = Path(config.output_dir)
     console = Console(soft_wrap=True)
     data: LandslideDataModule = instantiate(config.datamodule)
+    data.memory = MEMORY
     if reason := _why_stale(folder, data.identity):
         data.setup()  # a scene that cannot be used, or is not there now, costs no finished run
         console.print(f"Trained anew: {folder} {reason}", markup=False, highlight=False)
@@ -56,7 +61,7 @@ def run(config: DictConfig) -> float:
     if config.ckpt_path is None and _readable(last):
         console.print(f"Goes on from {last}")
         config.ckpt_path = str(last)
-    return train(config)
+    return train(config, MEMORY)
 
 
 def _why_stale(folder: Path, now: Identity) -> str | None:

@@ -1,7 +1,7 @@
-"""Runs of a sweep: what each is, and how they rank.
+"""Runs of a sweep: their settings, names and failures, and the report as they finish.
 
-A run's folder is named by its settings, so that the same sweep started again finds the
-runs it has. Runs may be added to a sweep, and its order may change.
+A run's folder is named by its settings, so that a sweep that is started again finds the runs it
+has, also after runs were added or their order was changed.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from landslide.config.checks import leaves
+from landslide.config.checks import flatten
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import replacing, write_json
 
 SETTINGS, METRICS, ERROR = "settings.json", "metrics.json", "error.txt"
-"""Files of a run's folder: what it is, its scores once it is finished, why it failed."""
+"""Files of a run's folder: its settings, the scores of a finished run, why a run failed."""
 
 Settings = dict[str, Any]
 
-ELSEWHERE = {
+RUNTIME_SETTINGS = {
     "output_dir",
     "ckpt_path",
     "num_workers",
@@ -41,47 +41,49 @@ ELSEWHERE = {
     "callbacks.progress",
     "trainer.accelerator",
 }
-"""Settings that say where a run is computed and told, not what it is."""
+"""Settings that change where a run is computed and how it is reported, not its result."""
 
-UNNAMED = {"trainer", "callbacks", "logger", "experiment", "launcher", "hparams"}
-"""Groups whose options are known by the values they set."""
+GROUPS_OF_VALUES = {"trainer", "callbacks", "logger", "experiment", "launcher", "hparams"}
+"""Config groups of which only the values count as settings, not the name of the option."""
 
-REDRAWN = 30.0
-"""Seconds after which the leaderboard's figure is drawn anew while a sweep goes on."""
+FIGURE_INTERVAL = 30.0
+"""Seconds between two drawings of the leaderboard's figure while a sweep goes on."""
 
 
 def settings_of(config: DictConfig, choices: Mapping[str, str | None]) -> Settings:
-    """What makes a run the run it is, flat.
+    """Return the settings that determine a run's result, flat.
 
     Args:
         config: Composed from ``conf/train.yaml``.
-        choices: The option chosen of each config group, as Hydra knows them.
+        choices: Chosen option of each config group, as Hydra's runtime lists them.
 
     Returns:
         The chosen options (``loss``: ``dice``) and the values (``model.filters``: 32).
-        Values below the top level that are interpolated follow from others and are left out.
+        Interpolated values below the top level follow from others and are left out.
     """
     named = {
         group: choice
         for group, choice in choices.items()
-        if choice is not None and not group.startswith("hydra/") and group not in UNNAMED
+        if choice is not None and not group.startswith("hydra/") and group not in GROUPS_OF_VALUES
     }
     tree: Settings = OmegaConf.to_container(config)  # type: ignore[assignment]
-    tops = {
-        key: config[key] if _interpolated(value) else value
+    resolved = {
+        key: config[key] if _is_interpolated(value) else value
         for key, value in tree.items()
-        if key != "hydra" and key not in ELSEWHERE
+        if key != "hydra" and key not in RUNTIME_SETTINGS  # output_dir holds the run's own name
     }
-    values = leaves(tops, skip=lambda name, value: name in ELSEWHERE or _interpolated(value))
-    return named | dict(values) | named  # options first, and said by their names
+    values = flatten(
+        resolved, skip=lambda name, value: name in RUNTIME_SETTINGS or _is_interpolated(value)
+    )
+    return named | dict(values) | named  # options come first, and their names replace values
 
 
-def _interpolated(value: object) -> bool:
+def _is_interpolated(value: object) -> bool:
     return isinstance(value, str) and "${" in value
 
 
 def run_name(*, _root_: DictConfig) -> str:
-    """Name of a run's folder: the same for the same settings, on any machine."""
+    """Return the name of a run's folder: the same for the same settings, on any machine."""
     settings = settings_of(_root_, _root_.hydra.runtime.choices)
     text = json.dumps(settings, sort_keys=True, default=str)
     name = settings.get("variant", settings["dataset.name"])
@@ -91,23 +93,23 @@ def run_name(*, _root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
-def _older(path: Path, other: Path) -> bool:
-    """Whether two files are there and the first is the older."""
+def _is_older(path: Path, other: Path) -> bool:
+    """Whether two files exist and the first is the older."""
     return path.exists() and other.exists() and path.stat().st_mtime < other.stat().st_mtime
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was written; infinite where there is none."""
+    """Seconds since a file was written; infinite if it does not exist."""
     return time.time() - path.stat().st_mtime if path.exists() else math.inf
 
 
-def _announcement(config: DictConfig) -> str:
-    """What a configured sweep would run, and how it is started."""
+def _describe_sweep(config: DictConfig) -> str:
+    """Say what a configured sweep would run, and how to start it."""
     params, typed = config.hydra.sweeper.params, list(config.hydra.overrides.task)
-    # As Hydra's sweepers read them: what is typed comes later and wins.
-    lines = [*(f"{key}={value}" for key, value in params.items()), *typed]
-    values = {o.get_key_element(): o for o in OverridesParser.create().parse_overrides(lines)}
-    planned = {key: _values(override) for key, override in values.items()}
+    # Typed overrides come later and win, as in Hydra's sweepers.
+    overrides = [*(f"{key}={value}" for key, value in params.items()), *typed]
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    planned = {override.get_key_element(): _values(override) for override in parsed}
     runs = config.hydra.sweeper.get("n_trials") or math.prod(map(len, planned.values()))
     return "\n".join(
         [
@@ -119,7 +121,7 @@ def _announcement(config: DictConfig) -> str:
 
 
 def _values(override: Override) -> list[str]:
-    """The values that an override sets one after the other, or the range that it searches."""
+    """Values that an override sets one after the other, or the range that it searches."""
     if override.is_discrete_sweep():
         return list(override.sweep_string_iterator())
     return [str(override.input_line).partition("=")[2]]
@@ -127,12 +129,12 @@ def _values(override: Override) -> list[str]:
 
 @contextmanager
 def noting_failures(config: DictConfig) -> Iterator[None]:
-    """Keep why a run of a sweep failed in its folder, and print it; other runs go on.
+    """Write why a run of a sweep failed to its folder, and print it; other runs go on.
 
     The file holds one sentence, or the traceback of a bug.
 
     Args:
-        config: The run's, composed from ``conf/train.yaml``.
+        config: Configuration of the run, composed from ``conf/train.yaml``.
     """
     try:
         with failures_as_input_errors():
@@ -140,8 +142,8 @@ def noting_failures(config: DictConfig) -> Iterator[None]:
     except Exception as error:
         hydra = HydraConfig.get()
         if hydra.mode == RunMode.MULTIRUN:
-            known = isinstance(error, InputError)
-            lines = [str(error)] if known else traceback.format_exception(error)
+            expected = isinstance(error, InputError)
+            lines = [str(error)] if expected else traceback.format_exception(error)
             folder = Path(hydra.runtime.output_dir)
             if not (folder / SETTINGS).exists():
                 write_json(folder / SETTINGS, settings_of(config, hydra.runtime.choices))
@@ -160,32 +162,32 @@ class SweepReport(Callback):
         self.sweeping = False
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Tell of a sweep that was not asked for with -m, before anything is written.
+        """Refuse to run a configured sweep without -m, before anything is written.
 
         Raises:
             SystemExit: The configuration describes a sweep. Hydra turns any other exception of a
                 callback into a warning.
         """
         if config.hydra.sweeper.get("params"):
-            raise SystemExit(_announcement(config))
+            raise SystemExit(_describe_sweep(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Report jobs from here on; a single run reports itself."""
+        """Report jobs from now on; a single run reports itself."""
         self.sweeping = True
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
-        """Write the leaderboard anew."""
+        """Update the leaderboard."""
         if not self.sweeping:
             return
         sweep, run = Path(config.hydra.sweep.dir), Path(config.hydra.runtime.output_dir)
-        # A run that was left alone is on the leaderboard already.
-        if not _older(run / METRICS, sweep / "leaderboard.csv"):
+        # A run that had finished before is on the leaderboard already.
+        if not _is_older(run / METRICS, sweep / "leaderboard.csv"):
             from landslide.study.leaderboard import write_leaderboard
 
-            write_leaderboard(sweep, figure=_age(sweep / "leaderboard.png") > REDRAWN)
+            write_leaderboard(sweep, figure=_age(sweep / "leaderboard.png") > FIGURE_INTERVAL)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Write the leaderboard a last time, with the runs of all processes, and print it."""
+        """Write the final leaderboard, with the runs of all processes, and print it."""
         from landslide.study.leaderboard import print_leaderboard, write_leaderboard
 
         folder = Path(config.hydra.sweep.dir)

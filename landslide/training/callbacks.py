@@ -4,6 +4,7 @@ import csv
 import math
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,19 +133,22 @@ class LastCheckpoint(ModelCheckpoint):
     state_key = "LastCheckpoint"
 
     _written = -math.inf
+    _best: Sequence[object] = ()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch if it is due."""
+        best = [
+            other.best_model_score
+            for other in trainer.checkpoint_callbacks
+            if isinstance(other, BestCheckpoint)
+        ]
         due = (
             time.monotonic() - self._written >= self.seconds
             or trainer.should_stop
             or trainer.current_epoch + 1 == trainer.max_epochs
-            or any(
-                isinstance(other, ModelCheckpoint)
-                and other._last_global_step_saved == trainer.global_step
-                for other in trainer.checkpoint_callbacks
-            )
+            or best != self._best
         )
+        self._best = best
         # All processes write together.
         if trainer.strategy.broadcast(due):
             super().on_train_epoch_end(trainer, pl_module)

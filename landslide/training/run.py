@@ -13,8 +13,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from landslide.config.checks import CALIBRATED, TRAIN, check, leaves
+from landslide.config.checks import CALIBRATED, TRAIN, check, flatten
 from landslide.data.datamodule import LandslideDataModule
+from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.geo.files import write_json
 from landslide.geo.metadata import scene_info
@@ -25,11 +26,12 @@ from landslide.training.evaluation import best_threshold, evaluate, print_result
 from landslide.training.task import LandslideTask, load_task, set_threshold
 
 
-def train(config: DictConfig) -> float:
+def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
     """Fit, score the best checkpoint on validation and test, write the run folder.
 
     Args:
         config: Composed from ``conf/train.yaml``.
+        memory: Scenes that earlier runs have read, for this one to use and to add to.
 
     Returns:
         F1 on the validation split, for a sweeper to maximise.
@@ -46,6 +48,7 @@ def train(config: DictConfig) -> float:
     output = Path(config.output_dir)
     resumed = _resumable(config)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
+    datamodule.memory = memory or datamodule.memory
     identity = datamodule.identity  # of the files before they are read
     datamodule.setup()
     if resumed is not None:
@@ -146,7 +149,7 @@ def _resumable(config: DictConfig) -> str | None:
             f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
-    wanted, trained = dict(leaves(settings)), dict(leaves(load_task(path).hparams))
+    wanted, trained = dict(flatten(settings)), dict(flatten(load_task(path).hparams))
     for name, value in wanted.items():
         # Encoder weights were a start only; checkpoints forget them.
         if name not in ("threshold", "model.encoder_weights") and trained.get(name) != value:

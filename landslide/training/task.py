@@ -33,6 +33,13 @@ FORMAT = "landslide_version"
 """Key by which a checkpoint is known as ours; holds the version that wrote it."""
 
 
+MOVED = {
+    "landslide.normalization": "landslide.data.normalization",
+    "landslide.losses": "landslide.training.losses",
+}
+"""Modules by the names that older checkpoints know them by."""
+
+
 class LandslideTask(LightningModule):
     """Segment landslides.
 
@@ -274,7 +281,7 @@ def load_task(path: Path) -> LandslideTask:
             "converted with `landslide keras`"
         )
     try:
-        task = LandslideTask(**checkpoint["hyper_parameters"])
+        task = LandslideTask(**_at_their_place(checkpoint["hyper_parameters"]))
         task.load_state_dict(checkpoint["state_dict"])
     except (KeyError, TypeError, RuntimeError, ImportError) as error:
         raise InputError(
@@ -282,6 +289,18 @@ def load_task(path: Path) -> LandslideTask:
             f"{str(error).splitlines()[0]}"
         ) from error
     return task.eval()
+
+
+def _at_their_place(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a checkpoint with the classes that have moved since it was written."""
+
+    def moved(value: object) -> object:
+        if not isinstance(value, Mapping) or "_target_" not in value:
+            return value
+        module, _, name = value["_target_"].rpartition(".")
+        return {**value, "_target_": f"{MOVED.get(module, module)}.{name}"}
+
+    return {name: moved(value) for name, value in settings.items()}
 
 
 def _module(config: Config, **arguments: object) -> nn.Module:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import rasterio.shutil
 
-from landslide.config.checks import check_words
+from landslide.config.program import check_overrides
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import replacing
 from landslide.training.checkpoint import write_checkpoint
@@ -48,14 +48,14 @@ def test_errors_of_the_program_keep_their_traceback(error: Exception) -> None:
 )
 def test_a_word_that_cannot_be_read_is_named_with_its_cure(word: str) -> None:
     with pytest.raises(SystemExit) as told:
-        check_words(["seed=1", word])
+        check_overrides(["seed=1", word])
     sentence = str(told.value.code)
     assert sentence.startswith(f"{word} cannot be read")
-    check_words([sentence.split('"')[1]])  # what is proposed can be read
+    check_overrides([sentence.split('"')[1]])  # what is proposed can be read
 
 
 def test_words_that_hydra_reads_pass() -> None:
-    check_words(["-m", "seed=1,2", "+a=b", "~c", "bands=[a,b]", "checkpoint='a=b.ckpt'"])
+    check_overrides(["-m", "seed=1,2", "+a=b", "~c", "bands=[a,b]", "checkpoint='a=b.ckpt'"])
 
 
 @pytest.mark.parametrize("content", [b"hello world\nthis is a text\n", b"a: 1\n", b"\x08\x08\x12"])

@@ -3,8 +3,12 @@ import torch
 from kornia.augmentation import RandomHorizontalFlip, RandomVerticalFlip
 from torch import nn
 
-from landslide.data.augmentation import RandomFlips, RandomGain, RandomSpeckle
-from landslide.data.datamodule import Paired
+from landslide.data.augmentation import (
+    PairedAugmentation,
+    RandomFlips,
+    RandomGain,
+    RandomSpeckle,
+)
 
 AXES: list[list[int]] = [[], [2], [3], [2, 3]]
 
@@ -18,7 +22,7 @@ def image() -> torch.Tensor:
     return image
 
 
-KORNIA = nn.ModuleList([Paired(RandomHorizontalFlip()), Paired(RandomVerticalFlip())])
+KORNIA = nn.ModuleList(map(PairedAugmentation, (RandomHorizontalFlip(), RandomVerticalFlip())))
 
 
 @pytest.mark.parametrize("flips", [[RandomFlips(["vv"])], KORNIA], ids=["ours", "kornia"])

@@ -14,7 +14,7 @@ from commands import map_with
 from scipy.ndimage import gaussian_filter
 
 from landslide.data.datamodule import LandslideDataModule
-from landslide.data.memory import open_scenes
+from landslide.data.memory import SceneMemory, SceneSource
 from landslide.data.samplers import PatchSampler
 from landslide.data.scene import Scene
 from landslide.data.splits import random_split
@@ -157,10 +157,11 @@ def test_landslides_that_the_radar_cannot_see_are_not_drawn_for(root: Path) -> N
 
 def test_a_changed_geometry_is_noticed_by_the_next_run(root: Path) -> None:
     hidden = add_geometry(root)
-    (first,) = open_scenes([root], "ascending", BANDS, limit=2**30)
+    memory, source = SceneMemory(), SceneSource(root, "ascending", tuple(BANDS))
+    (first,) = memory.open([source], limit=2**30)
     assert ((first.read(Window(0, 0, *SIZE))["mask"] == UNKNOWN).numpy() >= hidden).all()
     (root / "scene.json").write_text("{}")
-    (second,) = open_scenes([root], "ascending", BANDS, limit=2**30)
+    (second,) = memory.open([source], limit=2**30)
     mask = second.read(Window(0, 0, *SIZE))["mask"].numpy()
     np.testing.assert_array_equal(mask != UNKNOWN, known(root))
 

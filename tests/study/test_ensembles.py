@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from landslide.data.identity import Identity
+from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.study.ensembles import format_ensembles, score_ensembles, shared_data
 from landslide.study.page import write_study
@@ -58,7 +58,7 @@ def write_run(sweep: Path, root: Path, variant: str, seed: int, *overrides: str)
     found = {"val": scores | counts, "test": scores | counts}
     facts = {"simulated": True, "split": datamodule.split_digest, "train_patches": 36}
     facts["tested"] = datamodule.tested_digest
-    facts |= Identity.of(datamodule.files)._asdict()
+    facts |= datamodule.identity._asdict()
     (folder / "metrics.json").write_text(json.dumps({**found, **facts}))
     (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n")
     return folder
@@ -208,7 +208,9 @@ def test_a_comparison_as_a_user_types_it(tmp_path: Path) -> None:
         pixels.add((test["patches"], test["tp"] + test["fn"]))
         # The patches of the run, the network as maps are made with.
         task = load_task(folder / "checkpoints" / "best.ckpt")
-        again = score(Network([task], CPU), shared_data([folder]), task.threshold)["test"]
+        again = score(Network([task], CPU), shared_data([folder], SceneMemory()), task.threshold)[
+            "test"
+        ]
         assert abs(again["tp"] - test["tp"]) + abs(again["fp"] - test["fp"]) <= 10
         assert again["tp"] + again["fn"] == test["tp"] + test["fn"]
     assert len(pixels) == 1  # the same ground for all

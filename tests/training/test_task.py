@@ -196,6 +196,19 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
         load_task(path)
 
 
+def test_a_checkpoint_from_before_its_classes_moved_is_read(tmp_path: Path) -> None:
+    path = save_checkpoint(make_task(), tmp_path / "old.ckpt")
+    content = torch.load(path, weights_only=True)
+    settings = content["hyper_parameters"]
+    settings["normalization"] = {"_target_": "landslide.normalization.ZScore"}
+    settings["loss"] = {"_target_": "landslide.losses.DiceLoss"}
+    torch.save(content, path)
+    image = torch.rand(1, 4, 32, 32)
+    task = make_task().eval()
+    task.load_state_dict(content["state_dict"])
+    assert load_task(path)(image).equal(task(image))
+
+
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match="was not written by this program"):

@@ -1,0 +1,25 @@
+"""The tutorial runs from its first cell to its last."""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from commands import REPOSITORY
+from nbclient import NotebookClient
+
+
+@pytest.mark.slow
+def test_the_tutorial_finds_landslides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    notebook = nbformat.read(REPOSITORY / "docs" / "tutorial.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = "".join(
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream"
+    )
+    f1 = float(printed.split("F1 ")[-1].split(",")[0])
+    assert f1 > 0.3
