@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from landslide.__main__ import main
 from landslide.products.mapping import map_scene
 
 REPOSITORY = Path(__file__).parents[1]
@@ -16,6 +18,9 @@ CONF = REPOSITORY / "conf"
 
 SMALL = ["model.filters=2", "trainer=cpu", "trainer.max_epochs=2", "patch_size=32"]
 """A training of seconds."""
+
+QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+"""Leaves the loggers of the tests' own process as they are."""
 
 
 def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -30,6 +35,14 @@ def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.Complete
         check=False,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
+
+
+def run_here(*words: str, cwd: Path) -> None:
+    """Run ``landslide <words>`` in this process, which spares the start of another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["landslide", *words, *QUIET])
+        main()
 
 
 def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:

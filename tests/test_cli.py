@@ -1,7 +1,6 @@
 """The programs as a user types them."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -326,14 +325,11 @@ def test_bad_input_is_one_clear_sentence(
     assert left == []
 
 
-def test_weights_of_the_authors_program_map_a_scene(tmp_path: Path) -> None:
-    shared = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not shared:
-        pytest.skip("LANDSLIDE_SHARED_DATA, which holds Keras weights, is unset")
+def test_weights_of_the_authors_program_map_a_scene(real_data: Path, tmp_path: Path) -> None:
     root = make_scene(tmp_path / "scene", (100, 150))
     done = run_program(
         "keras",
-        f"weights={shared}/keras_reference/keras_f4.hdf5",
+        f"weights={real_data}/keras_reference/keras_f4.hdf5",
         "bands=[vv_pre,vv_post1,vv_post2,slope]",
         f"output={tmp_path}/authors.ckpt",
         cwd=REPOSITORY,

@@ -82,7 +82,7 @@ def test_the_papers_training_settings_are_the_defaults() -> None:
 
 
 VARIANTS = [path.stem for path in sorted((CONF / "variant").glob("*.yaml"))]
-VARIANTS.remove("operational")  # several changes together
+VARIANTS.remove("operational")  # several changes at once
 CHANGED = {
     "fused": {"dataset.bands"},
     "log_ratio": {"dataset.bands", "normalization.scale"},
@@ -166,8 +166,42 @@ def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
     assert tables[("seed=0", "order")] != tables[("seed=1", "split.seed=0", "order")]
 
 
+@pytest.fixture(scope="module")
+def wide_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene with room for guard bands between splits."""
+    return make_scene(tmp_path_factory.mktemp("wide") / "scene", (192, 640))
+
+
+@pytest.fixture(scope="module")
+def other_images(wide_root: Path) -> Path:
+    """The same landslides on the same grid, in other images."""
+    root = make_scene(wide_root.with_name("other"), (192, 640))
+    with rasterio.open(root / "ascending.tif", "r+") as file:
+        file.write(2 * file.read(1), 1)
+    return root
+
+
+def datamodule_of(root: Path, *overrides: str) -> LandslideDataModule:
+    options = (f"dataset.root={root}", "output_dir=x", "split=blocks", *overrides)
+    datamodule: LandslideDataModule = instantiate(composed(*options).datamodule)
+    datamodule.setup()
+    return datamodule
+
+
+@pytest.fixture(scope="module")
+def training_state(wide_root: Path) -> dict[str, object]:
+    """What a run on ``wide_root`` keeps of its patches for resuming."""
+    return datamodule_of(wide_root).state_dict()
+
+
+def test_a_run_is_resumed_on_its_own_patches(
+    wide_root: Path, training_state: dict[str, object]
+) -> None:
+    datamodule_of(wide_root).load_state_dict(training_state)
+
+
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "difference"),
     [
         ("split.fold=2", "the split"),
         ("seed=1", "the split"),
@@ -175,54 +209,42 @@ def test_a_held_split_stays_while_the_seed_changes(scene_root: Path) -> None:
         ("augmentation=none", "augmentation RandomFlips, not "),
         ("dataset=descending_baa_s", "orbit ascending, not descending"),
         ("normalization=zscore", "normalization.balance False, not True"),
-        ("dataset.root={other}", "the scenes"),
+        ("dataset.root={other_images}", "the scenes"),
     ],
 )
-def test_a_run_is_not_resumed_on_other_patches(override: str, told: str, tmp_path: Path) -> None:
-    root = make_scene(tmp_path / "scene", (192, 640))
-    # The same landslides on the same grid, in other images.
-    other = make_scene(tmp_path / "other", (192, 640))
-    with rasterio.open(other / "ascending.tif", "r+") as file:
-        file.write(2 * file.read(1), 1)
-    override = override.format(other=other)
-    options = (f"dataset.root={root}", "output_dir=x", "split=blocks")
-    first, again, changed = (
-        instantiate(composed(*options, *more).datamodule) for more in ((), (), (override,))
-    )
-    for datamodule in (first, again, changed):
-        datamodule.setup()
-    again.load_state_dict(first.state_dict())
-    with pytest.raises(InputError, match=f"was trained with {told}.*run's own settings"):
-        changed.load_state_dict(first.state_dict())
+def test_a_run_is_not_resumed_on_other_patches(
+    override: str,
+    difference: str,
+    wide_root: Path,
+    other_images: Path,
+    training_state: dict[str, object],
+) -> None:
+    changed = datamodule_of(wide_root, override.format(other_images=other_images))
+    with pytest.raises(InputError, match=f"was trained with {difference}.*run's own settings"):
+        changed.load_state_dict(training_state)
 
 
-def test_context_is_seen_but_neither_trained_on_nor_scored(tmp_path: Path) -> None:
-    root = make_scene(tmp_path / "scene", (192, 640))
-    options = (f"dataset.root={root}", "output_dir=x", "augmentation=none", "split=blocks")
-    plain, wide = (
-        instantiate(composed(*options, *more).datamodule)
-        for more in ((), ("datamodule.window_size=128",))
-    )
-    for datamodule in (plain, wide):
-        datamodule.setup()
+def test_context_is_read_but_neither_trained_on_nor_scored(wide_root: Path) -> None:
+    plain = datamodule_of(wide_root, "augmentation=none")
+    wide = datamodule_of(wide_root, "augmentation=none", "datamodule.window_size=128")
     assert plain.patches.equals(wide.patches)
     scene = wide.scenes[0]
-    views = np.zeros((scene.grid.height + 64, scene.grid.width + 64), dtype=int)
+    splits = np.zeros((scene.grid.height + 64, scene.grid.width + 64), dtype=int)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        view = np.zeros_like(views)
+        covered = np.zeros_like(splits)
         for query in getattr(wide, loader)().sampler:
             row, col, _, _ = scene.grid.window(*query)
-            view[row : row + 128, col : col + 128] = 1
-        views += view
+            covered[row : row + 128, col : col + 128] = 1
+        splits += covered
         batches = zip(getattr(plain, loader)(), getattr(wide, loader)(), strict=True)
-        for patch, seen in batches:
-            assert seen["image"].shape[2:] == (128, 128)
-            inside = seen["mask"][:, 32:96, 32:96]
+        for patch, window in batches:
+            assert window["image"].shape[2:] == (128, 128)
+            inside = window["mask"][:, 32:96, 32:96]
             assert inside.equal(patch["mask"])
-            assert (seen["mask"] != 255).sum() == (inside != 255).sum()
-            middle = seen["image"][:, :, 32:96, 32:96]
+            assert (window["mask"] != 255).sum() == (inside != 255).sum()
+            middle = window["image"][:, :, 32:96, 32:96]
             assert middle.nan_to_num().equal(patch["image"].nan_to_num())
-    assert views.max() == 1  # no pixel is seen from two splits
+    assert splits.max() == 1  # no pixel is read for two splits
     whole = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
     row, col = (64 * int(wide.patches_of("test").iloc[0][name]) for name in ("row", "col"))
     first = next(iter(wide.test_dataloader()))["image"][0]

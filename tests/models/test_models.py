@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,6 @@ from landslide.models import AttentionUNet, DeepLabV3Plus, UNet
 from landslide.models.layers import BatchNorm, SameConvTranspose2d
 from landslide.training.keras_weights import Weights, read_weights, state_dict
 from landslide.training.losses import DiceLoss
-
-SHARED = os.environ.get("LANDSLIDE_SHARED_DATA")
-needs_reference = pytest.mark.skipif(
-    not SHARED, reason="LANDSLIDE_SHARED_DATA, which holds the Keras reference values, is unset"
-)
 
 
 def parameters(model: torch.nn.Module) -> int:
@@ -47,10 +41,9 @@ def keras_parameters(reference: np.lib.npyio.NpzFile, prefix: str) -> Weights:
     return {k.removeprefix(prefix): reference[k] for k in reference.files if k.startswith(prefix)}
 
 
-@needs_reference
 @pytest.mark.parametrize("tag", ["f4", "f4_c3"])
-def test_agrees_with_keras_in_inference_training_and_gradients(tag: str) -> None:
-    folder = Path(SHARED or "") / "keras_reference"
+def test_agrees_with_keras_in_inference_training_and_gradients(real_data: Path, tag: str) -> None:
+    folder = real_data / "keras_reference"
     reference = np.load(folder / f"parity_{tag}.npz")
     weights = read_weights(folder / f"keras_{tag}.hdf5")
     x = torch.from_numpy(reference["x_nhwc"]).permute(0, 3, 1, 2)
@@ -78,9 +71,10 @@ def test_agrees_with_keras_in_inference_training_and_gradients(tag: str) -> None
             torch.testing.assert_close(buffer.float(), after[name], atol=1e-5, rtol=0)
 
 
-@needs_reference
-def test_unnamed_keras_layers_are_taken_in_order_whatever_their_first_number() -> None:
-    weights = read_weights(Path(SHARED or "") / "keras_reference" / "keras_f4.hdf5")
+def test_unnamed_keras_layers_are_taken_in_order_whatever_their_first_number(
+    real_data: Path,
+) -> None:
+    weights = read_weights(real_data / "keras_reference" / "keras_f4.hdf5")
     later = {}
     for key, value in weights.items():
         layer, parameter = key.split("/")
@@ -94,9 +88,8 @@ def test_unnamed_keras_layers_are_taken_in_order_whatever_their_first_number() -
     torch.testing.assert_close(state_dict(later), state_dict(weights))
 
 
-@needs_reference
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    weights = read_weights(Path(SHARED or "") / "keras_reference" / "keras_f4.hdf5")
+def test_weights_of_another_network_are_refused(real_data: Path, tmp_path: Path) -> None:
+    weights = read_weights(real_data / "keras_reference" / "keras_f4.hdf5")
     partial = {key: value for key, value in weights.items() if not key.startswith("psi_2")}
     with pytest.raises(InputError, match="psi_2"):
         state_dict(partial)

@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ import rasterio
 import shapely
 from affine import Affine
 from builders import make_scene
-from commands import REPOSITORY
+from commands import REPOSITORY, run_here
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pyproj import Transformer
@@ -101,15 +98,10 @@ def options(inputs: dict[str, Path], root: Path, **replaced: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the figures of scenes whose figures are not looked at."""
+def without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out figures unless a test asks for ``figures``."""
     if "figures" not in request.fixturenames:
         monkeypatch.setattr("landslide.prepare.prepare.draw_figures", lambda *_: None)
-
-
-@pytest.fixture
-def figures() -> None:
-    """Let a test's scenes have figures."""
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -642,25 +634,20 @@ def test_a_taken_folder_is_refused_unless_overwriting(
 
 
 def test_the_command_prints_bands_landslides_and_files(
-    inputs: dict[str, Path], tmp_path: Path
+    inputs: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    command = [sys.executable, "-m", "landslide", "prepare", *options(inputs, tmp_path / "scene")]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "80"}
-
-    def call(*extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *extra], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-
-    first = call("inventory.all_touched=true")
-    assert first.returncode == 0, first.stderr
+    monkeypatch.setenv("COLUMNS", "80")
+    command = ("prepare", *options(inputs, tmp_path / "scene"))
+    run_here(*command, "inventory.all_touched=true", cwd=tmp_path)
+    printed = capsys.readouterr().out
     for text in ("vv_post2", "2018-09-29", "of 1 polygons", "scene.json", "100.0 %"):
-        assert text in first.stdout
-    assert "follows from track 68" in first.stdout
-    again = call()
-    assert again.returncode == 1
-    assert "already holds a scene" in again.stderr
-    assert "Traceback" not in again.stderr
+        assert text in printed
+    assert "follows from track 68" in printed
+    with pytest.raises(SystemExit, match="already holds a scene"):
+        run_here(*command, cwd=tmp_path)
 
 
 def test_the_papers_event_is_a_ready_configuration() -> None:
@@ -684,16 +671,8 @@ def test_a_file_for_a_group_of_options_names_its_key(tmp_path: Path) -> None:
 # Real data ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shared() -> Path:
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with real images")
-    return Path(folder)
-
-
-def test_a_real_chip_in_decibels_and_its_dem(shared: Path, tmp_path: Path) -> None:
-    chips = shared / "s1rtc_dem_chips"
+def test_a_real_chip_in_decibels_and_its_dem(real_data: Path, tmp_path: Path) -> None:
+    chips = real_data / "s1rtc_dem_chips"
     image, dem = (chips / kind / "433D_629L_3_1.tif" for kind in ("S1RTC", "DEM"))
     prepared = prepare(
         f"root={tmp_path / 's'}",
@@ -717,9 +696,9 @@ def test_a_real_chip_in_decibels_and_its_dem(shared: Path, tmp_path: Path) -> No
 
 
 def test_slope_of_a_real_dem_in_degrees_is_horns_with_metres_per_degree(
-    shared: Path, tmp_path: Path
+    real_data: Path, tmp_path: Path
 ) -> None:
-    folder = shared / "hokkaido_iburi_terrain"
+    folder = real_data / "hokkaido_iburi_terrain"
     dem = folder / "original" / "Japan_data" / "dem" / "download.DSM.tif"
     with rasterio.open(folder / "derived" / "dsm_slope.tif") as source:
         grid = Grid.of(source)

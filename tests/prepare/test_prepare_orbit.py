@@ -1,4 +1,3 @@
-import os
 import xml.etree.ElementTree as ET
 from datetime import date
 from pathlib import Path
@@ -26,12 +25,10 @@ from landslide.prepare.terrain import north_convergence
 IBURI = (142.0, 42.75)
 
 
-def annotated() -> tuple[int, Pass, np.ndarray]:
+@pytest.fixture(scope="module")
+def annotated(real_data: Path) -> tuple[int, Pass, np.ndarray]:
     """Track, pass and tie points (line, pixel, lon, lat, incidence) of a real product."""
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with a real product")
-    root = ET.parse(next(Path(folder).glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))).getroot()
+    root = ET.parse(next(real_data.glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))).getroot()
     track = track_number(
         "S1B", int(root.findtext(".//absoluteOrbitNumber", "")), date(2021, 12, 23)
     )
@@ -43,9 +40,11 @@ def annotated() -> tuple[int, Pass, np.ndarray]:
     return track, "descending", np.array(table)
 
 
-def test_the_incidence_angle_is_that_of_a_real_products_annotation_over_the_whole_swath() -> None:
+def test_the_incidence_angle_is_that_of_a_real_products_annotation_over_the_whole_swath(
+    annotated: tuple[int, Pass, np.ndarray],
+) -> None:
     """S1B in 2021; the orbit's numbers were fitted to S1A in 2023."""
-    track, direction, points = annotated()
+    track, direction, points = annotated
     angles = np.array(
         [viewing_geometry(track, direction, *point[2:4]).incidence for point in points]
     )
@@ -77,8 +76,10 @@ def test_a_pass_that_ascends_in_the_south_is_at_the_end_of_its_track(
     assert view.look_azimuth == pytest.approx(azimuth, abs=0.5)
 
 
-def test_the_look_is_that_along_the_lines_of_a_real_product() -> None:
-    track, direction, points = annotated()
+def test_the_look_is_that_along_the_lines_of_a_real_product(
+    annotated: tuple[int, Pass, np.ndarray],
+) -> None:
+    track, direction, points = annotated
     for number in np.unique(points[:, 0]):
         line = points[points[:, 0] == number]
         for before, here, after in zip(line[::4], line[1::4], line[2::4], strict=False):

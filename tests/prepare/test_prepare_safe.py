@@ -1,4 +1,3 @@
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -36,29 +35,27 @@ LIGHT = 299_792_458.0
 
 
 @pytest.fixture(autouse=True)
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out figures."""
     monkeypatch.setattr("landslide.prepare.prepare.draw_figures", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def shared() -> Path:
+def real_product(real_data: Path) -> Path:
+    """The folder of a real product's metadata."""
     pytest.importorskip("sarsen", reason="the extra 'safe' is not installed")
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA, which holds a real product's metadata, is unset")
-    return Path(folder) / "s1_grd_safe"
+    return real_data / "s1_grd_safe"
 
 
 def product(
-    shared: Path, folder: Path, day: str, *rectangles: tuple[int, int, int, int, int]
+    real_product: Path, folder: Path, day: str, *rectangles: tuple[int, int, int, int, int]
 ) -> Path:
     """Write a product with a real one's metadata, of another day, and pixels of our own.
 
     Args:
         rectangles: First line, first sample, lines, samples, digital number. All else is 0.
     """
-    original = next(shared.glob("*.SAFE"))
+    original = next(real_product.glob("*.SAFE"))
     path = folder / original.name.replace("20211223", day)
     shutil.copytree(original, path, copy_function=shutil.copyfile)
     for place in [path, *path.rglob("*")]:
@@ -117,8 +114,8 @@ class Point(NamedTuple):
     incidence: float
 
 
-def tie_points(shared: Path) -> list[Point]:
-    root = ElementTree.parse(annotation(next(shared.glob("*.SAFE")))).getroot()
+def tie_points(real_product: Path) -> list[Point]:
+    root = ElementTree.parse(annotation(next(real_product.glob("*.SAFE")))).getroot()
     names = ("line", "pixel", "latitude", "longitude", "height", "incidenceAngle")
     return [
         Point(*(float(node.findtext(name, "")) for name in names))
@@ -133,10 +130,12 @@ def seconds(text: str) -> float:
     )
 
 
-def seen_at(shared: Path, longitude: float, latitude: float, height: float) -> tuple[float, float]:
+def seen_at(
+    real_product: Path, longitude: float, latitude: float, height: float
+) -> tuple[float, float]:
     """Line and sample of a target, by an orbit through the state vectors' velocities (Hermite),
     a bracketed zero-Doppler time, and the polynomial from ground to slant range."""
-    root = ElementTree.parse(annotation(next(shared.glob("*.SAFE")))).getroot()
+    root = ElementTree.parse(annotation(next(real_product.glob("*.SAFE")))).getroot()
     vectors = root.findall(".//orbitList/orbit")
     times = [seconds(v.findtext("time", "")) for v in vectors]
     state = {
@@ -161,9 +160,9 @@ def seen_at(shared: Path, longitude: float, latitude: float, height: float) -> t
     return (time - first) / interval, ground / float(root.findtext(".//rangePixelSpacing", ""))
 
 
-def lut(shared: Path, name: str, line: float, pixel: float) -> float:
+def lut(real_product: Path, name: str, line: float, pixel: float) -> float:
     """A table of the calibration file, interpolated bilinearly."""
-    path = next(shared.glob("*.SAFE/annotation/calibration/calibration-*.xml"))
+    path = next(real_product.glob("*.SAFE/annotation/calibration/calibration-*.xml"))
     rows = ElementTree.parse(path).getroot().findall(".//calibrationVector")
     lines = [int(row.findtext("line", "")) for row in rows]
     pixels = [int(p) for p in rows[0].findtext("pixel", "").split()]
@@ -211,13 +210,13 @@ def centroid(power: np.ndarray, grid: Grid) -> tuple[float, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [45, 94, 120, 186])
 def test_a_target_at_a_tie_point_comes_out_at_its_coordinates(
-    shared: Path, tmp_path: Path, number: int
+    real_product: Path, tmp_path: Path, number: int
 ) -> None:
-    point = tie_points(shared)[number]
+    point = tie_points(real_product)[number]
     line, pixel = round(point.line), round(point.pixel)
     background = (line - 200, max(pixel - 200, 0), 400, 400, 20)
-    pre = product(shared, tmp_path, "20211211", background, (line - 1, pixel - 1, 3, 3, 5000))
-    post = product(shared, tmp_path, "20211223", background)
+    pre = product(real_product, tmp_path, "20211211", background, (line - 1, pixel - 1, 3, 3, 5000))
+    post = product(real_product, tmp_path, "20211223", background)
     grid, x, y = around(point.longitude, point.latitude)
     dem = plane(tmp_path / "dem.tif", grid, point.height)
     prepare(
@@ -233,15 +232,15 @@ def test_a_target_at_a_tie_point_comes_out_at_its_coordinates(
 
 @pytest.mark.slow
 def test_a_target_on_a_mountain_comes_out_where_the_mountain_is(
-    shared: Path, tmp_path: Path
+    real_product: Path, tmp_path: Path
 ) -> None:
-    point = tie_points(shared)[94]
+    point = tie_points(real_product)[94]
     height = point.height + 1800
-    line, pixel = (round(n) for n in seen_at(shared, point.longitude, point.latitude, height))
+    line, pixel = (round(n) for n in seen_at(real_product, point.longitude, point.latitude, height))
     assert pixel < point.pixel - 150  # it leans 1.5 km and more towards the radar
     background = (line - 200, pixel - 200, 400, 400, 20)
-    pre = product(shared, tmp_path, "20211211", background, (line - 1, pixel - 1, 3, 3, 5000))
-    post = product(shared, tmp_path, "20211223", background)
+    pre = product(real_product, tmp_path, "20211211", background, (line - 1, pixel - 1, 3, 3, 5000))
+    post = product(real_product, tmp_path, "20211223", background)
     grid, x, y = around(point.longitude, point.latitude)
     dem = plane(tmp_path / "dem.tif", grid, height)
     given = f"sar.descending=[{pre},{post}]", like(tmp_path / "grid.tif", grid)
@@ -251,20 +250,24 @@ def test_a_target_on_a_mountain_comes_out_where_the_mountain_is(
 
 
 @pytest.mark.slow
-def test_targets_in_real_terrain_come_out_where_they_stand(shared: Path, tmp_path: Path) -> None:
-    elevation = shared / "Rome-30m-DEM.tif"
+def test_targets_in_real_terrain_come_out_where_they_stand(
+    real_product: Path, tmp_path: Path
+) -> None:
+    elevation = real_product / "Rome-30m-DEM.tif"
     with rasterio.open(elevation) as source:
         z = source.read(1)[30:-30, 30:-30]
         low, high = (np.unravel_index(i, z.shape) for i in (z.argmin(), z.argmax()))
         points = [(source.xy(30 + r, 30 + c), float(z[r, c])) for r, c in (low, high)]
     assert points[1][1] - points[0][1] > 80
     for name, (place, height) in zip(("low", "high"), points, strict=True):
-        line, pixel = seen_at(shared, *place, height + GEOID)
+        line, pixel = seen_at(real_product, *place, height + GEOID)
         line, pixel = round(line), round(pixel)
         background = (line - 200, pixel - 200, 400, 400, 20)
         folder = tmp_path / name
-        pre = product(shared, folder, "20211211", background, (line - 1, pixel - 1, 3, 3, 5000))
-        post = product(shared, folder, "20211223", background)
+        pre = product(
+            real_product, folder, "20211211", background, (line - 1, pixel - 1, 3, 3, 5000)
+        )
+        post = product(real_product, folder, "20211223", background)
         grid, x, y = around(*place)
         given = [f"sar.descending=[{pre},{post}]", like(folder / "grid.tif", grid)]
         given.append(f"dem={elevation}")
@@ -283,12 +286,12 @@ def test_targets_in_real_terrain_come_out_where_they_stand(shared: Path, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [66, 73, 80])
 def test_flat_ground_is_calibrated_as_the_products_table_says(
-    shared: Path, tmp_path: Path, number: int
+    real_product: Path, tmp_path: Path, number: int
 ) -> None:
-    point = tie_points(shared)[number]
+    point = tie_points(real_product)[number]
     line, pixel = round(point.line), round(point.pixel)
     square = (line - 300, pixel - 300, 600, 600, DN)
-    paths = [product(shared, tmp_path, day, square) for day in ("20211211", "20211223")]
+    paths = [product(real_product, tmp_path, day, square) for day in ("20211211", "20211223")]
     grid, *_ = around(point.longitude, point.latitude)
     dem = plane(tmp_path / "dem.tif", grid, point.height)
     prepared = prepare(
@@ -299,7 +302,7 @@ def test_flat_ground_is_calibrated_as_the_products_table_says(
         "terrain.geoid=0",
     )
     power = bands(tmp_path / "scene")["vv_pre"]
-    expected = (DN / lut(shared, "gamma", line, pixel)) ** 2
+    expected = (DN / lut(real_product, "gamma", line, pixel)) ** 2
     decibels = 10 * np.log10(power / expected)
     assert abs(decibels.mean()) < 0.05
     assert decibels.std() < 0.02
@@ -310,12 +313,12 @@ def test_flat_ground_is_calibrated_as_the_products_table_says(
 @pytest.mark.slow
 @pytest.mark.parametrize(("east", "north"), [(0.4, 0), (-0.4, 0), (0, 0.4), (0.2, -0.3)])
 def test_slopes_are_flattened_by_the_closed_form_of_a_plane(
-    shared: Path, tmp_path: Path, east: float, north: float
+    real_product: Path, tmp_path: Path, east: float, north: float
 ) -> None:
     """Projected area over cell area is n·l / n·(l x v), with normal n, look l and flight v."""
-    point = tie_points(shared)[73]
+    point = tie_points(real_product)[73]
     square = (round(point.line) - 500, round(point.pixel) - 500, 1000, 1000, DN)
-    paths = [product(shared, tmp_path, day, square) for day in ("20211211", "20211223")]
+    paths = [product(real_product, tmp_path, day, square) for day in ("20211211", "20211223")]
     grid, *_ = around(point.longitude, point.latitude)
     dem = plane(tmp_path / "dem.tif", grid, 1000, east, north)
     prepared = prepare(
@@ -331,7 +334,7 @@ def test_slopes_are_flattened_by_the_closed_form_of_a_plane(
     flight = np.array([-np.cos(turn), np.sin(turn), 0])
     normal = np.array([-east, -north, 1])
     ratio = (normal @ look) / (normal @ np.cross(look, flight))
-    beta = (DN / lut(shared, "betaNought", point.line, point.pixel)) ** 2
+    beta = (DN / lut(real_product, "betaNought", point.line, point.pixel)) ** 2
     decibels = 10 * np.log10(bands(tmp_path / "scene")["vv_pre"] / (beta / abs(ratio)))
     assert abs(decibels.mean()) < 0.1
     assert decibels.std() < 0.03
@@ -341,23 +344,25 @@ def test_slopes_are_flattened_by_the_closed_form_of_a_plane(
 
 
 @pytest.fixture
-def pair(shared: Path, tmp_path: Path) -> tuple[Path, Path]:
+def pair(real_product: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Products of two days with a gradient of bright squares around a tie point."""
-    point = tie_points(shared)[73]
+    point = tie_points(real_product)[73]
     line, pixel = round(point.line), round(point.pixel)
     squares = [
         (line - 200 + 40 * row, pixel - 200 + 40 * col, 40, 40, 100 + 10 * row + 3 * col)
         for row in range(10)
         for col in range(10)
     ]
-    early, late = (product(shared, tmp_path, day, *squares) for day in ("20211211", "20211223"))
+    early, late = (
+        product(real_product, tmp_path, day, *squares) for day in ("20211211", "20211223")
+    )
     return early, late
 
 
 @pytest.fixture
-def place(shared: Path, tmp_path: Path) -> list[str]:
+def place(real_product: Path, tmp_path: Path) -> list[str]:
     """Options of a scene around that point, its DEM among them."""
-    point = tie_points(shared)[73]
+    point = tie_points(real_product)[73]
     grid, *_ = around(point.longitude, point.latitude, half=32)
     dem = plane(tmp_path / "dem.tif", grid, point.height)
     return [f"dem={dem}", like(tmp_path / "grid.tif", grid), "terrain.geoid=0"]
@@ -392,7 +397,7 @@ def test_a_zip_gives_the_same_pixels_and_is_not_geocoded_anew(
 
 
 def test_the_metadata_tell_what_options_else_would(
-    shared: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
+    real_product: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
 ) -> None:
     prepared = prepare(tmp_path / "scene", *place, f"sar.descending=[{pair[0]},{pair[1]}]")
     images = prepared.info["images"]["descending"]
@@ -407,7 +412,7 @@ def test_the_metadata_tell_what_options_else_would(
     assert "terrain-flattened" in images["pre"]["product"]
     assert {"local_incidence_angle", "layover_shadow"} <= bands(tmp_path / "scene").keys()
     # Samples of a line lie one behind the other as the radar looks.
-    before, after = tie_points(shared)[72], tie_points(shared)[74]
+    before, after = tie_points(real_product)[72], tie_points(real_product)[74]
     away, back, _ = Geod(ellps="WGS84").inv(
         before.longitude, before.latitude, after.longitude, after.latitude
     )
@@ -418,17 +423,17 @@ def test_the_metadata_tell_what_options_else_would(
 
 @pytest.mark.slow
 def test_frames_of_one_overpass_fill_each_others_gaps(
-    shared: Path, place: list[str], tmp_path: Path
+    real_product: Path, place: list[str], tmp_path: Path
 ) -> None:
-    point = tie_points(shared)[73]
+    point = tie_points(real_product)[73]
     line, pixel = round(point.line), round(point.pixel)
     whole = (line - 200, pixel - 200, 400, 400, DN)
     north, south = (line - 200, pixel - 200, 200, 400, DN), (line, pixel - 200, 200, 400, DN)
     paths = {
-        name: product(shared, tmp_path / name, "20211211", part)
+        name: product(real_product, tmp_path / name, "20211211", part)
         for name, part in (("north", north), ("south", south))
     }
-    late = product(shared, tmp_path, "20211223", whole)
+    late = product(real_product, tmp_path, "20211223", whole)
     given = f"sar.descending=[[{paths['north']},{paths['south']}],{late}]"
     prepare(tmp_path / "scene", *place, given)
     found = bands(tmp_path / "scene")
@@ -441,19 +446,19 @@ def test_frames_of_one_overpass_fill_each_others_gaps(
 
 @pytest.mark.slow
 def test_each_polarisation_has_its_own_pixels(
-    shared: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
+    real_product: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
 ) -> None:
-    point = tie_points(shared)[73]
+    point = tie_points(real_product)[73]
     square = (round(point.line) - 200, round(point.pixel) - 200, 400, 400, DN)
     for day, path in zip(("20211211", "20211223"), pair, strict=True):
-        other = product(shared, tmp_path / "other", day, square)
+        other = product(real_product, tmp_path / "other", day, square)
         for file in [*other.glob("annotation/**/*-vv-*.xml"), measurement(other)]:
             name = file.name.replace("-vv-", "-vh-").replace("-001.", "-002.")
             shutil.copyfile(file, path / file.parent.relative_to(other) / name)
     given = f"sar.descending=[{zipped(pair[0])},{pair[1]}]", "sar.polarisations=[vv,vh]"
     prepare(tmp_path / "scene", *place, *given)
     found = bands(tmp_path / "scene")
-    expected = (DN / lut(shared, "gamma", point.line, point.pixel)) ** 2
+    expected = (DN / lut(real_product, "gamma", point.line, point.pixel)) ** 2
     for band in ("vh_pre", "vh_post1"):
         np.testing.assert_allclose(found[band], expected, rtol=0.03)
         assert found[band.replace("vh", "vv")].std() > 5 * found[band].std()

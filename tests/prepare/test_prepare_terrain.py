@@ -1,4 +1,3 @@
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -252,11 +251,8 @@ def test_a_metric_dem_keeps_its_own_pixels(tmp_path: Path) -> None:
     assert (shift.c % 1, shift.f % 1) == pytest.approx((0, 0), abs=1e-6)
 
 
-def test_geometry_agrees_with_a_real_products_annotation() -> None:
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with a real product")
-    path = next(Path(folder).glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))
+def test_geometry_agrees_with_a_real_products_annotation(real_data: Path) -> None:
+    path = next(real_data.glob("s1_grd_safe/*.SAFE/annotation/s1b*.xml"))
     root = ET.parse(path).getroot()
     heading = float(root.findtext(".//platformHeading", "nan")) % 360
     points = [

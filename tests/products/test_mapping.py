@@ -25,13 +25,6 @@ from landslide.training.task import save_task
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "model.ckpt"
-    save_task(perturbed_task(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_scene(tmp_path_factory.mktemp("scene") / "scene", size=(384, 512))
 
@@ -126,7 +119,9 @@ def test_a_damaged_raster_is_one_sentence(checkpoint: Path, scene: Path, tmp_pat
     assert not output.exists()
 
 
-def test_an_ensemble_maps_mean_and_spread(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
+def test_an_ensemble_maps_mean_and_spread(
+    checkpoint: Path, scene: Path, tmp_path: Path, figures: None
+) -> None:
     other = perturbed_task()
     perturb(other)
     save_task(other, tmp_path / "b.ckpt")
@@ -160,7 +155,9 @@ def test_the_other_orbit_is_mapped_with_a_note(
     assert note in (output / "report.html").read_text()
 
 
-def test_a_scene_without_landslides_is_mapped(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_scene_without_landslides_is_mapped(
+    checkpoint: Path, tmp_path: Path, figures: None
+) -> None:
     grid_of = make_scene(tmp_path / "s", size=(64, 96))
     with rasterio.open(grid_of / "ascending.tif") as source:
         image, grid = source.read(), Grid.of(source)

@@ -9,18 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import rasterio
-from builders import BANDS, perturbed_task
+from builders import BANDS
 from commands import REPOSITORY, map_with
 
 import landslide
-from landslide.training.task import save_task
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "best.ckpt"
-    save_task(perturbed_task(), path)
-    return path
 
 
 def test_a_prediction_in_memory_is_that_of_the_program(
@@ -61,7 +53,7 @@ def test_an_opened_scene_has_bands_coordinates_and_gaps(scene_root: Path) -> Non
 
 
 def test_mapping_from_a_notebook_writes_and_reads_all_products(
-    scene_root: Path, checkpoint: Path, tmp_path: Path
+    scene_root: Path, checkpoint: Path, tmp_path: Path, figures: None
 ) -> None:
     products = landslide.map_scene(
         [checkpoint, checkpoint], scene_root, tmp_path / "map", threshold=0.6

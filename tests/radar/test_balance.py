@@ -1,7 +1,6 @@
 """Dates that are brighter or darker as a whole: measured, divided out, and told."""
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -235,14 +234,11 @@ def test_a_scene_without_measurements_or_images_stays_as_it_is(tmp_path: Path) -
     ],
 )
 def test_real_rain_is_divided_out(
-    burst: str, before: str, after: str, share: tuple[float, float], tmp_path: Path
+    burst: str, before: str, after: str, share: tuple[float, float], real_data: Path, tmp_path: Path
 ) -> None:
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with real images")
     images = []
     for date in (before, after):
-        (path,) = (Path(folder) / "opera_rtc_quiet" / burst).glob(f"*_{date}T*_VV.tif")
+        (path,) = (real_data / "opera_rtc_quiet" / burst).glob(f"*_{date}T*_VV.tif")
         with rasterio.open(path) as source:
             images.append(source.read(1))
             grid = Grid.of(source)
@@ -264,11 +260,8 @@ def test_real_rain_is_divided_out(
     assert float(change) == pytest.approx(0, abs=0.3), offset
 
 
-def test_landslides_hardly_move_the_level_of_real_dates(tmp_path: Path) -> None:
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with real images")
-    files = sorted((Path(folder) / "opera_rtc_quiet" / "T137-292322-IW2").glob("*_VV.tif"))[:2]
+def test_landslides_hardly_move_the_level_of_real_dates(real_data: Path, tmp_path: Path) -> None:
+    files = sorted((real_data / "opera_rtc_quiet" / "T137-292322-IW2").glob("*_VV.tif"))[:2]
     images = []
     for path in files:
         with rasterio.open(path) as source:

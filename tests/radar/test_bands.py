@@ -220,7 +220,7 @@ def test_dates_of_both_orbits_reach_map_and_geopackage(root: Path, tmp_path: Pat
     assert "vv_post1@descending 2018-09-12" in (output / "report.html").read_text()
 
 
-def test_a_quotient_can_be_trained_on_and_mapped(tmp_path: Path) -> None:
+def test_a_quotient_can_be_trained_on_and_mapped(tmp_path: Path, figures: None) -> None:
     names = ["vv_post1/vv_pre", "slope"]
     root = make_scene(tmp_path / "s", (96, 128))
     model = {"_target_": "landslide.models.AttentionUNet", "in_channels": 2, "filters": 2}

@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from commands import REPOSITORY
+from commands import REPOSITORY, run_here
 from omegaconf import OmegaConf
 from rasterio.crs import CRS
 from rich.console import Console
@@ -30,7 +27,7 @@ from landslide.simulate.simulation import HEADINGS
 from landslide.simulate.slides import landslide_areas
 from landslide.simulate.summary import print_summary
 
-SMALL = (256, 320)
+SMALL = (128, 160)
 PINNED = {
     ("ascending", 0): 0.030194,
     ("ascending", 1): 0.0384754,
@@ -55,14 +52,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scenes") / "a"
     simulate_scene(root, size=SMALL, seed=3)
     return root
-
-
-@pytest.fixture(scope="module")
-def shared() -> Path:
-    folder = os.environ.get("LANDSLIDE_SHARED_DATA")
-    if not folder:
-        pytest.skip("LANDSLIDE_SHARED_DATA names no folder with real terrain")
-    return Path(folder)
 
 
 def plane(east: float, south: float = 0.0, shape: tuple[int, int] = (96, 128)) -> np.ndarray:
@@ -300,7 +289,7 @@ def test_an_unreachable_share_is_refused() -> None:
 def test_whole_dates_move_all_the_ground_by_what_the_scene_says() -> None:
     quiet = Radar(noise=-45)  # noise does not move with the ground
     still, moved = (
-        simulate((256, 320), 2, options=replace(options, radar=quiet), polarisations=["vv", "vh"])
+        simulate((128, 160), 2, options=replace(options, radar=quiet), polarisations=["vv", "vh"])
         for options in (STILL, Options())
     )
     np.testing.assert_array_equal(moved.mask, still.mask)
@@ -566,8 +555,8 @@ def test_given_polygons_are_the_landslides(tmp_path: Path) -> None:
     assert ((given.mask == 1) == (base.mask == 1)).mean() > 0.995
 
 
-def test_the_real_epicentral_terrain_and_landslide_map(shared: Path) -> None:
-    folder = shared / "hokkaido_iburi_terrain" / "derived"
+def test_the_real_epicentral_terrain_and_landslide_map(real_data: Path) -> None:
+    folder = real_data / "hokkaido_iburi_terrain" / "derived"
     scene = simulate(None, 0, dem=folder / "dsm_slope.tif", landslides=folder / "landslide_cnn.tif")
     with rasterio.open(folder / "landslide_cnn.tif") as source:
         assert Grid.of(source).matches(scene.grid)
@@ -579,8 +568,8 @@ def test_the_real_epicentral_terrain_and_landslide_map(shared: Path) -> None:
     assert np.isfinite(scene.backscatter["ascending"]).mean() > 0.99
 
 
-def test_a_steep_real_dem_of_another_zone(shared: Path) -> None:
-    scene = simulate(SMALL, 0, dem=shared / "srtm_hilly" / "bigtujunga.tif")
+def test_a_steep_real_dem_of_another_zone(real_data: Path) -> None:
+    scene = simulate(SMALL, 0, dem=real_data / "srtm_hilly" / "bigtujunga.tif")
     assert scene.grid.crs.to_epsg() == 32611
     assert scene.slope.shape == SMALL
     assert np.nanmean(scene.slope) > 20
@@ -590,27 +579,20 @@ def test_a_steep_real_dem_of_another_zone(shared: Path) -> None:
 # Command line -----------------------------------------------------------------------------
 
 
-def test_the_command_writes_a_scene_and_refuses_to_replace_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "landslide", "simulate", "root=scene", "size=[64,96]"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-
-    def call(*extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *extra], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-
-    first = call()
-    assert first.returncode == 0, first.stderr
-    assert "mapped landslides" in first.stdout
-    assert "vv_post2" in first.stdout
+def test_the_command_writes_a_scene_and_refuses_to_replace_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("simulate", "root=scene", "size=[64,96]")
+    run_here(*command, cwd=tmp_path)
+    printed = capsys.readouterr().out
+    assert "mapped landslides" in printed
+    assert "vv_post2" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
-    again = call()
-    assert again.returncode == 1
-    assert "scene already holds a scene; choose another root or add overwrite=true" in again.stderr
-    assert "Traceback" not in again.stderr
-    wrong = call("overwrite=true", "radar.looks=many")
-    assert wrong.returncode == 1
-    assert "radar.looks=many is not a number" in wrong.stderr
+    refusal = "scene already holds a scene; choose another root or add overwrite=true"
+    with pytest.raises(SystemExit, match=refusal):
+        run_here(*command, cwd=tmp_path)
+    with pytest.raises(SystemExit, match=r"radar\.looks=many is not a number"):
+        run_here(*command, "overwrite=true", "radar.looks=many", cwd=tmp_path)
 
 
 def test_the_configuration_holds_the_defaults_of_the_code() -> None:

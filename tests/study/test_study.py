@@ -356,7 +356,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("sweep", ["best", "grid"])
 def test_a_study_is_tables_figures_and_one_page_that_stands_alone(
-    sweep: str, request: pytest.FixtureRequest, tmp_path: Path
+    sweep: str, request: pytest.FixtureRequest, tmp_path: Path, figures: None
 ) -> None:
     folder: Path = request.getfixturevalue(sweep)
     output = tmp_path / "study"

@@ -127,6 +127,7 @@ def test_an_ensemble_of_other_bands_is_refused() -> None:
         Network([first, second], CPU)
 
 
+@pytest.mark.slow
 def test_openvino_gives_torchs_probabilities() -> None:
     pytest.importorskip("openvino", reason="an optional extra")
     (task,) = tasks(1)
@@ -157,7 +158,7 @@ def test_compiling_without_a_compiler_is_one_clear_sentence(
         Network(tasks(1), CPU, engine="compiled")
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_half_precision_is_close(engine: str) -> None:
     if engine == "openvino":
         pytest.importorskip("openvino", reason="an optional extra")
