@@ -1,4 +1,4 @@
-# make demo: simulate a scene, train on it, map it. make test: everything CI checks but lint.
+# make demo: simulate a scene, train on it, map it. make test: all tests. make lint: CI's other checks.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,7 +25,7 @@ lint: $(VENV)/.installed
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The environment is made again when what it should hold changes.
+# Runs again when the requirements change. An environment that exists keeps its packages.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)

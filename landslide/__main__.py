@@ -14,7 +14,7 @@ PROGRAMS = {
 
 
 def main() -> None:
-    """Run the program that the first word names.
+    """Run the program that the first argument names.
 
     Raises:
         SystemExit: There is no such program.

@@ -1,4 +1,4 @@
-"""Rules for options, checked before anything is opened or written."""
+"""Rules for options, and their check before anything is opened or written."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -10,63 +10,36 @@ from landslide.errors import InputError
 
 
 class Rule(NamedTuple):
-    """What a value must be: a type, a condition, and both in words.
-
-    ``null`` passes every rule: it stands for a default that the program chooses.
-    """
+    """What a value must be: a type, a condition, and both in words."""
 
     types: type | tuple[type, ...]
     is_valid: Callable[..., bool]
     description: str
+    optional: bool = False
+    """Whether ``null`` is valid as well: a default that the program chooses."""
 
+
+ABSENT = object()
 
 NUMBER = (int, float)
+ANY_NUMBER = Rule(NUMBER, lambda value: True, "a number")
 COUNT = Rule(int, lambda value: value >= 1, "a whole number from 1")
 NATURAL = Rule(int, lambda value: value >= 0, "a whole number from 0")
 POSITIVE = Rule(NUMBER, lambda value: value > 0, "a number above 0")
 NOT_NEGATIVE = Rule(NUMBER, lambda value: value >= 0, "a number from 0")
-SHARE = Rule(NUMBER, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 FRACTION = Rule(NUMBER, lambda value: 0 <= value < 1, "a number from 0 to below 1")
 
 SWITCH = Rule(bool, lambda value: True, "true or false")
 
-CALIBRATED = "calibrated"
-"""As ``threshold``: the one with the best F1 on the validation split."""
 
-TRAIN: Mapping[str, Rule] = {
-    "batch_size": COUNT,
-    "learning_rate": POSITIVE,
-    "patch_size": COUNT,
-    "datamodule.window_size": COUNT,
-    "seed": NATURAL,
-    "num_workers": NATURAL,
-    "memory_mib": NATURAL,
-    "split.seed": NATURAL,
-    "split.test_share": FRACTION,
-    "split.val_share": FRACTION,
-    "split.folds": Rule(int, lambda value: value >= 3, "a whole number from 3"),
-    "split.fold": NATURAL,
-    "split.period": COUNT,
-    "sampler.landslide_share": SHARE,
-    "threshold": Rule(
-        (*NUMBER, str),
-        lambda value: value == CALIBRATED if isinstance(value, str) else 0 <= value <= 1,
-        f"a number from 0 to 1 or {CALIBRATED}",
-    ),
-}
+def between(low: float, high: float) -> Rule:
+    """Return the rule for a number from ``low`` to ``high``, both included."""
+    return Rule(NUMBER, lambda value: low <= value <= high, f"a number from {low:g} to {high:g}")
 
-PREDICT: Mapping[str, Rule] = {
-    "threshold": SHARE,
-    "min_area": NOT_NEGATIVE,
-    "fill_holes": NOT_NEGATIVE,
-    "simplify": NOT_NEGATIVE,
-    "geojson": SWITCH,
-    "pdf": SWITCH,
-    "resume": SWITCH,
-    "window.size": COUNT,
-    "window.overlap": FRACTION,
-    "window.halo": NATURAL,
-}
+
+def optional(rule: Rule) -> Rule:
+    """Return the rule with ``null`` as a further valid value."""
+    return rule._replace(optional=True)
 
 
 def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
@@ -74,7 +47,7 @@ def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
 
     Args:
         config: Composed configuration of the program.
-        rules: By key, such as ``window.size``.
+        rules: By key, such as ``window.size``. A key that the configuration lacks is not checked.
 
     Raises:
         InputError: An option without a default is not set, refers to one that does not exist, or
@@ -83,15 +56,28 @@ def check(config: DictConfig, rules: Mapping[str, Rule]) -> None:
     try:
         missing = sorted(OmegaConf.missing_keys(config))
     except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key} has no value: {error.msg}") from error
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{error.full_key} cannot be resolved: {reason}") from error
     if missing:
         raise InputError(f"{missing[0]} is not set: give it as {missing[0]}=…")
     for key, rule in rules.items():
-        value = OmegaConf.select(config, key)
-        # In Python true and false are numbers as well.
-        has_type = isinstance(value, rule.types) and isinstance(value, bool) == (rule is SWITCH)
-        if value is not None and not (has_type and rule.is_valid(value)):
-            raise InputError(f"{key}={value} is not {rule.description}")
+        if (value := OmegaConf.select(config, key, default=ABSENT)) is not ABSENT:
+            check_value(key, value, rule)
+
+
+def check_value(key: str, value: object, rule: Rule) -> None:
+    """Check the value of one option.
+
+    Raises:
+        InputError: The value breaks the rule.
+    """
+    if value is None and rule.optional:
+        return
+    # In Python true and false are numbers as well.
+    has_type = isinstance(value, rule.types) and isinstance(value, bool) == (rule is SWITCH)
+    if not (has_type and rule.is_valid(value)):
+        typed = "null" if value is None else value
+        raise InputError(f"{key}={typed} is not {rule.description}")
 
 
 def flatten(

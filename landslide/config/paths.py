@@ -1,4 +1,4 @@
-"""Files and folders that an option names, looked for before anything else is done."""
+"""Files and folders that options name, checked before anything else is done."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from landslide.errors import InputError
 
 
 def require_checkpoints(names: str | Sequence[str]) -> None:
-    """Require that checkpoints are there.
+    """Require that checkpoints exist.
 
     Raises:
         InputError: One is missing or is a folder.
@@ -23,10 +23,10 @@ def require_checkpoints(names: str | Sequence[str]) -> None:
 
 
 def require_scene(root: Path) -> None:
-    """Require that a scene's folder is there.
+    """Require that a scene's folder exists.
 
     Raises:
-        InputError: It is not; says how one is made.
+        InputError: It does not; says how to make one.
     """
     if not root.is_dir():
         raise InputError(
@@ -37,7 +37,7 @@ def require_scene(root: Path) -> None:
 
 
 def require_scenes(config: DictConfig) -> None:
-    """Require the scenes that a training names; arrays are looked for where they are read.
+    """Require the scenes of a training; arrays are checked when they are read.
 
     Raises:
         InputError: One is missing.

@@ -47,13 +47,10 @@ class PatchStack(Scene):
         self.path, self.bands = images, list(bands)
         image, mask = _open(images), _open(masks)
         _require_matching(images, image, masks, mask, self.bands)
-        _require_values(
-            images,
-            image,
-            lambda part: (part < 0) | (part > 1),
-            "images are scaled to [0, 1] beforehand",
-        )
-        _require_values(masks, mask, lambda part: (part != 0) & (part != 1), "masks are 0 or 1")
+        scaled = "images are scaled to [0, 1] beforehand"
+        _require_values(images, image, lambda values: (values < 0) | (values > 1), scaled)
+        binary = "masks are 0 or 1"
+        _require_values(masks, mask, lambda values: (values != 0) & (values != 1), binary)
         count, size, _, channels = image.shape
         self.patch_size = size
         # A view: N patches of S x S are N S rows of S pixels.

@@ -1,7 +1,7 @@
-"""From measurements to what a network sees; part of the model and of its checkpoint.
+"""Normalisations: from measurements to the input of a network, saved with its checkpoint.
 
 Each module maps an image (B, C, H, W) in the units of the file, NaN where there is no
-measurement, to finite values; what was NaN becomes 0.
+measurement, to finite values; NaN becomes 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,11 @@ from landslide.radar.bands import is_backscatter
 Scale = Literal["amplitude", "decibel", "power"]
 
 FLOOR_DB = -50.0
-"""Backscatter below this, in dB, carries no information; keeps the logarithm finite."""
+"""Floor of backscatter in dB, which keeps the logarithm finite; below it is noise only."""
 
 
 class Normalization(nn.Module):
-    """Bring backscatter to a scale; leave other bands as they are.
+    """Bring backscatter to a scale and leave other bands unchanged.
 
     Args:
         bands: Names of the channels.
@@ -30,16 +30,16 @@ class Normalization(nn.Module):
     """
 
     per_window = False
-    """Whether values depend on the window that is normalised, so that windows leave seams."""
+    """Whether values depend on the window, so that neighbouring windows leave a seam."""
 
     def __init__(
         self, bands: Sequence[str], scale: Scale = "power", *, balance: bool = False
     ) -> None:
         super().__init__()
         self.scale, self.balance = scale, balance
-        # Neighbouring channels of backscatter together: every pass costs a training step.
-        kinds = groupby(range(len(bands)), key=lambda i: is_backscatter(bands[i]))
-        runs = [list(run) for is_radar, run in kinds if is_radar]
+        # Neighbouring channels of backscatter are rescaled in one pass, which is faster.
+        groups = groupby(range(len(bands)), key=lambda i: is_backscatter(bands[i]))
+        runs = [list(run) for backscatter, run in groups if backscatter]
         self.runs = [slice(run[0], run[-1] + 1) for run in runs]
 
     def rescale(self, image: Tensor) -> Tensor:
@@ -61,21 +61,21 @@ class Normalization(nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether it has the statistics that it needs; most need none."""
+        """Whether it has the statistics that it needs; most normalisations need none."""
         return True
 
     def fit(self, images: Iterable[Tensor]) -> None:
-        """Take statistics from the training split; nothing to do for most."""
+        """Take statistics from the training split; most normalisations need none."""
 
 
 class PatchMinMax(Normalization):
-    """Each patch and band by its own minimum and maximum to [0, 1], as the paper does.
+    """Scale each patch and band to [0, 1] by its own minimum and maximum, as in the paper.
 
-    What moves a whole date leaves it as it is, whatever the scale: dates need no balance.
+    A gain of a whole date cancels on every scale, so that dates need no balance.
 
     Args:
         bands: Names of the channels.
-        scale: Scale of backscatter before it; the paper's is amplitude.
+        scale: Scale of backscatter before the scaling; the paper's is amplitude.
     """
 
     per_window = True
@@ -93,13 +93,13 @@ class PatchMinMax(Normalization):
 
 
 class ZScore(Normalization):
-    """Each band by mean and standard deviation of the training split.
+    """Standardise each band by its mean and standard deviation over the training split.
 
     Args:
         bands: Names of the channels.
         scale: Scale of backscatter before it.
-        balance: Whether its scenes' dates are balanced, without which a date that is brighter
-            or darker as a whole looks like landslides.
+        balance: Whether its scenes' dates are balanced. Otherwise a date that is brighter or
+            darker as a whole looks like landslides.
     """
 
     mean: Tensor
@@ -114,12 +114,12 @@ class ZScore(Normalization):
 
     @property
     def fitted(self) -> bool:
-        """Whether mean and standard deviation were taken, or loaded from a checkpoint."""
+        """Whether mean and standard deviation were computed or loaded from a checkpoint."""
         return bool((self.mean != 0).any() or (self.std != 1).any())
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return standard scores; what was NaN becomes the mean, 0."""
-        # (x - mean) / std in one pass.
+        """Return standard scores; NaN becomes the mean, 0."""
+        # (x - mean) / std in one pass
         scores = torch.addcmul(-self.mean / self.std, self.rescale(image), 1 / self.std)
         return scores.nan_to_num_(nan=0.0)
 

@@ -14,27 +14,27 @@ from landslide.geo.grid import Grid, Window
 
 
 class Query(tuple[slice, slice]):
-    """Map coordinates of a patch, (x, y), as every TorchGeo dataset is indexed.
+    """Map coordinates (x, y) of a patch, which index any TorchGeo dataset.
 
     Attributes:
-        scene: Which of several scenes they are of.
+        scene: Number of the scene.
     """
 
     scene: int
 
     def __new__(cls, coordinates: tuple[slice, slice], scene: int = 0) -> "Query":
-        """Mark coordinates with their scene."""
+        """Add the scene to coordinates."""
         query = super().__new__(cls, coordinates)
         query.scene = scene
         return query
 
     def __getnewargs__(self) -> tuple[tuple[slice, slice], int]:
-        """Let worker processes receive a query."""
+        """Keep the scene when a query is pickled for a worker process."""
         return tuple(self), self.scene  # type: ignore[return-value]
 
 
 def grid_of(dataset: GeoDataset) -> Grid:
-    """Pixel grid of a TorchGeo dataset: a scene's own, else that of its bounds and resolution."""
+    """Pixel grid of a TorchGeo dataset: its own, or one from its bounds and resolution."""
     if isinstance(own := getattr(dataset, "grid", None), Grid):
         return own
     west, south, east, north = dataset.index.total_bounds
@@ -50,9 +50,9 @@ def grid_of(dataset: GeoDataset) -> Grid:
 class PatchSampler(GeoSampler):
     """Every patch of a split once an epoch.
 
-    Under distributed training each process draws its own share. Shares of a shuffled
-    split are filled up with patches drawn twice; shares of a split in order with
-    windows outside of the scene, unknown everywhere, which metrics do not count.
+    In distributed training each process draws an equal share. A shuffled split is filled up
+    with patches that are drawn twice; a split in order with windows outside the scene, which
+    are unknown everywhere and which metrics do not count.
 
     Args:
         patches: Patch table of the split.
@@ -79,7 +79,7 @@ class PatchSampler(GeoSampler):
         self.seed = seed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
-        # The table of a single scene names none.
+        # The table of a single scene has no such column.
         table = patches if "scene" in patches else patches.assign(scene=0)
         self._cells = table[["scene", "row", "col"]].to_numpy(dtype=int)
 
@@ -119,9 +119,9 @@ class PatchSampler(GeoSampler):
 class BalancedSampler(PatchSampler):
     """Random windows inside the split, a chosen share of them with landslide pixels.
 
-    A window may start at any pixel so long as all of it lies in patches of the split;
-    every epoch draws new ones. Where a kind of window cannot be found (a split without
-    quiet terrain, say) the other kind takes its place.
+    A window may start at any pixel if all of it lies in patches of the split; every epoch draws
+    new windows. If the split has no window of one kind, such as quiet terrain, the other kind
+    takes its place.
 
     Args:
         patches: Patch table of the split.
@@ -134,7 +134,7 @@ class BalancedSampler(PatchSampler):
     """
 
     attempts = 20
-    """Shifts of a patch tried before the patch itself is taken."""
+    """Shifts of a patch that are tried before the patch itself is taken."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class BalancedSampler(PatchSampler):
         self._split = set(map(tuple, self._cells.tolist()))
         self._sums = [_landslide_sums(scene) for scene in scenes]
         positive = (patches.landslide_pixels > 0).to_numpy()
-        self._homes = {True: self._cells[positive], False: self._cells[~positive]}
+        self._cells_by_kind = {True: self._cells[positive], False: self._cells[~positive]}
 
     def _queries(self) -> list[Query]:
         rng = np.random.default_rng([self.seed or 0, self.epoch])
@@ -161,18 +161,18 @@ class BalancedSampler(PatchSampler):
         return [self._draw(bool(landslide), rng) for landslide in wanted]
 
     def _draw(self, landslide: bool, rng: np.random.Generator) -> Query:
-        homes = (
-            self._homes[landslide] if len(self._homes[landslide]) else self._homes[not landslide]
-        )
-        scene, row, col = (int(v) for v in homes[rng.integers(len(homes))])
+        cells = self._cells_by_kind[landslide]
+        if not len(cells):
+            cells = self._cells_by_kind[not landslide]
+        scene, row, col = cells[rng.integers(len(cells))].tolist()
         size = self.patch_size
-        home = Window(row * size, col * size, size, size)
+        patch = Window(row * size, col * size, size, size)
         for _ in range(self.attempts):
-            down, right = (int(v) for v in rng.integers(1 - size, size, 2))
-            window = home._replace(row=home.row + down, col=home.col + right)
+            down, right = rng.integers(1 - size, size, 2).tolist()
+            window = patch._replace(row=patch.row + down, col=patch.col + right)
             if self._in_split(scene, window) and self._has_landslide(scene, window) == landslide:
                 return self._query(scene, window)
-        return self._query(scene, home)
+        return self._query(scene, patch)
 
     def _in_split(self, scene: int, window: Window) -> bool:
         size = self.patch_size
@@ -181,15 +181,15 @@ class BalancedSampler(PatchSampler):
         return all((scene, row, col) in self._split for row in rows for col in cols)
 
     def _has_landslide(self, scene: int, window: Window) -> bool:
-        sums, size = self._sums[scene], self.patch_size
-        top, left = window.row, window.col
-        bottom, right = top + size, left + size
+        sums = self._sums[scene]
+        top, left, height, width = window
+        bottom, right = top + height, left + width
         total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
         return bool(total > 0)
 
 
 def _landslide_sums(scene: GeoDataset) -> NDArray[np.int32]:
-    """Landslide pixels north-west of every pixel corner, (H + 1, W + 1)."""
+    """Number of landslide pixels north-west of every pixel corner, (H + 1, W + 1)."""
     grid = grid_of(scene)
     sums = np.zeros((grid.height + 1, grid.width + 1), dtype=np.int32)
     for window in grid.strips():

@@ -56,13 +56,13 @@ def patch_table(scene: GeoDataset, patch_size: int) -> gpd.GeoDataFrame:
         valid[row] = (mask != UNKNOWN).sum(dim=(0, 2))
     if not valid.any():
         raise InputError(f"{name} has no pixel that is valid in all of its bands")
-    of_row, of_col = (index.ravel() for index in np.indices((rows, cols)))
+    row_of, col_of = (index.ravel() for index in np.indices((rows, cols)))
     a, _, west, _, e, north = grid.transform[:6]
-    left, top = west + of_col * patch_size * a, north + of_row * patch_size * e
+    left, top = west + col_of * patch_size * a, north + row_of * patch_size * e
     return gpd.GeoDataFrame(
         {
-            "row": of_row,
-            "col": of_col,
+            "row": row_of,
+            "col": col_of,
             "landslide_pixels": landslide.ravel(),
             "valid_pixels": valid.ravel(),
         },
@@ -74,13 +74,15 @@ def patch_table(scene: GeoDataset, patch_size: int) -> gpd.GeoDataFrame:
 def random_split(
     patches: gpd.GeoDataFrame, *, seed: int, test_share: float, val_share: float
 ) -> gpd.GeoDataFrame:
-    """The paper's split: only patches with a landslide pixel, shuffled, neighbours mixed.
+    """Split as the paper does: only patches with a landslide pixel, shuffled.
+
+    Neighbouring patches fall into different splits, so that scores flatter.
 
     Args:
         patches: Patch table of one scene.
         seed: Seed of the shuffle.
-        test_share: Share of the patches that is tested on.
-        val_share: Share of the rest that is validated on.
+        test_share: Share of the patches for testing.
+        val_share: Share of the rest for validation.
 
     Returns:
         The patches kept, with their ``split``.
@@ -105,22 +107,21 @@ def block_split(
     patch_size: int,
     window_size: int,
 ) -> gpd.GeoDataFrame:
-    """Contiguous blocks across the scene, apart by a guard band, with all patches.
+    """Split all patches into contiguous blocks across the scene, with guard bands between them.
 
     The lines of patches along the scene's longer side are cut into blocks, ``folds`` of them
-    in each round of about ``period`` lines. Fold k tests every k-th block of the rounds, so
-    that over the folds every patch is tested exactly once. Validation is the block beside, or,
-    where that would leave validation or training without landslides, the next one that does not;
-    training is the rest. The seed moves all blocks along the scene: what leaves it at one
-    end comes in at the other. The guard band is taken from training and validation, never
-    from test; it is as wide as patches need that do not see each other's pixels, and at
-    least one patch.
+    in each round of about ``period`` lines. Fold k tests block k of every round, so that over
+    the folds every patch is tested exactly once. Validation is the block beside it or, where
+    that would leave validation or training without landslides, the next one that does not;
+    training is the rest. The seed moves all blocks along the scene, cyclically. The guard band
+    is taken from training and validation, never from test. It is at least one patch wide, and
+    so wide that patches of different splits do not see each other's pixels.
 
     Args:
         patches: Patch table of one scene, the whole grid row by row.
-        seed: Seed of the blocks' place. A shift by a whole block gives the same blocks to other
-            folds, so that over all folds there are as many divisions as a block has lines, each
-            with validation on either side.
+        seed: Seed of the blocks' position. A shift by a whole block gives the same blocks to
+            other folds, so that over all folds there are as many divisions as a block has
+            lines, each with validation on either side.
         folds: Number of folds.
         fold: The fold, from 0.
         period: Length of a round in patches.
@@ -131,7 +132,7 @@ def block_split(
         The patches kept, with their ``split``.
 
     Raises:
-        InputError: There is no such fold, or the scene is too short for so many.
+        InputError: There is no such fold, or the scene is too short for the number of folds.
     """
     if fold >= folds:
         raise InputError(
@@ -142,7 +143,7 @@ def block_split(
     rounds = max(1, round(shape[long] / period))
     guard = max(1, math.ceil(window_size / patch_size) - 1)
     _require_room(shape[long], folds=folds, rounds=rounds, guard=guard)
-    shift, side = _place(seed, shape[long] // rounds, folds)
+    shift, side = _block_shift(seed, shape[long] // rounds, folds)
     lines = np.indices(shape)
     block = _blocks(lines[long], shape[long], shift, folds, rounds)
     across = _blocks(lines[short], shape[short], shift, folds, rounds=1)
@@ -174,17 +175,17 @@ def _require_room(lines: int, *, folds: int, rounds: int, guard: int) -> None:
         )
 
 
-def _place(seed: int, places: int, folds: int) -> tuple[int, int]:
-    """By how many lines blocks are shifted, and on which side of test validation lies.
+def _block_shift(seed: int, shifts: int, folds: int) -> tuple[int, int]:
+    """Lines by which blocks are shifted, and the side of test on which validation lies.
 
-    Each seed goes on by a block and a line. Neighbouring seeds thus test other ground in the
-    same fold, and their folds have other borders; all shifts are met before one comes again,
-    then with validation on the other side.
+    From seed to seed blocks move by a block and a line: the same fold of the next seed tests
+    other ground, within other borders. All shifts come up before one is repeated, which then has
+    validation on the other side.
     """
-    width = -(-places // folds)
-    step = next(step for step in count(width + 1) if math.gcd(step, places) == 1)
-    turn, place = divmod(seed, places)
-    return place * step % places, -1 if (place // width + turn) % 2 else 1
+    width = -(-shifts // folds)
+    step = next(step for step in count(width + 1) if math.gcd(step, shifts) == 1)
+    cycle, position = divmod(seed, shifts)
+    return position * step % shifts, -1 if (position // width + cycle) % 2 else 1
 
 
 def _divide(
@@ -195,17 +196,17 @@ def _divide(
     *,
     enough: float,
 ) -> NDArray[np.object_]:
-    """Part of every patch of the grid, with the first validation area that serves.
+    """Split of every patch of the grid, with the first suitable candidate for validation.
 
-    An area serves if validation and training each keep a share ``enough`` of the patches with
-    landslides that are not tested; where none does, the one counts that divides them most evenly.
+    A candidate suits if validation and training each keep a share ``enough`` of the patches with
+    landslides that are not tested. If none does, the one that divides them most evenly is taken.
     """
-    near = _grown(test, guard)
+    near = _dilate(test, guard)
     untested = max(1, int((landslides & ~test).sum()))
 
     def parts(area: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         val = area & ~near
-        return val, ~(near | _grown(val, guard))
+        return val, ~(near | _dilate(val, guard))
 
     def share(area: NDArray[np.bool_]) -> float:
         return min(enough, *(float((landslides & part).sum() / untested) for part in parts(area)))
@@ -214,14 +215,14 @@ def _divide(
     return np.select([test, val, train], ["test", "val", "train"], "guard").astype(object)
 
 
-def _grown(part: NDArray[np.bool_], guard: int) -> NDArray[np.bool_]:
+def _dilate(part: NDArray[np.bool_], guard: int) -> NDArray[np.bool_]:
     """A part of the grid with all patches within ``guard`` of it, corners included."""
-    grown: NDArray[np.bool_] = binary_dilation(part, np.ones((2 * guard + 1,) * 2))
-    return grown
+    dilated: NDArray[np.bool_] = binary_dilation(part, np.ones((2 * guard + 1,) * 2))
+    return dilated
 
 
 def require_apart(table: gpd.GeoDataFrame, patch_size: int, window_size: int) -> None:
-    """Raise where patches of different parts see the same pixels.
+    """Raise where patches of different splits see the same pixels.
 
     Args:
         table: Patch table of one scene with its ``split``.
@@ -229,17 +230,16 @@ def require_apart(table: gpd.GeoDataFrame, patch_size: int, window_size: int) ->
         window_size: Side in pixels of what the network sees around a patch.
 
     Raises:
-        InputError: Context reaches from one part into what another sees.
+        InputError: The context of a patch overlaps what another split sees.
     """
     reach = math.ceil(window_size / patch_size) - 1
-    part = table.split.map(SPLITS.index).to_numpy()
-    place = (table.row.to_numpy(), table.col.to_numpy())
-    nearby = []
-    for extreme, none in ((minimum_filter, len(SPLITS)), (maximum_filter, -1)):
-        parts = np.full((table.row.max() + 1, table.col.max() + 1), none)
-        parts[place] = part
-        nearby.append(extreme(parts, 2 * reach + 1, mode="constant", cval=none)[place])
-    if (nearby[0] != nearby[1]).any():
+    cells = (table.row.to_numpy(), table.col.to_numpy())
+    neighbours = []
+    for extreme, empty in ((minimum_filter, len(SPLITS)), (maximum_filter, -1)):
+        numbers = np.full((table.row.max() + 1, table.col.max() + 1), empty)
+        numbers[cells] = table.split.map(SPLITS.index).to_numpy()
+        neighbours.append(extreme(numbers, 2 * reach + 1, mode="constant", cval=empty)[cells])
+    if (neighbours[0] != neighbours[1]).any():
         raise InputError(
             f"datamodule.window_size={window_size} shows pixels to patches of one split that those "
             "of another see too: use split=blocks, whose guard band is as wide as that needs, or "
@@ -248,12 +248,12 @@ def require_apart(table: gpd.GeoDataFrame, patch_size: int, window_size: int) ->
 
 
 def split_digest(patches: pd.DataFrame, patch_size: int, parts: Sequence[str] = SPLITS) -> str:
-    """Identity of a division: which patch of which scene lies in which part.
+    """Identity of a division: the split of every patch of every scene.
 
     Args:
         patches: Joined patch tables (see ``combine``).
         patch_size: Side of a patch in pixels.
-        parts: Those that count; ``("test",)`` tells what is tested on.
+        parts: Splits that count.
 
     Returns:
         Twelve hexadecimal digits of a SHA-256, the same in any order of the patches.
@@ -267,7 +267,7 @@ def split_digest(patches: pd.DataFrame, patch_size: int, parts: Sequence[str] = 
 def combine(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     """Join the split tables of several scenes, whose CRSs may differ.
 
-    A test split may be quiet: its false alarms count, alone and pooled over folds.
+    A test split may have no landslide: its false alarms count, alone and pooled over folds.
 
     Raises:
         InputError: A split is empty, or training or validation has no landslide pixel.
@@ -293,5 +293,5 @@ def write_splits(tables: Sequence[gpd.GeoDataFrame], path: Path) -> None:
     in_degrees = [table.assign(scene=i).to_crs("EPSG:4326") for i, table in enumerate(tables)]
     joined = cast(gpd.GeoDataFrame, pd.concat(in_degrees, ignore_index=True))
     with replacing(path) as temporary:
-        # Else the layer is named after the temporary file.
+        # Without a name the layer would be called like the temporary file.
         joined.to_file(temporary, driver="GeoJSON", layer=path.stem)

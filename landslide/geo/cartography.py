@@ -1,4 +1,4 @@
-"""What figures and maps share: colours, scale bar, direction of north, axes in kilometres."""
+"""Cartography that figures and maps share: colours, scale bar, north arrow, axes in kilometres."""
 
 from pathlib import Path
 
@@ -6,12 +6,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrow, Rectangle
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+from numpy.typing import ArrayLike
 
 from landslide.geo.files import replacing
+from landslide.geo.grid import Grid
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, VERMILION, YELLOW = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#f0e442"
 GREY, WHITE = "#999999", "#f7f7f7"
 
@@ -28,6 +31,12 @@ def save_figure(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
+def show_image(axis: Axes, image: ArrayLike, grid: Grid, **style: object) -> AxesImage:
+    """Show an image of any resolution over the extent of a grid."""
+    west, south, east, north = grid.bounds
+    return axis.imshow(image, extent=(west, east, south, north), **style)  # type: ignore[arg-type]
+
+
 def label_kilometres(axis: Axes) -> None:
     """Label the axes of a map in metres by kilometres."""
     for ticks in (axis.xaxis, axis.yaxis):
@@ -37,7 +46,7 @@ def label_kilometres(axis: Axes) -> None:
 
 
 def round_length(width: float) -> tuple[float, str]:
-    """A round length of about a fifth of a width in metres, and the same in words."""
+    """A round length in metres of about a fifth of a width in metres, and its label."""
     target = width / 5
     magnitude = 10 ** np.floor(np.log10(target))
     length = max(step * magnitude for step in (1, 2, 5) if step * magnitude <= target)
@@ -45,52 +54,23 @@ def round_length(width: float) -> tuple[float, str]:
 
 
 def draw_scale_bar(axis: Axes, width: float) -> None:
-    """A bar of about a fifth of the map's width, in a round number of metres."""
+    """Draw a scale bar in the lower left corner of a map of ``width`` metres."""
     length, label = round_length(width)
-    west, east = axis.get_xlim()
-    south, north = axis.get_ylim()
-    height = 0.008 * (north - south)
-    x, y = west + 0.03 * (east - west), south + 0.03 * (north - south)
-    margin = 0.012 * (east - west)
-    axis.add_patch(
-        Rectangle(
-            (x - margin, y - 1.5 * height),
-            length + 2 * margin,
-            7.5 * height,
-            facecolor="white",
-            alpha=0.8,
-            zorder=4,
-        )
-    )
-    for half, color in enumerate(("black", "white")):
-        corner = (x + half * length / 2, y)
-        bar = Rectangle(
-            corner, length / 2, height, facecolor=color, edgecolor="black", linewidth=0.6, zorder=5
-        )
-        axis.add_patch(bar)
-    axis.text(
-        x + length / 2, y + 1.8 * height, label, ha="center", va="bottom", fontsize=8, zorder=5
-    )
+    style = {"size_vertical": width / 200, "label_top": True, "borderpad": 0.5}
+    bar = AnchoredSizeBar(axis.transData, length, label, "lower left", **style)
+    bar.patch.set(alpha=0.8, linewidth=0)
+    axis.add_artist(bar)
 
 
 def draw_north_arrow(axis: Axes) -> None:
-    """An arrow to grid north in the upper right corner."""
-    arrow = FancyArrow(
-        0.965,
-        0.885,
-        0,
-        0.05,
-        width=0.004,
-        head_width=0.018,
-        head_length=0.025,
-        transform=axis.transAxes,
-        facecolor="black",
-        edgecolor="white",
-        linewidth=0.6,
-        zorder=5,
-    )
-    axis.add_patch(arrow)
-    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
-    axis.text(
-        0.965, 0.875, "N", transform=axis.transAxes, ha="center", va="top", fontsize=9, bbox=box
+    """Draw an arrow to grid north in the upper right corner."""
+    axis.annotate(
+        "N",
+        xy=(0.965, 0.975),
+        xytext=(0.965, 0.875),
+        xycoords="axes fraction",
+        ha="center",
+        va="center",
+        arrowprops={"arrowstyle": "-|>", "facecolor": "black"},
+        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
     )

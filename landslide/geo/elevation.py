@@ -1,4 +1,4 @@
-"""Elevation in metres from what a DEM declares."""
+"""Elevations in metres, from the unit that a DEM declares."""
 
 import re
 from typing import NamedTuple
@@ -12,24 +12,24 @@ from landslide.errors import InputError
 from landslide.geo.relief import Float
 
 LOWEST, HIGHEST = -500.0, 9000.0
-"""Elevations on land in metres; others are fill, such as -32768 that no tag declares."""
+"""Range of elevations on land in metres; other values, such as an undeclared -32768, are fill."""
 
+US_FEET = r"(us|u s) (survey )?(ft|foot|feet)|us ?ft|(ft|foot|feet) ?us|survey (ft|foot|feet)"
 UNIT_LENGTHS = {
-    r"(us|u s) (survey )?(ft|foot|feet)|us ?ft|(ft|foot|feet) ?us|survey (ft|foot|feet)": 1200
-    / 3937,
+    US_FEET: 1200 / 3937,
     r"(international )?(ft|foot|feet)": 0.3048,
     r"m|met(er|re)s?": 1.0,
     r"dm|decimet(er|re)s?": 0.1,
     r"cm|centimet(er|re)s?": 0.01,
 }
-"""Length in metres of the units that DEMs declare; what follows, as in "m a.s.l.", is no matter."""
+"""Length in metres of the units that DEMs declare; words after the unit do not count."""
 
 
 class ElevationUnit(NamedTuple):
-    """How values of a DEM become elevations.
+    """Unit of a DEM's values.
 
     Attributes:
-        unit: The unit that it declares, in its own words; metres where it declares none.
+        unit: The unit as the DEM spells it; metres where it declares none.
         metres: Length of the unit in metres.
     """
 
@@ -38,10 +38,10 @@ class ElevationUnit(NamedTuple):
 
     @classmethod
     def of(cls, source: DatasetReader, band: int) -> "ElevationUnit":
-        """Read the unit of a band, else of its CRS's heights.
+        """Read the unit of a band or, where it declares none, of the CRS's vertical axis.
 
         Raises:
-            InputError: The unit is no length that is known.
+            InputError: The unit is no known length.
         """
         unit = source.units[band - 1] or _vertical_unit(source)
         if not unit:

@@ -1,7 +1,7 @@
-"""A scene's extent in other coordinate systems.
+"""A grid's extent in other coordinate systems.
 
-A scene is small, a file may go around the Earth: the scene's extent is carried into the file's
-coordinates, never the other way round. Longitudes go on beyond 180 degrees there.
+A grid is small, whereas a file may go around the Earth, so the grid's extent is projected into
+the file's coordinates and never the other way round. Longitudes go on beyond 180 degrees there.
 """
 
 import numpy as np
@@ -15,31 +15,31 @@ from shapely.geometry.base import BaseGeometry
 from landslide.geo.grid import Grid
 
 
-def reproject_shape(shape: BaseGeometry, start: CRS, end: CRS) -> BaseGeometry:
-    """Carry a shape that is less than half the Earth wide from one CRS into another.
+def reproject_shape(shape: BaseGeometry, source: CRS, target: CRS) -> BaseGeometry:
+    """Reproject a shape that is less than half the Earth wide.
 
     Args:
-        shape: With vertices close enough that edges may stay straight.
-        start: CRS of the shape.
-        end: Wanted CRS; in degrees, longitudes of one shape lie within 180 of each other.
+        shape: Its vertices are close enough for edges to stay straight.
+        source: CRS of the shape.
+        target: Wanted CRS; in degrees, longitudes of one shape lie within 180 of each other.
     """
-    transformer = Transformer.from_crs(start, end, always_xy=True)
+    transformer = Transformer.from_crs(source, target, always_xy=True)
 
-    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def project(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = transformer.transform(points[:, 0], points[:, 1])
-        if end.is_geographic and len(x):
+        if target.is_geographic and len(x):
             x = x[0] + (x - x[0] + 180) % 360 - 180
         return np.stack([x, y], axis=1)
 
-    moved: BaseGeometry = shapely.transform(shape, move)
-    return moved
+    reprojected: BaseGeometry = shapely.transform(shape, project)
+    return reprojected
 
 
 def extent_in(grid: Grid, crs: CRS, margin: float = 0.0) -> BaseGeometry:
     """Extent of a grid and ``margin`` metres around it, in another CRS.
 
-    In degrees it is there three times, a turn of the Earth apart, so that one of them meets
-    whatever lies there, by whichever longitude.
+    In degrees the extent is repeated 360 degrees to the west and to the east, so that it meets
+    whatever lies there under either longitude.
     """
     box = shapely.box(*grid.bounds).buffer(margin, join_style="mitre")
     west, south, east, north = box.bounds
@@ -60,14 +60,13 @@ def covered_extent(bounds: tuple[float, float, float, float], crs: CRS, grid: Gr
     return shapely.union_all(parts) & shapely.box(*grid.bounds)
 
 
-def pixel_jacobian(own: Grid, grid: Grid) -> NDArray[np.float64]:
+def pixel_jacobian(raster: Grid, grid: Grid) -> NDArray[np.float64]:
     """Columns and rows of a raster per column and row of a grid, (2, 2), in the grid's middle."""
     row, col = grid.height / 2, grid.width / 2
     ends = [(col - 8, row), (col + 8, row), (col, row - 8), (col, row + 8)]
     x, y = np.array([grid.transform @ end for end in ends]).T
-    transformer = Transformer.from_crs(grid.crs, own.crs, always_xy=True)
-    x, y = transformer.transform(x, y)
-    east, north = np.array([x[1] - x[0], x[3] - x[2]]), np.array([y[1] - y[0], y[3] - y[2]])
-    if own.crs.is_geographic:
+    x, y = Transformer.from_crs(grid.crs, raster.crs, always_xy=True).transform(x, y)
+    east, north = x[1::2] - x[::2], y[1::2] - y[::2]
+    if raster.crs.is_geographic:
         east = (east + 180) % 360 - 180
-    return np.stack([east / own.transform.a, north / own.transform.e]) / 16
+    return np.stack([east / raster.transform.a, north / raster.transform.e]) / 16

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 SIDECARS = ("-wal", "-shm", "-journal", ".aux.xml", ".ovr", ".msk")
-"""Endings of the files that SQLite and GDAL lay beside one of theirs."""
+"""Endings of the files that SQLite and GDAL write beside one of theirs."""
 
 
 def remove(path: Path) -> None:
-    """Remove a file with its sidecars, or a folder; nothing need be there."""
+    """Remove a file with its sidecars, or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
         return
@@ -24,9 +24,9 @@ def remove(path: Path) -> None:
 
 
 def put_in_place(path: Path, target: Path) -> None:
-    """Rename a file or folder to ``target``; the sidecars of a file that was there go first.
+    """Rename a file or folder to ``target`` after removing the sidecars of an older file.
 
-    Read with another file's sidecars, a GeoPackage is damaged and a raster's statistics are wrong.
+    With another file's sidecars, a GeoPackage is damaged and a raster's statistics are wrong.
     """
     if path.is_dir():
         remove(target)
@@ -39,8 +39,8 @@ def put_in_place(path: Path, target: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when all went well.
 
-    Whatever happens inside, ``path`` is never half-written: on an error the temporary file is
-    removed and an older ``path`` stays as it was. A link stays one, and its target is replaced.
+    ``path`` is never half-written: on an error the temporary file is removed and an older
+    ``path`` stays as it was. A link stays a link, and its target is replaced.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~mask)
         put_in_place(temporary, path)
     except Exception as error:
-        error.add_note(f"{path} was not written")  # the causes seldom name it
+        error.add_note(f"{path} was not written")  # causes seldom name the file
         raise
     finally:
         for leftover in path.parent.glob(f"{temporary.name}*"):

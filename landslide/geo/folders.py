@@ -1,10 +1,9 @@
-"""Folders of results: one writer at a time, and complete or seen not to be.
+"""Folders of results: they have one writer at a time and are never mistaken for complete.
 
-Work goes on in a hidden folder within the folder of the results, hence on the same disk even
-where that is a mounted volume or behind a link. When all went well, its files take the place of
-the old ones. The file that tells of the others, ``summary.json`` or ``scene.json``, is taken away
-first and comes last: where it is, the results are complete and of one run. Files of other names
-stay as they are.
+A run works in a hidden folder within the folder of the results, hence on the same disk even where
+that is a mounted volume or behind a link. When all went well, its files replace the old ones. The
+file that describes the others, ``summary.json`` or ``scene.json``, is removed first and written
+last: where it exists, the results are complete and of one run. Files of other names stay.
 """
 
 import json
@@ -20,43 +19,37 @@ from landslide.errors import InputError, UnreadableError
 from landslide.geo.files import put_in_place, remove
 
 PARTIAL_FOLDER = ".partial"
-"""Name of the hidden folder; it holds the work and the lock of who is at it."""
+"""Name of the hidden folder, which holds the unfinished results and the writer's lock."""
 
-SCENE_FILES = (
-    "ascending.tif",
-    "descending.tif",
-    "landslides.tif",
-    "landslides.gpkg",
-    "figures",
-    "scene.json",
-)
-"""What a scene's folder may hold; the last tells of the others."""
+SCENE_INFO = "scene.json"
+SCENE_CONTENTS = ("ascending.tif", "descending.tif", "landslides.tif", "landslides.gpkg", "figures")
+"""What a scene's folder may hold besides ``scene.json``, which describes them."""
 
 RESUMABLE_FILES = ("settings.json", "finished.txt", "probability.tif")
-"""What an interrupted map goes on from; all else follows from the probability."""
+"""What an interrupted map resumes from; all other products follow from the probability."""
 
 
 def work_folder(folder: Path) -> Path:
-    """Where work on a folder's results is under way, or was when it broke off."""
+    """Where a folder's results are being written, or were when a run was interrupted."""
     return folder / PARTIAL_FOLDER / "work"
 
 
 def is_incomplete(root: Path) -> bool:
     """Whether a scene's files were being put in place when the program was killed."""
-    return work_folder(root).exists() and not (root / SCENE_FILES[-1]).exists()
+    return work_folder(root).exists() and not (root / SCENE_INFO).exists()
 
 
 def require_free_folder(root: Path, *, overwrite: bool) -> None:
     """Check that a scene may be written to a folder.
 
     Raises:
-        InputError: It holds a scene that must not be replaced, or something else.
+        InputError: The folder holds a scene that must not be replaced, or something else.
     """
     if not root.exists():
         return
     if root.is_dir() and all(path.name == PARTIAL_FOLDER for path in root.iterdir()):
         return
-    if not ((root / SCENE_FILES[-1]).exists() or is_incomplete(root)):
+    if not ((root / SCENE_INFO).exists() or is_incomplete(root)):
         raise InputError(f"{root} already exists and is not a scene; choose another root.")
     if not overwrite:
         raise InputError(
@@ -66,7 +59,7 @@ def require_free_folder(root: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def replacing_scene(root: Path) -> Iterator[Path]:
-    """Yield an empty folder whose content becomes that of a scene when all went well.
+    """Yield an empty folder whose content replaces that of a scene when all went well.
 
     Raises:
         InputError: Another process is writing the scene.
@@ -79,24 +72,25 @@ def replacing_scene(root: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(work)
             raise
-        made = sorted(path.name for path in work.iterdir() if path.name not in SCENE_FILES)
-        _replace_all(work, root, [*made, *SCENE_FILES])
+        written = {path.name for path in work.iterdir()}
+        others = sorted(written - {*SCENE_CONTENTS, SCENE_INFO})
+        _replace_all(work, root, [*others, *SCENE_CONTENTS, SCENE_INFO])
 
 
 @contextmanager
 def replacing_products(
     output: Path, names: Sequence[str], settings: Mapping[str, Any], *, resume: bool
 ) -> Iterator[Path]:
-    """Yield a folder whose products take the place of an earlier map's when all went well.
+    """Yield a folder whose products replace those of an earlier map when all went well.
 
-    Earlier products that were not made anew are removed, so that the folder never mixes two
-    maps. The work outlives an interruption, to be resumed.
+    Earlier products without a new version are removed, so that the folder never mixes two maps.
+    Unfinished work outlives an interruption and can be resumed.
 
     Args:
         output: Folder of the products.
-        names: Names of all products; the last tells of the others.
-        settings: What the probability depends on; work is resumed under the same only.
-        resume: Whether to go on with interrupted work, where there is any.
+        names: Names of all products; the last describes the others.
+        settings: What the probability depends on; work is resumed only under the same settings.
+        resume: Whether to resume interrupted work.
 
     Raises:
         InputError: Another process is writing to ``output``.
@@ -107,41 +101,41 @@ def replacing_products(
             yield work
         except BaseException as error:
             finished = work / "finished.txt"
-            # Of no use to resume: bad input, or nothing done yet. What cannot be read now may be.
-            useless = isinstance(error, InputError) and not isinstance(error, UnreadableError)
-            if useless or not (finished.exists() and finished.stat().st_size):
+            # Bad input cannot be resumed, whereas an unreadable file may be readable later.
+            bad_input = isinstance(error, InputError) and not isinstance(error, UnreadableError)
+            if bad_input or not (finished.exists() and finished.stat().st_size):
                 shutil.rmtree(work)
             raise
         _replace_all(work, output, names)
 
 
 def _resume_or_clear(work: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
-    """Keep of interrupted work what is to be resumed, or begin anew."""
+    """Keep what can be resumed of interrupted work, or start with an empty folder."""
     record = work / "settings.json"
-    words = json.dumps(settings, sort_keys=True, default=str)
-    whole = all((work / name).exists() for name in RESUMABLE_FILES)
-    if resume and whole and record.read_text() == words:
+    text = json.dumps(settings, sort_keys=True, default=str)
+    resumable = all((work / name).exists() for name in RESUMABLE_FILES)
+    if resume and resumable and record.read_text() == text:
         for path in work.iterdir():
             if path.name not in RESUMABLE_FILES:
                 path.unlink()
     else:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        record.write_text(words)
+        record.write_text(text)
 
 
 @contextmanager
 def _locked_work_folder(folder: Path) -> Iterator[Path]:
-    """Yield where to work on a folder's results while no other process does.
+    """Yield a folder's work folder while no other process may write to it.
 
-    The lock goes with its process, however that ends. Where no work is left afterwards, the
-    hidden folder goes too, and a folder that was made here and stayed empty.
+    The lock ends with its process. Where no work is left afterwards, the hidden folder is removed,
+    and so is a folder that was created here and stayed empty.
 
     Raises:
-        InputError: Another process is at it.
+        InputError: Another process is writing to the folder.
     """
     folder = folder.resolve()
-    hidden, made = folder / PARTIAL_FOLDER, not folder.exists()
+    hidden, created = folder / PARTIAL_FOLDER, not folder.exists()
     hidden.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(hidden / "lock", timeout=0):
@@ -150,7 +144,7 @@ def _locked_work_folder(folder: Path) -> Iterator[Path]:
             finally:
                 if not work_folder(folder).exists():
                     shutil.rmtree(hidden, ignore_errors=True)  # NFS keeps the open lock
-                    if made and not any(folder.iterdir()):
+                    if created and not any(folder.iterdir()):
                         folder.rmdir()
     except Timeout as error:
         raise InputError(
@@ -159,17 +153,17 @@ def _locked_work_folder(folder: Path) -> Iterator[Path]:
 
 
 def _replace_all(work: Path, folder: Path, names: Sequence[str]) -> None:
-    """Put results in place of old ones, which go where there is no new one.
+    """Replace old results by new ones, and remove old results without a new version.
 
-    The last name goes first and comes last. Before it comes the first, which for a map is the
-    probability, from which a run killed in between makes the others again.
+    The last name is removed first and written last. The first name comes just before it: for a
+    map this is the probability, from which a run that was killed in between restores the others.
     """
-    *others, seal = names
-    remove(folder / seal)
+    *others, last = names
+    remove(folder / last)
     for name in reversed(others):
         if (work / name).exists():
             put_in_place(work / name, folder / name)
         else:
             remove(folder / name)
-    put_in_place(work / seal, folder / seal)
+    put_in_place(work / last, folder / last)
     shutil.rmtree(work)

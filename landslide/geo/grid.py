@@ -13,19 +13,18 @@ TILE_SIZE = 256
 """Side in pixels of the internal tiles of every raster written here."""
 
 EDGE_TOLERANCE = 1e-3
-"""Part of a pixel by which map coordinates may miss a pixel's edge."""
+"""Part of a pixel by which the corners of equal grids may differ."""
 
 BLOCK_SIZE = 4 * TILE_SIZE
-"""Side in pixels of the blocks that a scene is gone through in."""
-
+"""Side in pixels of the blocks in which a scene is processed."""
 
 STRIP = 512
-"""Rows that are read at once. GDAL goes through a window band by band, and what it does not find
-in its cache any more it decodes anew for every band."""
+"""Rows that are read at once. GDAL reads a window band by band and decodes whatever its cache no
+longer holds anew for every band."""
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels, by its offset from a scene's north-west corner."""
+    """A rectangle of pixels, with its offset from a scene's north-west corner."""
 
     row: int
     col: int

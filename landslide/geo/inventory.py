@@ -16,15 +16,15 @@ from landslide.geo.vectors import is_vector, read_shapes
 
 
 class Inventory(NamedTuple):
-    """Outlines of landslides and what was done to them.
+    """Outlines of landslides, and how they were read.
 
     Attributes:
-        polygons: Valid polygons in the grid's CRS that touch the grid. Those that reach far
-            beyond it are cut there, all others are whole.
+        polygons: Valid polygons in the grid's CRS that touch the grid. Those that reach more
+            than the grid's size beyond it are cut there.
         features: Number of features in the file.
-        repaired: How many had an invalid outline, which was repaired.
-        outside: How many lie outside of the grid.
-        left_out: How many are empty, or no polygon (nor point with a radius).
+        repaired: Number of features whose invalid outline was repaired.
+        outside: Number of features outside of the grid.
+        left_out: Number of features that are empty, or neither polygon nor point with a radius.
     """
 
     polygons: gpd.GeoSeries
@@ -38,7 +38,7 @@ def is_mask_raster(path: Path, key: str = "inventory") -> bool:
     """Whether an inventory is a mask raster.
 
     Raises:
-        InputError: There is no such file, or it is neither a raster nor a vector file.
+        InputError: The file is missing or is neither a raster nor a vector file.
     """
     if is_vector(path, key):
         return False
@@ -49,17 +49,17 @@ def is_mask_raster(path: Path, key: str = "inventory") -> bool:
 def read_inventory(
     path: Path, grid: Grid, *, key: str = "inventory", radius: float | None = None
 ) -> Inventory:
-    """Read polygons, or points with a radius, of any vector format.
+    """Read polygons, or points with a radius, from any vector format.
 
     Args:
         path: Vector file, or file and layer as in ``slides.gpkg/landslides``.
-        grid: Where the polygons are wanted.
+        grid: Grid of the scene.
         key: Option that named the file, for messages.
-        radius: Metres around points; without one, points are no landslides.
+        radius: Metres around points; without one, points are left out.
 
     Raises:
-        InputError: The file cannot be read, has no CRS, no feature, or none that has an area; or
-            it is not clear which of its layers is meant.
+        InputError: The file cannot be read, has no CRS or no feature with an area, or has several
+            layers that could be meant.
     """
     found = read_shapes(path, key, points=radius is not None)
     if radius is None and len(found.points) and found.polygons.empty:
@@ -73,8 +73,8 @@ def read_inventory(
             f"{key}={path} has no polygon but {found.kinds}: give outlines of landslides"
         )
     near = _clip_near(shapes, grid)
-    discs = near[near.index.isin(found.points.index)].buffer(radius or 0)
-    polygons = pd.concat([near[near.index.isin(found.polygons.index)], discs]).sort_index()
+    is_point = near.index.isin(found.points.index)
+    polygons = pd.concat([near[~is_point], near[is_point].buffer(radius or 0)]).sort_index()
     polygons = polygons[polygons.intersects(shapely.box(*grid.bounds))]
     return Inventory(
         polygons=polygons.reset_index(drop=True),
@@ -86,7 +86,7 @@ def read_inventory(
 
 
 def _clip_near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
-    """Shapes around a grid in its CRS; what lies on the Earth's other side has no place in it."""
+    """Shapes around a grid, in its CRS, which cannot hold shapes on the Earth's other side."""
     if shapes.crs.is_geographic:
         shapes = _unwrap_longitudes(shapes)
     west, south, east, north = grid.bounds
@@ -95,20 +95,18 @@ def _clip_near(shapes: gpd.GeoSeries, grid: Grid) -> gpd.GeoSeries:
     shapely.prepare(extent)
     near = shapes[shapely.intersects(extent, shapes.values)]
     large = ~shapely.contains(extent, near.values)
-    cut = near[large].intersection(extent)
-    step = extent.length / 1000
-    near = pd.concat([near[~large], cut.segmentize(step)]).sort_index()
-    return near.to_crs(grid.crs)
+    cut = near[large].intersection(extent).segmentize(extent.length / 1000)
+    return pd.concat([near[~large], cut]).sort_index().to_crs(grid.crs)
 
 
 def _unwrap_longitudes(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
-    """Shapes in degrees, those that jump from 180 to -180 going on beyond 180."""
+    """Shapes in degrees; those that jump from 180 to -180 continue beyond 180 instead."""
     west, _, east, _ = shapely.bounds(shapes.values).T
     wide = shapes[east - west > 180]
-    moved = shapely.transform(wide.values, lambda p: np.stack([p[:, 0] % 360, p[:, 1]], axis=1))
-    # What goes around the Earth stays as it is.
-    left, _, right, _ = shapely.bounds(moved).T
+    shifted = shapely.transform(wide.values, lambda p: np.stack([p[:, 0] % 360, p[:, 1]], axis=1))
+    # Shapes around the whole Earth stay as they are.
+    left, _, right, _ = shapely.bounds(shifted).T
     jumping = (right > left) & (right - left < 180)
     shapes = shapes.copy()
-    shapes.loc[wide.index[jumping]] = moved[jumping]
+    shapes.loc[wide.index[jumping]] = shifted[jumping]
     return shapes

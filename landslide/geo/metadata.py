@@ -1,4 +1,4 @@
-"""What ``scene.json`` and a raster's tags say of a scene."""
+"""Metadata of a scene: ``scene.json`` and the tags of its rasters."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ from landslide.geo.rasters import open_raster
 
 
 def scene_info(root: Path) -> dict[str, Any]:
-    """What ``scene.json`` says of a scene; empty where there is none.
+    """Content of a scene's ``scene.json``; empty where there is none.
 
     Raises:
-        InputError: The file is not JSON.
+        InputError: The file is not a JSON object.
     """
     path = root / "scene.json"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Pixels as their raster declares them: nodata, masks, scale and offset."""
+"""Pixels as their raster declares them, with nodata, masks, scale and offset applied."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Pixels(NamedTuple):
 
     Attributes:
         values: (H, W) float32 in the band's unit: as stored, times its scale, plus its offset.
-        valid: (H, W) whether they are finite and no nodata value, mask or alpha band hides them.
+        valid: (H, W) booleans: finite, and not hidden by a nodata value, mask or alpha band.
     """
 
     values: Float
@@ -34,13 +34,13 @@ def read_pixels(
         source: Open raster.
         band: Number of the band, from 1.
         window: Pixels to read; None for all.
-        shape: (H, W) to pick the nearest pixels for; None for every pixel.
+        shape: (H, W) to resample to by nearest neighbour; None for every pixel.
     """
     stored = source.read(band, window=window, out_shape=shape)
     valid = source.read_masks(band, window=window, out_shape=shape) > 0
     nodata = source.nodatavals[band - 1]
     if nodata is not None:
-        # GDAL asks either a mask or the nodata value, not both.
+        # GDAL considers either a mask or the nodata value, not both.
         valid &= stored != nodata
     values = stored.astype(np.float32)
     scale, offset = source.scales[band - 1], source.offsets[band - 1]

@@ -1,10 +1,11 @@
-"""From a landslide mask to polygons with their area, probability and slope."""
+"""Polygons of a landslide mask, with their area, probability and slope, and the way back."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import rasterio
 import shapely
 from numpy.typing import NDArray
@@ -18,11 +19,10 @@ from landslide.geo.rasters import UNKNOWN
 def outline_mask(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Outline the connected pixels (4-neighbourhood) of a mask raster.
 
-    GDAL goes through the raster line by line, so memory grows with the polygons only.
+    GDAL reads the raster line by line, so memory grows with the polygons only.
 
     Returns:
-        Landslides and what was not observed, each with ``area_m2`` and ``perimeter_m``,
-        largest first.
+        Landslides and unobserved areas, each with ``area_m2`` and ``perimeter_m``, largest first.
     """
     found: dict[int, list[shapely.Geometry]] = {1: [], UNKNOWN: []}
     with rasterio.open(mask) as source:
@@ -47,14 +47,15 @@ def rasterize_window(
     *,
     all_touched: bool = False,
 ) -> NDArray[np.int32]:
-    """Rasterise geometries in a window, 0 elsewhere; a pixel counts by its centre.
+    """Rasterise geometries in a window of a grid; pixels outside of all geometries are 0.
 
     Args:
         geometries: Geometries in the grid's CRS.
-        values: Value of each, above 0.
+        values: Value of each geometry, above 0.
         grid: Grid of the scene.
         window: Window to rasterise.
-        all_touched: Count every pixel that a geometry touches.
+        all_touched: Whether every pixel that a geometry touches counts, not only those whose
+            centre it covers.
     """
     transform = rasterio.windows.transform(window.to_rasterio(), grid.transform)
     x, y = grid.slices(window)
@@ -71,23 +72,21 @@ def rasterize_window(
 
 
 def assign_layers(geometries: gpd.GeoSeries) -> NDArray[np.int64]:
-    """Number layers such that no two geometries of one layer meet.
+    """Assign layer numbers such that no two geometries of one layer intersect.
 
-    Each geometry, in their order, comes into the first layer where it meets none.
+    Each geometry, in turn, gets the first layer in which it intersects none.
     """
     layer = np.zeros(len(geometries), dtype=np.int64)
     later, earlier = geometries.sindex.query(geometries.geometry, predicate="intersects")
-    pairs = np.stack([later, earlier])[:, earlier < later]
-    pairs = pairs[:, np.lexsort(pairs[::-1])]
-    ours, starts = np.unique(pairs[0], return_index=True)
-    for index, met in zip(ours, np.split(pairs[1], starts)[1:], strict=True):
-        layer[index] = np.setdiff1d(np.arange(len(met) + 1), layer[met])[0]
+    pairs = pd.Series(earlier, later)[earlier < later]
+    for index, neighbours in pairs.groupby(level=0):  # sorted by index
+        layer[index] = np.setdiff1d(np.arange(len(neighbours) + 1), layer[neighbours])[0]
     return layer
 
 
 def write_polygons(path: Path, polygons: gpd.GeoDataFrame, layer: str) -> None:
     """Write a GeoPackage whose bytes depend on nothing but the polygons."""
-    # A GeoPackage dates itself: the date is fixed.
+    # A GeoPackage records its date, so the date is fixed.
     set_gdal_config_options({"OGR_CURRENT_DATE": "2018-09-06T03:07:00.000Z"})
     try:
         polygons.to_file(path, layer=layer, driver="GPKG")
@@ -96,19 +95,19 @@ def write_polygons(path: Path, polygons: gpd.GeoDataFrame, layer: str) -> None:
 
 
 class ZonalStatistics:
-    """Means of rasters within polygons, and the largest probability, gathered block by block.
+    """Means of rasters within polygons, and the largest probability, summed block by block.
 
     Args:
-        polygons: Polygons on the pixel edges of the grid.
+        polygons: Polygons that follow the pixel edges of the grid.
         grid: Grid of the rasters.
-        names: Rasters: ``probability`` first; ``aspect`` is averaged as a direction.
+        names: Names of the rasters, ``probability`` first; ``aspect`` is averaged as a direction.
     """
 
     def __init__(self, polygons: gpd.GeoDataFrame, grid: Grid, names: Sequence[str]) -> None:
         self.geometry, self.grid, self.names = polygons.geometry, grid, list(names)
         self.length = len(polygons) + 1  # 0 is outside
         self.count = {name: np.zeros(self.length) for name in names}
-        # A direction's mean is that of its unit vector, so totals are complex for all.
+        # Totals are complex because directions are averaged as unit vectors.
         self.total = {name: np.zeros(self.length, dtype=complex) for name in names}
         self.largest = np.zeros(self.length)
 
@@ -119,29 +118,25 @@ class ZonalStatistics:
         return bool(len(found))
 
     def add(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
-        """Add the pixels of a window, one (H, W) array for each name; NaN is left out."""
+        """Add the pixels of a window, one (H, W) array for each name; NaN does not count."""
         ids = rasterize_window(self.geometry, range(1, self.length), self.grid, window)
         for name, values in zip(self.names, layers, strict=True):
             valid = (ids > 0) & np.isfinite(values)
             inside, measured = ids[valid], values[valid].astype(float)
             self.count[name] += np.bincount(inside, minlength=self.length)
-            if name == "aspect":
-                direction = np.exp(1j * np.deg2rad(measured))
-                real = np.bincount(inside, direction.real, minlength=self.length)
-                imaginary = np.bincount(inside, direction.imag, minlength=self.length)
-                self.total[name] += real + 1j * imaginary
-            else:
-                self.total[name] += np.bincount(inside, measured, minlength=self.length)
-        seen = (ids > 0) & np.isfinite(layers[0])
-        np.maximum.at(self.largest, ids[seen], layers[0][seen])
+            vectors = np.exp(1j * np.deg2rad(measured)) if name == "aspect" else measured
+            self.total[name] += np.bincount(inside, vectors.real, minlength=self.length)
+            self.total[name] += 1j * np.bincount(inside, vectors.imag, minlength=self.length)
+        valid = (ids > 0) & np.isfinite(layers[0])
+        np.maximum.at(self.largest, ids[valid], layers[0][valid])
 
     def columns(self) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        """Yield the polygons' columns; NaN where nothing was measured."""
+        """Yield names and values of the polygons' columns; NaN where nothing was measured."""
         with np.errstate(invalid="ignore", divide="ignore"):
             for name in self.names:
                 mean = (self.total[name] / self.count[name])[1:]
                 if name == "aspect":
-                    # NaN where directions cancel out, as on a ridge.
+                    # Directions may cancel out, as on a ridge.
                     degrees = np.rad2deg(np.angle(mean)) % 360
                     yield "mean_aspect", np.where(np.abs(mean) > 1e-6, degrees, np.nan)
                 else:

@@ -1,4 +1,4 @@
-"""GeoTIFFs: how they are opened, read at fewer pixels, and written."""
+"""GeoTIFFs: opening them, reading them at reduced resolution, and writing them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from landslide.geo.files import replacing
 from landslide.geo.grid import TILE_SIZE, Grid
 
 UNKNOWN = 255
-"""Mask value of pixels that loss, metrics and maps leave out."""
+"""Mask value of pixels that loss, metrics and maps ignore."""
 
 
 def open_raster(path: Path | str) -> DatasetReader:
@@ -35,7 +35,7 @@ def open_raster(path: Path | str) -> DatasetReader:
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
-    """Name the raster that cannot be read, which GDAL and TorchGeo leave to its cause.
+    """Turn a failure to read a raster into an error that names it.
 
     Raises:
         UnreadableError: Reading inside failed.
@@ -51,23 +51,23 @@ def reading(path: Path | str) -> Iterator[None]:
 
 
 def read_reduced(
-    source: DatasetReader, band: int, longest: int, resampling: Resampling
+    source: DatasetReader, band: int, max_size: int, resampling: Resampling
 ) -> np.ma.MaskedArray[Any, Any]:
-    """Read a whole band at fewer pixels, from the raster's overviews where it has them.
+    """Read a whole band at reduced resolution, from the raster's overviews where it has them.
 
-    Without overviews ask for averages: GDAL picks pixels line by line and decodes every tile
-    of a large raster anew for each.
+    Use averages for a raster without overviews: with nearest-neighbour resampling GDAL goes line
+    by line and decodes every tile of a large raster anew for each.
 
     Args:
         source: Open raster.
         band: Number of the band, from 1.
-        longest: Pixels of the longer side, at most.
-        resampling: How pixels become one; nodata is left out of averages.
+        max_size: Largest number of pixels of the longer side.
+        resampling: Resampling method; averages leave out nodata.
 
     Returns:
-        (H, W) over the whole of the raster, masked where it has no data.
+        (H, W) over the whole raster, masked where it has no data.
     """
-    step = max(1, -(-max(source.shape) // longest))
+    step = max(1, -(-max(source.shape) // max_size))
     shape = (-(-source.height // step), -(-source.width // step))
     values: np.ma.MaskedArray[Any, Any] = source.read(
         band, out_shape=shape, resampling=resampling, masked=True
@@ -86,8 +86,8 @@ def write_raster(
     """Write (C, H, W) or (H, W) as a tiled, compressed GeoTIFF with described bands.
 
     Args:
-        path: File to write; it appears only when complete.
-        array: Pixels; the dtype is kept.
+        path: File to write, whole or not at all.
+        array: Pixels; their dtype is kept.
         grid: Grid of the pixels.
         bands: One description per band.
         nodata: Declared nodata value.
@@ -123,7 +123,7 @@ def raster_profile(grid: Grid, dtype: str, count: int, nodata: float) -> dict[st
 
 def to_cog(raster: Path, tags: dict[str, str]) -> None:
     """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
-    # A map killed after its rasters were finished finds one that is cloud-optimised already.
+    # The raster is cloud-optimised already if a run was killed after finishing it.
     with rasterio.open(raster, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as sink:
         sink.update_tags(**tags)
         resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
@@ -133,7 +133,7 @@ def to_cog(raster: Path, tags: dict[str, str]) -> None:
         cog,
         driver="COG",
         compress="DEFLATE",
-        level=1,  # higher ones take half as long again to save 1 %
+        level=1,  # higher levels take half as long again to save 1 %
         predictor="YES",
         blocksize=2 * TILE_SIZE,
         overview_resampling=resampling,

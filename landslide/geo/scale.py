@@ -1,4 +1,4 @@
-"""Whether lengths on a grid are lengths on the ground, as slopes and areas need."""
+"""Scale of a projection: slopes and areas need true lengths."""
 
 import numpy as np
 from pyproj import Proj
@@ -8,15 +8,15 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 
 MAX_LENGTH_ERROR = 0.02
-"""Error of lengths that a grid may have. UTM has up to 0.001 in its zone and 0.003 in the next,
+"""Largest relative error of lengths. UTM has up to 0.001 in its zone and 0.003 in the next,
 continental equal-area projections up to 0.017, Web Mercator 0.02 at 11 and 0.36 at 43 degrees."""
 
 
 def length_error(crs: CRS, grid: Grid) -> float:
     """Largest relative error of lengths in a CRS, at the middle and the corners of a grid.
 
-    By the axes of Tissot's indicatrix (Snyder 1987, USGS Professional Paper 1395, section 4);
-    infinite where the projection does not reach.
+    The error follows from the axes of Tissot's indicatrix (Snyder 1987, USGS Professional Paper
+    1395, section 4); it is infinite where the projection is not defined.
 
     Args:
         crs: Projected CRS in metres.
@@ -32,14 +32,14 @@ def length_error(crs: CRS, grid: Grid) -> float:
 
 
 def require_true_scale(grid: Grid, name: str) -> None:
-    """Check that lengths on a grid are lengths on the ground, to ``TRUE_SCALE``.
+    """Check that lengths on a grid are lengths on the ground to ``TRUE_SCALE``.
 
     Args:
         grid: Grid in a projected CRS in metres.
-        name: What it is the grid of, for the message.
+        name: What the grid belongs to, for the message.
 
     Raises:
-        InputError: They are not, so that slopes and areas would be wrong too.
+        InputError: They are not, so slopes and areas would be wrong too.
     """
     error = length_error(grid.crs, grid)
     if not error <= MAX_LENGTH_ERROR:

@@ -1,7 +1,7 @@
-"""Shapes of vector files of any format: which file, which layer, and nothing but geometry.
+"""Shapes in vector files of any format: finding the file and layer, and reading the geometry.
 
 A layer is named as if the file were its folder: ``slides.gpkg/landslides``, ``slides.kml/*`` for
-all, ``slides.zip/south/slides.shp`` within an archive.
+all layers, ``slides.zip/south/slides.shp`` within an archive.
 """
 
 import warnings
@@ -24,18 +24,18 @@ COORDINATE_COLUMNS = {
     "X_POSSIBLE_NAMES": "longitude,lon,long,lng",
     "Y_POSSIBLE_NAMES": "latitude,lat",
 }
-"""Columns of tables that hold degrees in WGS 84."""
+"""Columns of tables with degrees in WGS 84."""
 
 READ_ERRORS = (OSError, RuntimeError, ValueError)
-"""What libraries raise for a file that they cannot read."""
+"""Errors that libraries raise for a file that they cannot read."""
 
 
 class VectorSource(NamedTuple):
-    """Where shapes are read from.
+    """Where to read shapes from.
 
     Attributes:
         path: File on the disk, or folder that is a geodatabase.
-        address: What GDAL opens.
+        gdal_path: Path of the file, or of the member of an archive, for GDAL.
         layer: Name of the layer, ``*`` for all, None where none is named.
     """
 
@@ -45,14 +45,14 @@ class VectorSource(NamedTuple):
 
 
 class Shapes(NamedTuple):
-    """What a vector file holds.
+    """Content of a vector file.
 
     Attributes:
         polygons: Valid polygons by feature.
         points: Points by feature, of features without a polygon.
         features: Number of features.
-        repaired: How many had an invalid outline, which was repaired.
-        kinds: Names of the geometries there are, for messages.
+        repaired: Number of features whose invalid outline was repaired.
+        kinds: Names of the geometry types, for messages.
     """
 
     polygons: gpd.GeoSeries
@@ -67,17 +67,16 @@ def find_vector(path: Path, key: str) -> VectorSource:
 
     Args:
         path: File, or file and layer: ``slides.gpkg/landslides``.
-        key: Option that named it, for messages.
+        key: Option that named the path, for messages.
 
     Raises:
-        InputError: There is no such file, or an archive of which it is not clear what is meant.
+        InputError: The file is missing, or an archive does not hold exactly one vector file of
+            that name.
     """
     file = next((p for p in (path, *path.parents) if p.exists()), path)
-    geodatabase = file.suffix.lower() == ".gdb"
-    if not file.is_file() and not (file.is_dir() and geodatabase):
+    if not file.is_file() and not (file.is_dir() and file.suffix.lower() == ".gdb"):
         raise InputError(f"there is no file {path}, which {key} names")
-    inner = path.relative_to(file).as_posix()
-    inner = "" if inner == "." else inner
+    inner = "" if path == file else path.relative_to(file).as_posix()
     if file.suffix.lower() == ".zip":
         return _find_in_archive(file, inner, key)
     return VectorSource(file, str(file), inner or None)
@@ -86,16 +85,16 @@ def find_vector(path: Path, key: str) -> VectorSource:
 def _find_in_archive(file: Path, inner: str, key: str) -> VectorSource:
     try:
         with zipfile.ZipFile(file) as archive:
-            names = [PurePosixPath(name) for name in archive.namelist()]
+            names = {PurePosixPath(name) for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{key}={file} cannot be read as a zip archive: {error}") from error
-    names += [folder for name in names for folder in name.parents if folder.suffix == ".gdb"]
-    hidden, sidecars = (".", "__MACOSX"), (".dbf", ".shx")
-    seen = sorted({n for n in names if not any(part.startswith(hidden) for part in n.parts)})
+    names |= {folder for name in names for folder in name.parents if folder.suffix == ".gdb"}
     members = [
         name
-        for name in seen
-        if name.suffix.lower() not in sidecars and _layer_names(f"/vsizip/{file.absolute()}/{name}")
+        for name in sorted(names)
+        if not any(part.startswith((".", "__MACOSX")) for part in name.parts)
+        and name.suffix.lower() not in (".dbf", ".shx")
+        and _layer_names(f"/vsizip/{file.absolute()}/{name}")
     ]
     chosen = [name for name in members if not inner or f"{inner}/".startswith(f"{name}/")]
     if len(chosen) != 1:
@@ -109,36 +108,39 @@ def _find_in_archive(file: Path, inner: str, key: str) -> VectorSource:
     return VectorSource(file, f"/vsizip/{file.absolute()}/{chosen[0]}", layer or None)
 
 
-def _layer_names(address: str) -> list[str]:
-    """Layers that may have geometry; none where GDAL knows no vector file."""
+def _layer_names(gdal_path: str) -> list[str]:
+    """Layers that may have geometry; none where GDAL finds no vector file."""
     try:
-        layers = pyogrio.list_layers(address)
+        layers = pyogrio.list_layers(gdal_path)
     except READ_ERRORS:
         return []
-    table = address.lower().endswith(TABLE_SUFFIXES)
-    return [str(name) for name, kind in layers if kind is not None or table]
+    return [str(name) for name, kind in layers if kind is not None or _is_table(gdal_path)]
+
+
+def _is_table(gdal_path: str) -> bool:
+    return gdal_path.lower().endswith(TABLE_SUFFIXES)
 
 
 def is_vector(path: Path, key: str) -> bool:
     """Whether a file holds shapes, by its content.
 
     Raises:
-        InputError: There is no such file.
+        InputError: See ``find_vector``.
     """
     return bool(_layer_names(find_vector(path, key).gdal_path))
 
 
 def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
-    """Read the geometry of one layer, or of all that are asked for.
+    """Read the geometry of the layer that a path names, or of the only one with shapes.
 
     Args:
         path: See ``find_vector``.
-        key: Option that named the file, for messages.
-        points: Whether points are wanted as much as polygons.
+        key: Option that named the path, for messages.
+        points: Whether points are wanted as well as polygons.
 
     Raises:
-        InputError: The file cannot be read, has no feature or no CRS, or several of its layers
-            might be meant.
+        InputError: The file cannot be read, has no feature or no CRS, or has several layers that
+            could be meant.
     """
     source = find_vector(path, key)
     names = _layer_names(source.gdal_path)
@@ -152,9 +154,9 @@ def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
     layers = {name: _read_layer(source, name, key) for name in wanted}
     if source.layer is None:
         layers = _choose_layer(layers, source, key, points=points)
-    if not any(len(shapes) for shapes in layers.values()):
-        raise InputError(f"{key}={path} is empty: it has no feature")
     series = [shapes for shapes in layers.values() if len(shapes)]
+    if not series:
+        raise InputError(f"{key}={path} is empty: it has no feature")
     if any(shapes.crs is None for shapes in series):
         raise InputError(f"{key}={path} has no coordinate reference system: assign one")
     shapes = pd.concat([each.to_crs(series[0].crs) for each in series], ignore_index=True)
@@ -163,46 +165,44 @@ def read_shapes(path: Path, key: str, *, points: bool = False) -> Shapes:
     valid = shapely.make_valid(drawn.values, method="structure", keep_collapsed=False)
     polygons = gpd.GeoSeries(valid, drawn.index, drawn.crs)
     repaired = int((~drawn.is_valid & ~polygons.is_empty).sum())
-    points = shapes[shapes.geom_type.isin(POINT_TYPES)]
-    return Shapes(polygons[~polygons.is_empty], points, len(shapes), repaired, kinds)
+    of_points = shapes[shapes.geom_type.isin(POINT_TYPES)]
+    return Shapes(polygons[~polygons.is_empty], of_points, len(shapes), repaired, kinds)
 
 
 def _choose_layer(
     layers: dict[str, gpd.GeoSeries], source: VectorSource, key: str, *, points: bool
 ) -> dict[str, gpd.GeoSeries]:
-    """The one layer of use; all, for what is said of them, where none is.
+    """The one layer with usable shapes; all layers, for the message about them, where none has.
 
     Raises:
-        InputError: There are several.
+        InputError: Several layers have usable shapes.
     """
-    of_use = (*POLYGON_TYPES, *POINT_TYPES) if points else POLYGON_TYPES
-    useful = {
-        name: shapes for name, shapes in layers.items() if shapes.geom_type.isin(of_use).any()
-    }
-    if len(useful) > 1:
+    types = (*POLYGON_TYPES, *POINT_TYPES) if points else POLYGON_TYPES
+    usable = {name: shapes for name, shapes in layers.items() if shapes.geom_type.isin(types).any()}
+    if len(usable) > 1:
         what = "outlines or points" if points else "outlines"
-        names = ", ".join(repr(name) for name in useful)
+        names = ", ".join(repr(name) for name in usable)
         raise InputError(
-            f"{key}={source.path} has {what} in {len(useful)} layers ({names}): name the one that "
-            f"is meant, as in {key}='{source.path}/{next(iter(useful))}', or all of them with "
+            f"{key}={source.path} has {what} in {len(usable)} layers ({names}): name the one that "
+            f"is meant, as in {key}='{source.path}/{next(iter(usable))}', or all of them with "
             f"{key}='{source.path}/*'"
         )
-    return useful or layers
+    return usable or layers
 
 
 def _read_layer(source: VectorSource, layer: str, key: str) -> gpd.GeoSeries:
-    """Geometry of a layer; None where there is none, or a broken ring that cannot be closed."""
-    table = source.gdal_path.lower().endswith(TABLE_SUFFIXES)
+    """Geometry of a layer; None for features without geometry or with a ring beyond repair."""
+    is_table = _is_table(source.gdal_path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL on rings that are closed here
+            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL, on rings closed here
             frame = pyogrio.read_dataframe(
                 source.gdal_path,
                 layer=layer,
                 columns=[],
                 force_2d=True,
                 on_invalid="fix",
-                **(COORDINATE_COLUMNS if table else {}),
+                **(COORDINATE_COLUMNS if is_table else {}),
             )
     except READ_ERRORS as error:
         raise InputError(f"{key}={source.path} cannot be read as polygons: {error}") from error
@@ -212,24 +212,22 @@ def _read_layer(source: VectorSource, layer: str, key: str) -> gpd.GeoSeries:
             "latitude, in degrees"
         )
     shapes = frame.geometry.map(_flatten)
-    if table and shapes.crs is None and shapes.geom_type.isin(POINT_TYPES).all():
+    if is_table and shapes.crs is None and shapes.geom_type.isin(POINT_TYPES).all():
         shapes = shapes.set_crs("EPSG:4326")
     return shapes
 
 
 def _flatten(shape: BaseGeometry | None) -> BaseGeometry | None:
-    """Of a collection its polygons, else its points, as one shape; None for what is empty."""
+    """The polygons of a collection or, without any, its points; None for an empty shape."""
     if shape is None or shape.is_empty:
         return None
     if shape.geom_type != "GeometryCollection":
         return shape
     parts = list(shapely.get_parts(shape))
-    while any(
-        part.geom_type == "GeometryCollection" or "Multi" in part.geom_type for part in parts
-    ):
+    while any(part.geom_type.startswith(("GeometryCollection", "Multi")) for part in parts):
         parts = [inner for part in parts for inner in shapely.get_parts(part)]
     for kind, collect in (("Polygon", shapely.MultiPolygon), ("Point", shapely.MultiPoint)):
         if chosen := [part for part in parts if part.geom_type == kind]:
-            made: BaseGeometry = collect(chosen)
-            return made
+            collected: BaseGeometry = collect(chosen)
+            return collected
     return shape

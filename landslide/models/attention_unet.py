@@ -4,14 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from landslide.models.layers import (
-    DOWNSAMPLING,
     BatchNorm,
-    DoubleConv,
-    Head,
+    PaperNetwork,
     SameConvTranspose2d,
-    UpConv,
-    check_size,
-    init_glorot_normal,
     init_glorot_uniform,
 )
 
@@ -26,12 +21,12 @@ class Gate(nn.Sequential):
 
 
 class Attention(nn.Module):
-    """Additive attention on a skip connection (Oktay et al. 2018, as Abraham and Khan have it).
+    """Additive attention on a skip connection (Oktay et al. 2018, after Abraham and Khan).
 
     Args:
         skip_channels: Channels C of the skip connection.
         gate_channels: Channels G of the gating signal.
-        inter_channels: Channels in which the two are compared.
+        inter_channels: Channels to which both are mapped before they are added.
         gate_stride: Size of the halved skip over the size of the gate.
     """
 
@@ -57,16 +52,16 @@ class Attention(nn.Module):
         Returns:
             (B, C, H, W).
         """
-        compared = torch.relu(self.theta(skip) + self.phi_up(self.phi(gate)))
-        weight = torch.sigmoid(self.psi(compared))  # (B, 1, H/2, W/2)
-        # Nearest upsampling by repetition: its backward pass is deterministic on a GPU.
+        joint = torch.relu(self.theta(skip) + self.phi_up(self.phi(gate)))
+        weight = torch.sigmoid(self.psi(joint))  # (B, 1, H/2, W/2)
+        # Nearest upsampling by repetition has a deterministic backward pass on a GPU.
         weight = weight.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         weighted: Tensor = self.out_bn(self.out(skip * weight))
         return weighted
 
 
-class AttentionUNet(nn.Module):
-    """The paper's network, exactly as the authors' program builds it.
+class AttentionUNet(PaperNetwork):
+    """The paper's network, layer by layer as in the authors' program.
 
     It has 822 f² + 210 f + 9 c f + 4 parameters, of which 70 f are statistics of
     batch normalisation. An output pixel depends on inputs up to 104 px away.
@@ -76,42 +71,17 @@ class AttentionUNet(nn.Module):
         filters: Filters f of the first layer.
     """
 
-    size_multiple = DOWNSAMPLING
-
     def __init__(self, in_channels: int, filters: int = 32) -> None:
-        super().__init__()
+        super().__init__(in_channels, filters)
         f = filters
-        self.conv1 = DoubleConv(in_channels, f)
-        self.conv2 = DoubleConv(f, f)  # the authors double at every second level only
-        self.conv3 = DoubleConv(f, 2 * f)
-        self.conv4 = DoubleConv(2 * f, 2 * f)
-        self.center = DoubleConv(2 * f, 4 * f)
-        self.pool = nn.MaxPool2d(2)
         self.gate1, self.gate2, self.gate3 = Gate(4 * f), Gate(3 * f), Gate(3 * f)
-        self.up1 = UpConv(4 * f, f)
-        self.up2 = UpConv(3 * f, 2 * f)
-        self.up3 = UpConv(4 * f, f)
-        self.up4 = UpConv(2 * f, f)
-        self.head = Head(f)
-        self.apply(init_glorot_normal)
+        self.add_decoder(f)
         self.attention1 = Attention(2 * f, 4 * f, inter_channels=4 * f)
         self.attention2 = Attention(2 * f, 3 * f, inter_channels=2 * f)
         self.attention3 = Attention(f, 3 * f, inter_channels=f, gate_stride=2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W), H and W multiples of 16, to logits (B, 1, H, W).
-
-        Raises:
-            InputError: H or W is not a multiple of 16.
-        """
-        check_size(x)
-        conv1 = self.conv1(x)
-        up3 = torch.cat(self.deep(self.pool(conv1)), dim=1)  # 2f, H/2
-        logits: Tensor = self.head(self.up4(up3), conv1)  # conv1 is not gated
-        return logits
-
     def deep(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All levels but that of full resolution: (B, f, H/2, W/2) to two of that shape."""
+        """All levels below full resolution: (B, f, H/2, W/2) to two of that shape."""
         conv2 = self.conv2(x)
         conv3 = self.conv3(self.pool(conv2))  # H/4
         conv4 = self.conv4(self.pool(conv3))  # H/8

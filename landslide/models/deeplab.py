@@ -1,4 +1,4 @@
-"""DeepLabV3+ that also trains on a batch of one patch."""
+"""DeepLabV3+ that can train on a batch of one patch."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class DeepLabV3Plus(smp.DeepLabV3Plus):  # type: ignore[misc]
     """DeepLabV3+ (Chen et al. 2018) of segmentation_models_pytorch, with its arguments.
 
-    It pools the whole patch to one value a channel, whose batch normalisation fails in
-    training where the last batch of an epoch holds a single patch.
+    It pools the whole patch to one value per channel. The batch normalisation of these values
+    would fail in training when the last batch of an epoch holds a single patch.
     """
 
     def __init__(self, **arguments: Any) -> None:  # noqa: ANN401
@@ -23,7 +23,7 @@ class DeepLabV3Plus(smp.DeepLabV3Plus):  # type: ignore[misc]
 
 
 class PooledNorm(nn.BatchNorm2d):
-    """Batch normalisation that takes a single value a channel by its running statistics."""
+    """Batch normalisation that uses running statistics for a single value per channel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, C, H, W)."""

@@ -1,13 +1,11 @@
-"""A trained network in its fastest equal form, for prediction.
-
-All changes are exact up to rounding:
+"""Faster forms of trained networks, for prediction, with the same output up to rounding.
 
 - Batch normalisation after a convolution becomes part of its weights.
 - A transposed convolution's kernel is rearranged once, not in every pass.
 - The paper's networks end in a pixel shuffle, a concatenation and a 1x1 convolution. The
-  1x1 convolution is linear, so it is taken before the shuffle and apart for the skip
-  connection: of the 2F channels that would be moved at full resolution, one is left.
-- ``Strips`` goes through the full resolution strip by strip.
+  1x1 convolution is linear, so it is applied before the shuffle and to the skip connection
+  separately: at full resolution one channel is moved instead of 2F.
+- ``Strips`` computes the full resolution strip by strip.
 """
 
 import copy
@@ -24,14 +22,15 @@ from landslide.models.layers import (
     DOWNSAMPLING,
     BatchNorm,
     Head,
+    PaperNetwork,
     SameConvTranspose2d,
     check_size,
 )
 from landslide.models.unet import UNet
 
 
-def is_papers(model: nn.Module) -> TypeGuard[AttentionUNet | UNet]:
-    """Whether a network is one of the paper's; a class derived from them may do something else."""
+def is_papers(model: nn.Module) -> TypeGuard[PaperNetwork]:
+    """Whether a network is exactly one of the paper's: a derived class may compute more."""
     return type(model) in (AttentionUNet, UNet)
 
 
@@ -39,9 +38,9 @@ def fold(model: nn.Module) -> nn.Module:
     """Return a copy for inference: (B, C, H, W) to the same logits (B, 1, H, W).
 
     Args:
-        model: Any network; what is not known to have a faster form stays as it is.
+        model: Any network; parts without a known faster form stay unchanged.
     """
-    # In double precision, so that weights are rounded once.
+    # Double precision, so that weights are rounded once
     folded = copy.deepcopy(model).eval().requires_grad_(False).double()
     if is_papers(folded):
         transposed = folded.up4[0]
@@ -61,10 +60,10 @@ def fold(model: nn.Module) -> nn.Module:
 
 
 class SubpixelHead(nn.Module):
-    """The head on the last level before its pixel shuffle.
+    """A network's head, applied before the last level's pixel shuffle.
 
     Args:
-        head: The head of the joined full-resolution channels.
+        head: Head of the joined channels at full resolution.
     """
 
     up: Tensor
@@ -86,30 +85,30 @@ class SubpixelHead(nn.Module):
 
     def forward(self, up: Tensor, skip: Tensor) -> Tensor:
         """Map (B, 4F, H/2, W/2) and (B, F, H, W) to logits (B, 1, H, W)."""
-        return self.of_up(up) + self.of_skip(skip)
+        return self.logits_of_up(up) + self.logits_of_skip(skip)
 
-    def of_up(self, up: Tensor) -> Tensor:
-        """Share of the last level, (B, 4F, H/2, W/2), in the logits (B, 1, H, W)."""
+    def logits_of_up(self, up: Tensor) -> Tensor:
+        """Contribution of the last level, (B, 4F, H/2, W/2), to the logits (B, 1, H, W)."""
         return F.pixel_shuffle(F.conv2d(up, self.up), 2)
 
-    def of_skip(self, skip: Tensor) -> Tensor:
-        """Share of the skip connection, (B, F, H, W), in the logits (B, 1, H, W)."""
+    def logits_of_skip(self, skip: Tensor) -> Tensor:
+        """Contribution of the skip connection, (B, F, H, W), to the logits (B, 1, H, W)."""
         return F.conv2d(skip, self.skip, self.bias)
 
 
 class Strips(nn.Module):
-    """A folded network of the paper's that goes through its full resolution strip by strip.
+    """One of the paper's networks, folded, with its full resolution computed strip by strip.
 
-    Half of a pass is spent there, on 2F channels that are written to memory and read again. A
-    strip's stay in the processor's cache, and the whole scene's need not be kept at all. Strips
-    overlap by what the convolutions see of their neighbours, so that nothing changes.
+    Half of a pass is spent there, on 2F channels that are written to memory and read again. The
+    channels of a strip stay in the processor's cache, and those of a whole window are never kept.
+    Strips overlap by the reach of the convolutions, so that the output is the same.
 
     Args:
-        network: What ``fold`` returns for one of the paper's networks.
-        pixels: Pixels of a strip, about.
+        network: Result of ``fold`` for one of the paper's networks.
+        pixels: Approximate number of pixels of a strip.
     """
 
-    def __init__(self, network: AttentionUNet | UNet, pixels: int = 2**17) -> None:
+    def __init__(self, network: PaperNetwork, pixels: int = 2**17) -> None:
         super().__init__()
         self.network = network
         self.pixels = pixels
@@ -122,23 +121,23 @@ class Strips(nn.Module):
         rows = [(top, min(top + height, H)) for top in range(0, H, height)]
         pooled, logits = zip(*(self._down(x, *strip) for strip in rows), strict=True)
         joined = self.network.deep(torch.cat(pooled, dim=2))
-        for (top, bottom), share in zip(rows, logits, strict=True):
-            share += self._up(joined, top // 2, bottom // 2)
+        for (top, bottom), strip in zip(rows, logits, strict=True):
+            strip += self._up(joined, top // 2, bottom // 2)
         return torch.cat(logits, dim=2)
 
     def _down(self, x: Tensor, top: int, bottom: int) -> tuple[Tensor, Tensor]:
-        """The first level of some rows: pooled, and the skip connection's share in the logits."""
+        """The first level of some rows, pooled, and its contribution to the logits."""
         first = max(top - 2, 0)  # two 3x3 convolutions
         conv1 = self.network.conv1(x[:, :, first : bottom + 2])
         conv1 = conv1[:, :, top - first : bottom - first]
-        return self.network.pool(conv1), self._head.of_skip(conv1)
+        return self.network.pool(conv1), self._head.logits_of_skip(conv1)
 
     def _up(self, joined: Sequence[Tensor], top: int, bottom: int) -> Tensor:
-        """The last level of some rows, counted at half resolution: its share in the logits."""
-        first = max(top - 1, 0)  # an output sees the input above it
+        """Contribution of the last level to the logits of some rows, given at half resolution."""
+        first = max(top - 1, 0)  # an output depends on the input above it
         up3 = torch.cat([part[:, :, first:bottom] for part in joined], dim=1)
         up4 = self.network.up4(up3)
-        return self._head.of_up(up4[:, :, top - first :])
+        return self._head.logits_of_up(up4[:, :, top - first :])
 
     @property
     def _head(self) -> SubpixelHead:
@@ -148,10 +147,10 @@ class Strips(nn.Module):
 
 
 def _merge_norms(sequence: nn.Sequential) -> None:
-    """Merge every batch normalisation into the convolution before it; its place stays."""
+    """Merge every batch normalisation into the convolution before it, in place."""
     for i in range(len(sequence) - 1):
         convolution, norm = sequence[i], sequence[i + 1]
-        # Not other subclasses, which may do more.
+        # Exact types only: a subclass may compute more.
         if type(convolution) is nn.Conv2d and (
             type(norm) is nn.BatchNorm2d or type(norm) is BatchNorm
         ):
@@ -160,20 +159,21 @@ def _merge_norms(sequence: nn.Sequential) -> None:
 
 
 def _plain(layer: SameConvTranspose2d) -> nn.Module:
-    """The transposed convolution as the plain one it computes."""
+    """Plain convolution that computes the same as a transposed one."""
     if layer.stride == (1, 1):
         return _convolution(layer.weight.flip(2, 3).transpose(0, 1), layer.bias, padding=1)
     return nn.Sequential(*_subpixel(layer), nn.PixelShuffle(2))
 
 
 def _subpixel(layer: SameConvTranspose2d) -> list[nn.Module]:
-    """Stride 2 without its pixel shuffle: (B, C, H, W) to (B, 4F, H, W)."""
+    """Layers of stride 2 up to the pixel shuffle: (B, C, H, W) to (B, 4F, H, W)."""
     assert layer.bias is not None
     convolution = _convolution(layer.subpixel_kernel(), layer.bias.repeat_interleave(4), padding=0)
     return [nn.ZeroPad2d((1, 0, 1, 0)), convolution]
 
 
 def _convolution(weight: Tensor, bias: Tensor | None, padding: int) -> nn.Conv2d:
+    """Convolution with fixed weights (F, C, h, w) and bias (F)."""
     out_channels, in_channels, *kernel = weight.shape
     layer = nn.Conv2d(in_channels, out_channels, tuple(kernel), padding=padding)  # type: ignore[arg-type]
     assert bias is not None

@@ -36,7 +36,8 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
     NaN in one grid cell spreads to every output that depends on the cell, whatever the weights
     are: the farthest gives the size. Because of pooling this holds only for windows that start
     on a grid, the smallest by which input and output can be shifted together. Rows and columns
-    are measured separately, on long strips.
+    are measured separately, on long strips. A model in which NaN does not spread has an attribute
+    ``reach`` instead: the number of pixels that it sees on every side.
 
     Args:
         model: (1, C, H, W) to logits (1, 1, H, W). It is left in the mode it was in.
@@ -46,6 +47,9 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
         The halo, or None for a network that sees the whole image at once, whose windows
         can only be blended.
     """
+    reach = getattr(model, "reach", None)
+    if reach is not None:
+        return Halo(GRIDS[0], -(-int(reach) // GRIDS[0]) * GRIDS[0])
     training = model.training
     networks = [_strip_network(model.eval(), axis) for axis in (2, 3)]
     try:

@@ -1,7 +1,7 @@
-"""The blocks that the paper's networks are made of.
+"""Building blocks of the paper's networks.
 
-The layers compute what Keras' layers of the same settings compute, so that weights
-move between the two unchanged but for the order of their axes.
+The layers compute the same as Keras' layers of the same settings, so that weights can be
+exchanged; only the order of their axes differs.
 """
 
 import math
@@ -15,22 +15,8 @@ from landslide.errors import InputError
 DOWNSAMPLING = 16
 """Input height and width must be multiples of this: four poolings by two."""
 
-LANES = 8
-"""Values that an AVX2 register holds."""
-
-
-def check_size(x: Tensor) -> None:
-    """Raise unless height and width of (B, C, H, W) are multiples of 16.
-
-    Raises:
-        InputError: A side is not a multiple of 16.
-    """
-    H, W = x.shape[-2:]
-    if H % DOWNSAMPLING or W % DOWNSAMPLING:
-        raise InputError(
-            f"the network pools four times and needs sides that are multiples of "
-            f"{DOWNSAMPLING} px, not {H} x {W}: choose another patch_size or window.size"
-        )
+AVX2_FLOATS = 8
+"""float32 values that an AVX2 register holds."""
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -42,9 +28,9 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same, in the same layout."""
         layout = torch.channels_last
-        few = self.num_features < LANES and x.device.type == "cpu"
+        few = self.num_features < AVX2_FLOATS and x.device.type == "cpu"
         if few and x.is_contiguous(memory_format=layout):
-            # There torch's kernel computes so few channels one value at a time.
+            # In this layout torch's kernel is not vectorised for so few channels.
             return super().forward(x.contiguous()).contiguous(memory_format=layout)
         return super().forward(x)
 
@@ -66,10 +52,10 @@ class DoubleConv(nn.Sequential):
 class SameConvTranspose2d(nn.ConvTranspose2d):
     """3x3 transposed convolution with Keras' ``same`` padding, stride 1 or 2.
 
-    Weights are a transposed convolution's (in, out, 3, 3); the arithmetic is a plain
-    convolution, exact and faster on CPU and GPU: for stride 1 with the kernel turned
-    by 180°, for stride 2 a 2x2 convolution to four times the channels followed by a
-    pixel shuffle (output pixel 2i + a sees inputs i - 1 and i only).
+    Weights have a transposed convolution's shape (in, out, 3, 3), but a plain convolution
+    computes the same faster on CPU and GPU: for stride 1 one with the kernel turned by 180°, for
+    stride 2 a 2x2 convolution to four times the channels followed by a pixel shuffle (output
+    pixel 2i + a depends on inputs i - 1 and i only).
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -85,9 +71,9 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
         return F.pixel_shuffle(x, 2)
 
     def subpixel_kernel(self) -> Tensor:
-        """Kernel (4F, C, 2, 2) of the plain convolution that stands for stride 2."""
-        # Along one axis, even outputs see inputs (i - 1, i) through (w2, w0), odd ones through
-        # (0, w1): the padded kernel read as (tap, parity), taps reversed.
+        """Kernel (4F, C, 2, 2) of the plain convolution that replaces stride 2."""
+        # Along one axis, inputs (i - 1, i) have weights (w2, w0) for even outputs and (0, w1) for
+        # odd ones: the padded kernel read as (tap, parity), with taps reversed.
         C, F_ = self.weight.shape[:2]
         w = F.pad(self.weight, (0, 1, 0, 1)).reshape(C, F_, 2, 2, 2, 2).flip(2, 4)
         return w.permute(1, 3, 5, 0, 2, 4).reshape(4 * F_, C, 2, 2)
@@ -103,7 +89,7 @@ class UpConv(nn.Sequential):
 
 
 class Head(nn.Conv2d):
-    """1x1 convolution of the last level and the skip connection beside it to one logit."""
+    """1x1 convolution of the last level, joined with its skip connection, to one logit."""
 
     def __init__(self, filters: int) -> None:
         super().__init__(2 * filters, 1, 1)
@@ -111,6 +97,67 @@ class Head(nn.Conv2d):
     def forward(self, up: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
         """Map (B, F, H, W) twice to logits (B, 1, H, W)."""
         return super().forward(torch.cat([up, skip], dim=1))
+
+
+class PaperNetwork(nn.Module):
+    """Levels that the paper's networks have in common; a derived class joins the inner ones.
+
+    Args:
+        in_channels: Input bands.
+        filters: Filters f of the first layer.
+    """
+
+    size_multiple = DOWNSAMPLING
+
+    def __init__(self, in_channels: int, filters: int) -> None:
+        super().__init__()
+        f = filters
+        self.conv1 = DoubleConv(in_channels, f)
+        self.conv2 = DoubleConv(f, f)  # the authors double at every second level only
+        self.conv3 = DoubleConv(f, 2 * f)
+        self.conv4 = DoubleConv(2 * f, 2 * f)
+        self.center = DoubleConv(2 * f, 4 * f)
+        self.pool = nn.MaxPool2d(2)
+
+    def add_decoder(self, filters: int) -> None:
+        """Add the way up and initialise all layers."""
+        f = filters
+        self.up1 = UpConv(4 * f, f)
+        self.up2 = UpConv(3 * f, 2 * f)
+        self.up3 = UpConv(4 * f, f)
+        self.up4 = UpConv(2 * f, f)
+        self.head = Head(f)
+        self.apply(init_glorot_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W), H and W multiples of 16, to logits (B, 1, H, W).
+
+        Raises:
+            InputError: H or W is not a multiple of 16.
+        """
+        check_size(x)
+        conv1 = self.conv1(x)
+        up3 = torch.cat(self.deep(self.pool(conv1)), dim=1)  # 2f, H/2
+        logits: Tensor = self.head(self.up4(up3), conv1)
+        return logits
+
+    def deep(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """All levels below full resolution: (B, f, H/2, W/2) to two of that shape."""
+        raise NotImplementedError
+
+
+def check_size(x: Tensor) -> None:
+    """Raise unless height and width of (B, C, H, W) are multiples of 16.
+
+    Raises:
+        InputError: A side is not a multiple of 16.
+    """
+    H, W = x.shape[-2:]
+    if H % DOWNSAMPLING or W % DOWNSAMPLING:
+        raise InputError(
+            f"the network pools four times and needs sides that are multiples of "
+            f"{DOWNSAMPLING} px, not {H} x {W}: choose another patch_size or window.size"
+        )
 
 
 @torch.no_grad()

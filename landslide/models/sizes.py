@@ -1,13 +1,13 @@
-"""Which sizes of input a model takes."""
+"""Sizes of input that a model takes."""
 
 from torch import nn
 
 
 def size_multiple(model: nn.Module) -> int:
-    """What height and width of a model's input must be multiples of.
+    """Return the number that height and width of a model's input must be multiples of.
 
-    A model says so by an attribute ``size_multiple``, one of segmentation_models_pytorch by the
-    output stride of its encoder. Others take any size.
+    It is a model's attribute ``size_multiple``, or the output stride of the encoder of a model
+    of segmentation_models_pytorch. Other models take any size.
     """
     if hasattr(model, "size_multiple"):
         return int(model.size_multiple)  # type: ignore[arg-type]

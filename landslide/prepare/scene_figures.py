@@ -29,6 +29,7 @@ from landslide.geo.cartography import (
     draw_scale_bar,
     label_kilometres,
     save_figure,
+    show_image,
 )
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import read_reduced
@@ -194,7 +195,7 @@ def _panels(rows: int, columns: int, grid: Grid, title: str) -> tuple[Figure, li
 
 def _show(axis: Axes, image: Float, grid: Grid, **style: object) -> AxesImage:
     west, south, east, north = grid.bounds
-    panel = axis.imshow(image, extent=(west, east, south, north), **style)  # type: ignore[arg-type]
+    panel = show_image(axis, image, grid, **style)
     axis.set_facecolor(NOT_OBSERVED)
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
     label_kilometres(axis)

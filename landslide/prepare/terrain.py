@@ -19,14 +19,13 @@ from pyproj import Proj
 from rasterio.enums import Resampling
 from rasterio.fill import fillnodata
 from rasterio.warp import transform_bounds
-from scipy import ndimage
 
 from landslide.errors import InputError
 from landslide.geo.elevation import ElevationUnit
 from landslide.geo.extent import pixel_jacobian
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import raster_profile
-from landslide.geo.relief import Float, aspect_degrees, gradient
+from landslide.geo.relief import Float, aspect_degrees, fill_from_nearest, gradient
 from landslide.geo.scale import MAX_LENGTH_ERROR, length_error
 from landslide.prepare.area import extent_on_grid, grid_center
 from landslide.prepare.mosaic import Mosaic, keep_values, open_georeferenced
@@ -88,16 +87,6 @@ def warn_zero_nodata(dem: Dem, valid_share: float) -> list[str]:
                     "where it is no void, undeclare it (gdal_edit.py -unsetnodata) and prepare anew"
                 ]
     return []
-
-
-def fill_from_nearest(z: Float) -> Float:
-    """Elevations with each void as high as the nearest cell; unchanged without any cell."""
-    void = np.isnan(z)
-    if void.all() or not void.any():
-        return z
-    nearest = ndimage.distance_transform_edt(void, return_distances=False, return_indices=True)
-    filled: Float = z[tuple(nearest)]
-    return filled
 
 
 def require_dem_coverage(dem: Dem, grid: Grid) -> float:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 import landslide
-from landslide.config.checks import PREDICT, check
+from landslide.config.checks import check
+from landslide.config.rules import PREDICT
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import write_json
 from landslide.geo.folders import replacing_products, work_folder

@@ -2,13 +2,14 @@
 
 from omegaconf import DictConfig
 
-from landslide.config.checks import PREDICT, check
+from landslide.config.checks import check
 from landslide.config.paths import require_checkpoints
 from landslide.config.program import run_program
+from landslide.config.rules import PREDICT
 
 
 def predict(config: DictConfig) -> None:
-    """Predict a scene and write its rasters, polygons, map and summary."""
+    """Map a scene and write its rasters, polygons, map and summary."""
     check(config, PREDICT)
     require_checkpoints(config.checkpoint)
     from landslide.products.mapping import map_scene

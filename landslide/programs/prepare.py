@@ -7,7 +7,7 @@ from landslide.config.program import run_program
 
 
 def prepare(config: DictConfig) -> None:
-    """Prepare, and say what was written; or only plan."""
+    """Prepare a scene and print what was written, or only list the images of an archive."""
     from landslide.prepare.prepare import plan_scene, prepare_scene
     from landslide.prepare.summary import print_summary
 

@@ -8,13 +8,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from landslide.config.checks import check
 from landslide.config.program import run_program
+from landslide.config.rules import SIMULATE
 
 STAGES = 6
+"""Times that ``simulate_scene`` reports progress."""
 
 
 def simulate(config: DictConfig) -> None:
-    """Simulate, write, and say what was written."""
-    check(config, {})
+    """Simulate a scene, write it and print its bands and files."""
+    check(config, SIMULATE)
     from landslide.simulate.options import options_of, size_of
     from landslide.simulate.output import simulate_scene
     from landslide.simulate.summary import print_summary

@@ -8,21 +8,23 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from landslide.config.checks import SWITCH, check
+from landslide.config.checks import check
 from landslide.config.program import run_program
+from landslide.config.rules import STUDY
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HIDDEN = ("precision", "recall", "IoU")
+OMITTED = ("precision", "recall", "IoU")
+"""Scores that the terminal has no room for; the files hold them."""
 
-WIDE = 200
-"""Characters of a line where the output is no terminal."""
+FILE_WIDTH = 200
+"""Characters of a line if the output is no terminal."""
 
 
 def study(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
-    check(config, {"ensembles": SWITCH, "partial": SWITCH})
+    check(config, STUDY)
     from landslide.study.ensembles import format_ensembles, score_ensembles
     from landslide.study.page import write_study
     from landslide.study.runs import read_runs
@@ -36,22 +38,23 @@ def study(config: DictConfig) -> None:
     ensembles = None
     if config.ensembles:
         ensembles = score_ensembles(runs, by, sweep, choose_device("auto"))
-    words = format_scores(write_study(runs, by, sweep, output, ensembles))
-    # A file has no width to fit into.
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-    console.print(_printed(words, by, f"{sweep.name}: test scores, percent"))
+    scores = format_scores(write_study(runs, by, sweep, output, ensembles))
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console.print(_terminal_table(scores, by, f"{sweep.name}: test scores, percent"))
     if ensembles is not None:
-        console.print(_printed(format_ensembles(ensembles), by, "Ensembles and flips: percent"))
+        console.print(
+            _terminal_table(format_ensembles(ensembles), by, "Ensembles and flips: percent")
+        )
     console.print(f"Study: {output / 'study.html'}")
 
 
-def _printed(words: "pd.DataFrame", by: list[str], title: str) -> Table:
-    """A table for the terminal, which is narrow; the files hold all scores."""
+def _terminal_table(scores: "pd.DataFrame", by: list[str], title: str) -> Table:
+    """Scores, one row for each combination of settings, as a table for the terminal."""
     table = Table(title=title)
-    words = words.drop(columns=[name for name in words.columns if name.endswith(HIDDEN)])
-    for heading in words.columns:
+    scores = scores.drop(columns=[name for name in scores.columns if name.endswith(OMITTED)])
+    for heading in scores.columns:
         table.add_column(heading, no_wrap=heading in by)
-    for row in words.itertuples(index=False):
+    for row in scores.itertuples(index=False):
         table.add_row(*row)
     return table
 

@@ -2,9 +2,10 @@
 
 from omegaconf import DictConfig
 
-from landslide.config.checks import TRAIN, check
+from landslide.config.checks import check
 from landslide.config.paths import require_scenes
 from landslide.config.program import run_program
+from landslide.config.rules import TRAIN
 from landslide.study.sweeps import noting_failures
 
 

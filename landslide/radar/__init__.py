@@ -1,5 +1,5 @@
-"""What a side-looking radar measures: names of bands, viewing geometry, layover and shadow.
+"""Radar measurements: names of bands, viewing geometry, layover and shadow, balance of dates.
 
-In come bands and relief; out comes what a pixel of theirs means. All later rooms may import
-from here.
+In come bands and relief; out comes the meaning of their pixels. All later rooms may import from
+here.
 """

@@ -1,8 +1,8 @@
-"""Balance of dates: what brightened or darkened a whole image is divided out.
+"""Balance of dates: removes what brightened or darkened a whole image.
 
-Rain moves an entire image, by 3 dB and more on real hills where nothing failed. A network that
+Rain shifts an entire image by 3 dB and more on real hills where nothing failed. A network that
 compares dates by stored statistics then takes all the ground for landslides. Every image is
-therefore brought to one level, by what ``landslide.data.levels`` measures over unchanged ground.
+therefore brought to one level, which ``landslide.data.levels`` measures over unchanged ground.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,13 @@ from landslide.radar.bands import (
 )
 
 Levels = Mapping[str, NDArray[np.float64]]
-"""How bright unchanged ground is in each image, in dB on (h, w) tiles of the scene."""
+"""Brightness of unchanged ground in each image, in dB on (h, w) tiles of the scene."""
 
 LIKE_LEVEL_DB, CROSS_LEVEL_DB = -10.0, -17.0
-"""Levels that images are brought to, of like and of cross polarisation: usual ones of hills."""
-
-BEFORE = "pre"
-"""How the dates begin that others are compared with."""
+"""Levels that images of like and of cross polarisation are brought to, as usual on hills."""
 
 REPORTED_CHANGE_DB = 1.0
-"""Dates that differ by more are told to the user."""
+"""Level differences between dates above this are reported to the user."""
 
 
 class Balance:
@@ -41,17 +38,18 @@ class Balance:
     Args:
         bands: Names of the channels.
         grid: Grid of the scene.
-        levels: Of the images that channels are made of; those that are not named stay.
+        levels: Levels of the images that channels are made of; other images stay unchanged.
     """
 
     def __init__(self, bands: Sequence[str], grid: Grid, levels: Levels) -> None:
         self._size = (grid.height, grid.width)
         excess = {image: level - _target_level(image) for image, level in levels.items()}
+        zero = np.zeros((1, 1))
         channels = []
         for band in bands:
-            own, *denominator = (excess.get(part, np.zeros((1, 1))) for part in source_bands(band))
+            own, *denominator = (excess.get(part, zero) for part in source_bands(band))
             channels.append(own - denominator[0] if denominator else own)
-        # (C, h, w): by how many dB each channel is too bright
+        # (C, h, w): excess brightness of each channel in dB
         self._field = torch.from_numpy(np.stack(np.broadcast_arrays(*channels))).float()
 
     def __call__(self, image: Tensor, window: Window) -> Tensor:
@@ -59,41 +57,33 @@ class Balance:
         return image * 10 ** (-self._excess(window) / 10)
 
     def _excess(self, window: Window) -> Tensor:
-        """Offsets in dB: bilinear between the middles of tiles, constant beyond the outermost."""
+        """Excess in dB: bilinear between the centres of tiles, constant beyond the outermost."""
         if self._field[0].numel() == 1:
             return self._field
-        x, y = (
-            (start + torch.arange(length) + 0.5) / whole * 2 - 1
-            for start, length, whole in (
-                (window.col, window.width, self._size[1]),
-                (window.row, window.height, self._size[0]),
-            )
-        )
-        places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-        excess = grid_sample(
-            self._field[None], places[None], padding_mode="border", align_corners=False
-        )
-        return excess[0]
+        height, width = self._size
+        x = (window.col + torch.arange(window.width) + 0.5) / width * 2 - 1
+        y = (window.row + torch.arange(window.height) + 0.5) / height * 2 - 1
+        points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        field = self._field[None]
+        return grid_sample(field, points[None], padding_mode="border", align_corners=False)[0]
 
 
 def reference_images(images: Sequence[str]) -> dict[str, str]:
-    """For every image, the one before the event in its orbit and polarisation.
+    """Map every image to the one before the event in its orbit and polarisation.
 
-    Of days (``vv_20180905``) the earliest is taken; of dates that are all after, the first named.
+    Among days (``vv_20180905``) this is the earliest; where all dates are after the event, it is
+    the first that is named.
     """
     groups: dict[tuple[str | None, str], list[str]] = {}
     for image in images:
         groups.setdefault((orbit_of(image), polarisation_of(image)), []).append(image)
-    found: dict[str, str] = {}
-    for group in groups.values():
-        found |= dict.fromkeys(group, min(group, key=_precedence))
-    return found
+    return {image: min(group, key=_precedence) for group in groups.values() for image in group}
 
 
 def _precedence(image: str) -> tuple[int, str]:
-    """Which of the dates is compared with: ``pre``, ``pre_mean``, the earliest day, the first."""
+    """Sort key of reference dates: ``pre``, ``pre_mean``, the earliest day, the first named."""
     date = acquisition_of(image).split(ORBIT_MARK)[0]
-    if date.startswith(BEFORE):
+    if date.startswith("pre"):
         return (0, date)
     return (1, date) if date.isdigit() else (2, "")
 
@@ -104,15 +94,14 @@ def mean_levels(levels: Levels) -> dict[str, float]:
 
 
 def describe_level_changes(levels: Levels) -> str:
-    """Which images differ as a whole, and from which, in words; empty if none do."""
+    """Name the images that differ as a whole from their references; empty if none does."""
     means, references = mean_levels(levels), reference_images(list(levels))
     changes = {image: means[image] - means[references[image]] for image in levels}
-    found = [
-        f"{image} by {dB:+.1f} dB from {references[image]}"
-        for image, dB in changes.items()
-        if abs(dB) > REPORTED_CHANGE_DB
-    ]
-    return ", ".join(found)
+    return ", ".join(
+        f"{image} by {change:+.1f} dB from {references[image]}"
+        for image, change in changes.items()
+        if abs(change) > REPORTED_CHANGE_DB
+    )
 
 
 def _target_level(image: str) -> float:

@@ -1,17 +1,17 @@
-"""What a channel of an image is, by the name of its band.
+"""Meaning of an image's channels, by the names of their bands.
 
 A band is **backscatter in linear power** if its name is a polarisation (vv, vh, hv, hh) and
 nothing more, or a polarisation, an underscore and a date: ``pre``, ``post``, either with a
 number (``post1``), ``pre_mean``, ``post_mean``, or the eight digits of a day (``20180905``).
-``gamma0_``, ``sigma0_`` or ``beta0_`` may come before. Capitals make no difference.
+The prefixes ``gamma0_``, ``sigma0_`` and ``beta0_`` are allowed; case is ignored.
 
 A band called ``aspect``, or ending in ``_aspect``, is a **direction** in degrees clockwise from
-north. Every other band (``vv_coherence``, ``vv_pre_std``, ``slope``) is used as it is: it is
-never put into decibels or under a root, and its zeros are measurements.
+north. Every other band (``vv_coherence``, ``vv_pre_std``, ``slope``) is used as it is: no
+decibels or roots are taken of it, and its zeros are measurements.
 
-``vv_pre`` is the band of that description in the composite of the dataset's own orbit.
+A channel ``vv_pre`` is the band of that description in the composite of the dataset's own orbit.
 ``vv_pre@descending`` is read from ``descending.tif`` beside it. ``vv_post1/vv_pre`` is the
-quotient of two backscatter bands in linear power; in decibels that is their log ratio.
+quotient of two backscatter bands in linear power, which in decibels is their log ratio.
 """
 
 import re
@@ -36,14 +36,14 @@ BACKSCATTER = re.compile(
 """Descriptions of bands that are backscatter in linear power."""
 
 POLARISED = re.compile(r"(?:(?:gamma|sigma|beta)0_)?(?:vv|vh|hv|hh)(?:_|$)", re.IGNORECASE)
-"""How descriptions of bands begin that are backscatter or made of it."""
+"""Start of the descriptions of bands that are backscatter or derived from it."""
 
 ORBITS = ("ascending", "descending")
 
 ORBIT_MARK, QUOTIENT_MARK = "@", "/"
 
 SAMPLE_SIZE = 64
-"""Side in pixels of the places that are looked at for a raster's units."""
+"""Side in pixels of the windows that are sampled to check a raster's units."""
 
 
 class BandSource(NamedTuple):
@@ -58,14 +58,14 @@ class BandSource(NamedTuple):
     name: str
 
     @classmethod
-    def of(cls, part: str, composite: Path | str) -> "BandSource":
-        """Find a band, which is no quotient, from the composite of the dataset's own orbit."""
-        orbit = orbit_of(part)
+    def of(cls, band: str, composite: Path | str) -> "BandSource":
+        """Find a band, which is no quotient, by the composite of the dataset's own orbit."""
+        orbit = orbit_of(band)
         if orbit is None:
-            return cls(str(composite), part)
-        # Not Path: it would take a slash out of /vsicurl/https://…
+            return cls(str(composite), band)
+        # Path would remove a slash from /vsicurl/https://…
         folder, slash, _ = str(composite).rpartition("/")
-        return cls(f"{folder}{slash}{orbit}.tif", band_description(part))
+        return cls(f"{folder}{slash}{orbit}.tif", band_description(band))
 
 
 def is_backscatter(band: str) -> bool:
@@ -75,22 +75,20 @@ def is_backscatter(band: str) -> bool:
 
 def polarisation_of(band: str) -> str:
     """Polarisation of a backscatter band in lower case; of a quotient, that of its first."""
-    found = BACKSCATTER.fullmatch(band_description(source_bands(band)[0]))
-    if found is None:
-        raise ValueError(f"the band {band!r} is no backscatter")
-    return found["polarisation"].lower()
+    return _match_backscatter(source_bands(band)[0])["polarisation"].lower()
 
 
 def acquisition_of(image: str) -> str:
-    """What the polarisations of one acquisition share: ``pre`` of ``vv_pre`` and ``vh_pre``.
+    """Date and orbit of a backscatter band, which its polarisations share: ``pre@``."""
+    date = (_match_backscatter(image)["date"] or "").lower()
+    return f"{date}{ORBIT_MARK}{orbit_of(image) or ''}"
 
-    Args:
-        image: A backscatter band, no quotient.
-    """
-    found = BACKSCATTER.fullmatch(band_description(image))
+
+def _match_backscatter(band: str) -> re.Match[str]:
+    found = BACKSCATTER.fullmatch(band_description(band))
     if found is None:
-        raise ValueError(f"the band {image!r} is no backscatter")
-    return f"{(found['date'] or '').lower()}{ORBIT_MARK}{orbit_of(image) or ''}"
+        raise ValueError(f"the band {band!r} is no backscatter")
+    return found
 
 
 def is_direction(band: str) -> bool:
@@ -99,7 +97,7 @@ def is_direction(band: str) -> bool:
 
 
 def naming_notes(bands: Sequence[str]) -> list[str]:
-    """What a user should know of bands named after a polarisation that are no backscatter."""
+    """Notes for the user on bands named after a polarisation that are not backscatter."""
     plain = [b for b in bands if POLARISED.match(band_description(b)) and not is_backscatter(b)]
     if not plain:
         return []
@@ -110,7 +108,7 @@ def naming_notes(bands: Sequence[str]) -> list[str]:
 
 
 def is_quotient(band: str) -> bool:
-    """Whether a band is a quotient of two others."""
+    """Whether a channel is a quotient of two bands."""
     return QUOTIENT_MARK in band
 
 
@@ -126,13 +124,13 @@ def source_bands(band: str) -> list[str]:
 
 def backscatter_bands(bands: Sequence[str]) -> list[str]:
     """The backscatter bands that channels are made of, each once, in order."""
-    read = [part for band in bands for part in source_bands(band)]
-    return list(dict.fromkeys(part for part in read if is_backscatter(part)))
+    sources = dict.fromkeys(source for band in bands for source in source_bands(band))
+    return [source for source in sources if is_backscatter(source)]
 
 
-def orbit_of(part: str) -> str | None:
+def orbit_of(band: str) -> str | None:
     """The orbit that a band names, or None for the dataset's own."""
-    return part.partition(ORBIT_MARK)[2] or None
+    return band.partition(ORBIT_MARK)[2] or None
 
 
 def orbits_of(bands: Sequence[str]) -> list[str]:
@@ -142,7 +140,7 @@ def orbits_of(bands: Sequence[str]) -> list[str]:
 
 
 def require_distinct_bands(bands: Sequence[str], composite: Path | str) -> None:
-    """Check that no channel is given twice.
+    """Check that no two names stand for the same channel.
 
     Args:
         bands: Names of a model's channels.
@@ -151,26 +149,26 @@ def require_distinct_bands(bands: Sequence[str], composite: Path | str) -> None:
     Raises:
         InputError: Two names stand for the same bands of the same files.
     """
-    seen: dict[tuple[BandSource, ...], str] = {}
+    names: dict[tuple[BandSource, ...], str] = {}
     for band in bands:
-        sources = tuple(BandSource.of(part, composite) for part in source_bands(band))
-        if sources in seen:
+        sources = tuple(BandSource.of(source, composite) for source in source_bands(band))
+        if sources in names:
             raise InputError(
-                f"the bands {seen[sources]} and {band} are the same in {composite}: name each "
+                f"the bands {names[sources]} and {band} are the same in {composite}: name each "
                 "once, of the orbit that it is of"
             )
-        seen[sources] = band
+        names[sources] = band
 
 
 class ChannelBuilder:
-    """How channels are made of the bands of one or several files.
+    """Builds channels from the bands of one or several files.
 
     Args:
-        composite: GeoTIFF of the dataset's own orbit; those of others lie beside it.
+        composite: GeoTIFF of the dataset's own orbit, beside those of other orbits.
         bands: Names of the channels.
 
     Attributes:
-        files: The bands to read by file, in the order that a call wants them in.
+        files: The bands to read by file, in the order that a call expects.
 
     Raises:
         InputError: A name cannot be read.
@@ -180,13 +178,12 @@ class ChannelBuilder:
         for band in bands:
             _require_readable(band)
         channels = [
-            [BandSource.of(part, composite) for part in source_bands(band)] for band in bands
+            [BandSource.of(source, composite) for source in source_bands(band)] for band in bands
         ]
-        files = dict.fromkeys(source.file for channel in channels for source in channel)
-        self.files = {
-            file: list(dict.fromkeys(s.name for c in channels for s in c if s.file == file))
-            for file in files
-        }
+        sources = dict.fromkeys(source for channel in channels for source in channel)
+        self.files: dict[str, list[str]] = {}
+        for source in sources:
+            self.files.setdefault(source.file, []).append(source.name)
         order = [BandSource(file, name) for file, names in self.files.items() for name in names]
         self._numerators = [order.index(channel[0]) for channel in channels]
         self._denominators = {
@@ -195,13 +192,13 @@ class ChannelBuilder:
         self._plain = self._numerators == list(range(len(order))) and not self._denominators
 
     def __call__(self, measured: Tensor) -> Tensor:
-        """Make the channels.
+        """Build the channels.
 
         Args:
             measured: Bands (S, H, W) of all files, in their order; NaN where not measured.
 
         Returns:
-            (C, H, W); a quotient is NaN where either band is, or where it leaves the range
+            (C, H, W); a quotient is NaN where either band is NaN, or where it leaves the range
             of float32.
         """
         if self._plain:
@@ -214,17 +211,16 @@ class ChannelBuilder:
 
 
 def _require_readable(band: str) -> None:
-    """Raise where the name of a band makes no sense."""
-    for part in source_bands(band):
-        name, at, orbit = part.partition(ORBIT_MARK)
-        if not name or (at and orbit not in ORBITS):
+    """Raise where the name of a channel is malformed."""
+    sources = source_bands(band)
+    for source in sources:
+        name, mark, orbit = source.partition(ORBIT_MARK)
+        if not name or (mark and orbit not in ORBITS):
             raise InputError(
                 f"the band {band!r} cannot be read: write vv_pre, vv_pre@descending (of that "
                 "orbit's file) or vv_post1/vv_pre (a quotient)"
             )
-    if is_quotient(band) and not (
-        len(source_bands(band)) == 2 and all(is_backscatter(part) for part in source_bands(band))
-    ):
+    if is_quotient(band) and not (len(sources) == 2 and all(map(is_backscatter, sources))):
         raise InputError(
             f"the band {band!r} is no quotient of two backscatter bands: write it like "
             "vv_post1/vv_pre (backscatter is called vv, vv_pre, vv_post1, vv_pre_mean, vv_20180905)"
@@ -249,17 +245,16 @@ def require_bands(source: DatasetReader, bands: Sequence[str]) -> tuple[str, ...
 
 
 def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
-    """Look at a sample of a raster's backscatter bands.
+    """Check samples of a raster's backscatter bands.
 
     Raises:
-        InputError: Most of one is negative, as decibels are.
+        InputError: Most samples of a band are negative, as decibels are.
     """
+    size = (min(source.width, SAMPLE_SIZE), min(source.height, SAMPLE_SIZE))
     windows = [
-        Window(int(col), int(row), SAMPLE_SIZE, SAMPLE_SIZE).intersection(
-            Window(0, 0, source.width, source.height)
-        )
-        for row in np.linspace(0, max(source.height - SAMPLE_SIZE, 0), 8)
-        for col in np.linspace(0, max(source.width - SAMPLE_SIZE, 0), 8)
+        Window(int(col), int(row), *size)
+        for row in np.linspace(0, source.height - size[1], 8)
+        for col in np.linspace(0, source.width - size[0], 8)
     ]
     for band in filter(is_backscatter, bands):
         index = source.descriptions.index(band) + 1

@@ -1,4 +1,4 @@
-"""What a mirror does to images that hold directions."""
+"""Mirroring images that hold directions."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from torch import Tensor
 EAST_WEST, NORTH_SOUTH = -1, -2
 """Axes of (..., H, W) along which an image is mirrored."""
 
-TURNED_FROM = {EAST_WEST: 360, NORTH_SOUTH: 180}
-"""A direction d, clockwise from north, becomes this minus d."""
+MIRRORED_SUM = {EAST_WEST: 360, NORTH_SOUTH: 180}
+"""Sum in degrees of a direction, clockwise from north, and its mirror image."""
 
 
 def mirror(image: Tensor, axes: list[int], directions: Sequence[int]) -> Tensor:
-    """Mirror an image and turn its directions with it, as if the ground itself were mirrored.
+    """Mirror an image and its directions, as if the ground itself were mirrored.
 
-    Flat ground, whose aspect is 0 by convention, is turned like the rest.
+    Flat ground, whose aspect is 0 by convention, is treated like the rest.
 
     Args:
         image: (..., C, H, W), before normalisation; NaN stays NaN.
@@ -26,5 +26,5 @@ def mirror(image: Tensor, axes: list[int], directions: Sequence[int]) -> Tensor:
     """
     flipped: Tensor = image.flip(axes)
     for axis in axes if directions else ():
-        flipped[..., directions, :, :] = (TURNED_FROM[axis] - flipped[..., directions, :, :]) % 360
+        flipped[..., directions, :, :] = (MIRRORED_SUM[axis] - flipped[..., directions, :, :]) % 360
     return flipped

@@ -1,6 +1,6 @@
-"""Where the radar cannot see the ground, from what a scene tells of it.
+"""Where the radar cannot see the ground, from a scene's bands and geometry.
 
-``Scene`` asks this once, when it is opened, and marks what is found as unknown in its mask.
+``Scene`` chooses a ``Visibility`` when it is opened, and marks hidden pixels unknown in its mask.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,13 @@ LAYOVER_SHADOW = "layover_shadow"
 
 
 class Visibility(NamedTuple):
-    """How to tell what the radar sees.
+    """A way to find where the radar cannot see the ground.
 
     Attributes:
-        bands: Bands to read for it, by description.
-        unseen: From these bands (C, H, W) to booleans (H, W). No lambda: a scene goes to other
-            processes with it.
-        known_by: The same in words, for the summary.
+        bands: Bands that it needs, by description.
+        hidden: Function from these bands (C, H, W) to booleans (H, W). It is no lambda because
+            scenes are pickled for other processes.
+        known_by: The way in words, for the summary.
     """
 
     bands: list[str]
@@ -37,15 +37,15 @@ def _none_hidden(image: Tensor) -> Tensor:
 
 
 def _flagged(image: Tensor) -> Tensor:
-    return image[0] != 0  # NaN too
+    return image[0] != 0  # true for NaN
 
 
-def _distorted(image: Tensor, orbit: RadarGeometry) -> Tensor:
-    return distorted_slopes(image[0], image[1], orbit)
+def _distorted(image: Tensor, geometry: RadarGeometry) -> Tensor:
+    return distorted_slopes(image[0], image[1], geometry)
 
 
 def _hidden_in_any(
-    image: Tensor, views: Sequence["Visibility"], picks: Sequence[Sequence[int]]
+    image: Tensor, views: Sequence[Visibility], picks: Sequence[Sequence[int]]
 ) -> Tensor:
     each = [view.hidden(image[pick]) for view, pick in zip(views, picks, strict=True)]
     return torch.stack(each).any(dim=0)
@@ -57,7 +57,7 @@ NODATA_ONLY = Visibility(
 
 
 def choose_visibility(described: Sequence[str], geometry: Mapping[str, Any] | None) -> Visibility:
-    """Choose the best source there is.
+    """Choose the best way that a scene allows.
 
     Args:
         described: Bands of the scene.
@@ -65,12 +65,12 @@ def choose_visibility(described: Sequence[str], geometry: Mapping[str, Any] | No
             as ``scene.json`` has them for each orbit.
 
     Returns:
-        The band ``layover_shadow``, which knows of cast shadows too; else the slopes that face
-        the radar too steeply or turn away from it, from the bands ``slope`` and ``aspect``;
-        else nothing.
+        The band ``layover_shadow``, which includes cast shadows. Without it, slopes that face
+        the radar too steeply or turn away from it, from the bands ``slope`` and ``aspect``.
+        Without these, ``NODATA_ONLY``.
 
     Raises:
-        InputError: The angles are not what a side-looking radar has.
+        InputError: The angles are not those of a side-looking radar.
     """
     if LAYOVER_SHADOW in described:
         return Visibility([LAYOVER_SHADOW], _flagged, "the layover_shadow band")
@@ -83,23 +83,22 @@ def choose_visibility(described: Sequence[str], geometry: Mapping[str, Any] | No
             f"scene.json: geometry has look {look} and incidence {incidence}: give degrees, the "
             "incidence angle between 0 and 90"
         )
-    orbit = RadarGeometry(heading=look - 90, incidence=incidence)
     return Visibility(
         ["slope", "aspect"],
-        partial(_distorted, orbit=orbit),
+        partial(_distorted, geometry=RadarGeometry(heading=look - 90, incidence=incidence)),
         "slope, aspect and the radar's geometry, without shadows that are cast",
     )
 
 
 def merge_visibility(views: Sequence[Visibility]) -> Visibility:
-    """What several orbits see, all of them: unseen is what any of them does not."""
+    """Merge the visibility of several orbits: a pixel is hidden if it is hidden in any."""
     bands = list(dict.fromkeys(band for view in views for band in view.bands))
     picks = [[bands.index(band) for band in view.bands] for view in views]
     known_by = "; ".join(dict.fromkeys(view.known_by for view in views))
     return Visibility(bands, partial(_hidden_in_any, views=views, picks=picks), known_by)
 
 
-def distorted_slopes(slope: Tensor, aspect: Tensor, orbit: RadarGeometry) -> Tensor:
+def distorted_slopes(slope: Tensor, aspect: Tensor, geometry: RadarGeometry) -> Tensor:
     """Slopes in active layover or active shadow (Kropatsch & Strobl 1990, IEEE TGRS 28(1)).
 
     With p = -tan(slope) cos(aspect - look), the rise along the look: slant range falls where
@@ -108,11 +107,11 @@ def distorted_slopes(slope: Tensor, aspect: Tensor, orbit: RadarGeometry) -> Ten
     Args:
         slope: Degrees, any shape.
         aspect: Degrees clockwise from north in which the ground falls, of the same shape.
-        orbit: Geometry, in the same north as ``aspect``.
+        geometry: Radar geometry, with the same north as ``aspect``.
 
     Returns:
         Booleans; False where a band is NaN.
     """
-    rise = -slope.deg2rad().tan() * (aspect - orbit.look_azimuth).deg2rad().cos()
-    steepness = torch.tensor(orbit.incidence).deg2rad().tan()
+    rise = -slope.deg2rad().tan() * (aspect - geometry.look_azimuth).deg2rad().cos()
+    steepness = torch.tensor(geometry.incidence).deg2rad().tan()
     return (rise > steepness) | (rise < -1 / steepness)

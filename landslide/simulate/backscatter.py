@@ -1,4 +1,4 @@
-"""Backscatter: from what covers the ground to a terrain-corrected image with speckle."""
+"""Backscatter: from the brightness of the ground to a terrain-corrected image with speckle."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from landslide.radar.geometry import RadarGeometry
 from landslide.simulate.noise import pixel_indices
 
 PADDING = 24
-"""Pixels of mirrored terrain around the scene, so that its border is lit like the rest."""
+"""Pixels of mirrored terrain around the scene, so that its border is imaged like the rest."""
 ROWS_AT_ONCE = 128
 """Map rows projected into the radar's grid at a time."""
 
 
 @dataclass(frozen=True)
 class Radar:
-    """What governs the images.
+    """Properties of the radar.
 
     Attributes:
         incidence: Incidence angle on the ellipsoid in degrees, (10, 60).
@@ -28,15 +28,15 @@ class Radar:
         geolocation: Standard deviation in metres, per axis, of the error of each image.
     """
 
-    incidence: float = 36.0
-    looks: float = 4.4
-    resolution: float = 20.0
-    noise: float = -22.0
-    geolocation: float = 4.0
+    incidence: float
+    looks: float
+    resolution: float
+    noise: float
+    geolocation: float
 
 
 class RadarGrid:
-    """Correspondence of a scene's pixels and the radar's image grid.
+    """Mapping between a scene's pixels and the radar's image grid.
 
     The radar's grid has azimuth along rows and ellipsoidal ground range along columns, at
     the pixel size of the map. Higher ground is nearer to the radar: a point at ground range
@@ -45,39 +45,39 @@ class RadarGrid:
     Args:
         elevation: (H, W) in metres, without NaN.
         spacing: Pixel size in metres.
-        orbit: Geometry.
+        geometry: Radar geometry.
     """
 
-    def __init__(self, elevation: Float, spacing: float, orbit: RadarGeometry) -> None:
+    def __init__(self, elevation: Float, spacing: float, geometry: RadarGeometry) -> None:
         self.elevation = np.pad(elevation, PADDING, mode="reflect")
-        look = np.radians(orbit.look_azimuth)
+        look = np.radians(geometry.look_azimuth)
         self._sin, self._cos = np.float32(np.sin(look)), np.float32(np.cos(look))
-        self._rise = np.float32(1 / (spacing * np.tan(np.radians(orbit.incidence))))
+        self._rise = np.float32(1 / (spacing * np.tan(np.radians(geometry.incidence))))
         rows, cols = pixel_indices(self.elevation.shape)
-        azimuth, reach = self.project(rows, cols, self.elevation)
-        self.origin = (float(azimuth.min()) - 8, float(reach.min()) - 8)
+        azimuth, ground_range = self.project(rows, cols, self.elevation)
+        self.origin = (float(azimuth.min()) - 8, float(ground_range.min()) - 8)
         self.shape = (
             int(azimuth.max() - self.origin[0]) + 10,
-            int(reach.max() - self.origin[1]) + 10,
+            int(ground_range.max() - self.origin[1]) + 10,
         )
         inner = np.s_[PADDING:-PADDING, PADDING:-PADDING]
-        self.positions = (azimuth[inner] - self.origin[0], reach[inner] - self.origin[1])
+        self.positions = (azimuth[inner] - self.origin[0], ground_range[inner] - self.origin[1])
 
     def project(self, rows: Float, cols: Float, elevation: Float) -> tuple[Float, Float]:
         """Azimuth and range in pixels of map points given in pixels and metres."""
         azimuth = rows * self._sin + cols * self._cos
-        reach = cols * self._sin - rows * self._cos - elevation * self._rise
-        return azimuth, reach
+        ground_range = cols * self._sin - rows * self._cos - elevation * self._rise
+        return azimuth, ground_range
 
     def image(self, power: Float) -> Float:
         """Power that arrives in each cell of the radar's grid.
 
         Args:
-            power: (H, W) backscattered power per map pixel. Where several places share a
-                cell, as on slopes facing the radar and in layover, their powers add up.
+            power: (H, W) backscattered power per map pixel. Where several pixels share a cell,
+                as on slopes that face the radar and in layover, their powers add up.
 
         Returns:
-            Radar image of the shape of this grid, without resolution or speckle.
+            Radar image of this grid's shape, without the system's resolution and speckle.
         """
         padded = np.pad(power, PADDING, mode="reflect")
         total = np.zeros(self.shape[0] * self.shape[1])
@@ -91,15 +91,17 @@ class RadarGrid:
     def _add_power(
         self, total: NDArray[np.float64], power: Float, rows: slice, down: float, right: float
     ) -> None:
-        """Add a quarter of every pixel's power, at a sub-pixel place, bilinearly."""
-        z = _between(self.elevation, rows, down, right)
+        """Add a quarter of every pixel's power bilinearly, at a sub-pixel position."""
+        z = _interpolate(self.elevation, rows, down, right)
         i, j = pixel_indices(z.shape)
-        azimuth, reach = self.project(i + np.float32(rows.start + down), j + np.float32(right), z)
-        azimuth, reach = azimuth - self.origin[0], reach - self.origin[1]
-        p = _between(power, rows, down, right) / 4
-        row, col = azimuth.astype(np.int64), reach.astype(np.int64)
-        fy, fx = azimuth - row, reach - col
-        base = row * self.shape[1] + col
+        azimuth, ground_range = self.project(
+            i + np.float32(rows.start + down), j + np.float32(right), z
+        )
+        azimuth, ground_range = azimuth - self.origin[0], ground_range - self.origin[1]
+        p = _interpolate(power, rows, down, right) / 4
+        i, j = azimuth.astype(np.int64), ground_range.astype(np.int64)
+        fy, fx = azimuth - i, ground_range - j
+        base = i * self.shape[1] + j
         low = int(base.min())
         for step, weight in (
             (0, (1 - fy) * (1 - fx)),
@@ -111,16 +113,16 @@ class RadarGrid:
             total[low : low + sums.size] += sums
 
     def geocode(self, image: Float, error: NDArray[np.floating]) -> Float:
-        """Bring a radar image back to the map's (H, W), bilinearly, ``error`` pixels off."""
-        azimuth, reach = self.positions
+        """Resample a radar image to the map (H, W), bilinearly, displaced by ``error`` pixels."""
+        azimuth, ground_range = self.positions
         out: Float = ndimage.map_coordinates(
-            image, (azimuth + np.float32(error[0]), reach + np.float32(error[1])), order=1
+            image, (azimuth + np.float32(error[0]), ground_range + np.float32(error[1])), order=1
         )
         return out
 
 
-def _between(field: Float, rows: slice, down: float, right: float) -> Float:
-    """Bilinear values a fraction of a pixel below and right of the pixels of ``rows``."""
+def _interpolate(field: Float, rows: slice, down: float, right: float) -> Float:
+    """Bilinear values a fraction of a pixel below and to the right of the pixels of ``rows``."""
     upper = field[rows]
     lower = field[rows.start + 1 : rows.stop + 1]
     column = (1 - down) * upper + down * lower
@@ -131,12 +133,12 @@ def speckle(power: Float, radar: Radar, spacing: float, rng: np.random.Generator
     """Multilook intensity image of fully developed speckle.
 
     Each look is a circular Gaussian field of variance ``power`` seen through the system's
-    impulse response, squared; looks of equal weight and one smaller one give any
+    impulse response, squared; looks of equal weight and one of smaller weight give any
     equivalent number of looks (Oliver & Quegan 2004, section 4.3).
 
     Args:
         power: (H, W) mean power.
-        radar: Looks and resolution.
+        radar: Properties of the radar, for looks and resolution.
         spacing: Pixel size in metres.
         rng: Source of randomness.
 
@@ -148,8 +150,7 @@ def speckle(power: Float, radar: Radar, spacing: float, rng: np.random.Generator
     taps = np.exp(-0.5 * (np.arange(-12, 13) / sigma) ** 2)
     energy = np.float32((np.square(taps / taps.sum()).sum()) ** 2)
     amplitude = np.sqrt(power / 2)
-    total = np.zeros_like(power)
-    weights = look_weights(radar.looks)
+    total, weights = np.zeros_like(power), look_weights(radar.looks)
     for weight in weights:
         for _ in range(2):
             field = amplitude * rng.standard_normal(power.shape, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Drainage: where water flows on a surface, and the valleys that it cuts."""
+"""Drainage: the flow of water on a surface, and the valleys that it cuts."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ class Drainage(NamedTuple):
     """Flow routing of an (H, W) surface with N = H * W cells.
 
     Attributes:
-        order: Cells from the outlets upstream: every cell comes after its receiver.
-        receiver: Position **in order** of the cell each cell drains to, -1 at outlets;
-            sorted as ``order``.
-        distance: Distance to the receiver in pixels, sorted as ``order``.
+        order: Cells from the outlets upstream, every cell after its receiver.
+        receiver: Position **in order** of the cell that each cell drains to, -1 at outlets;
+            in the order of ``order``.
+        distance: Distance to the receiver in pixels, in the order of ``order``.
     """
 
     order: NDArray[np.int64]
@@ -26,16 +26,21 @@ class Drainage(NamedTuple):
     distance: Float64
 
 
+def border_cells(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(H, W): the outermost cells of a surface."""
+    return np.pad(np.zeros((shape[0] - 2, shape[1] - 2), bool), 1, constant_values=True)
+
+
 def route(surface: Float64, outlets: NDArray[np.bool_]) -> Drainage:
     """Route the flow of every cell to an outlet, over the lowest sill out of a depression.
 
-    A minimum spanning tree over the 8-connected grid, an edge weighing as much as its
-    higher end, contains from every cell the path of lowest sill to the outlets; among a
-    cell's lower neighbours the small second term prefers the steepest.
+    The minimum spanning tree of the 8-connected grid, in which an edge weighs as much as its
+    higher end, contains the path of lowest sill from every cell to the outlets. The small second
+    term of the weight prefers the steepest of a cell's lower neighbours.
 
     Args:
         surface: (H, W) elevations in metres.
-        outlets: (H, W) cells where water leaves; at least one.
+        outlets: (H, W) cells where water leaves; at least one is set.
     """
     height, width = surface.shape
     index = np.arange(height * width).reshape(height, width)
@@ -61,20 +66,20 @@ def route(surface: Float64, outlets: NDArray[np.bool_]) -> Drainage:
     )
     tree = csgraph.minimum_spanning_tree(graph.tocsr())
     order, parent = csgraph.breadth_first_order(tree, root, directed=False)
-    place = np.empty(root + 1, np.int64)
-    place[order] = np.arange(root + 1) - 1
+    position = np.empty(root + 1, np.int64)
+    position[order] = np.arange(root + 1) - 1
     order, parent = order[1:].astype(np.int64), parent[order[1:]].astype(np.int64)
-    receiver = place[parent]
+    receiver = position[parent]
     rows, cols = np.divmod(np.where(receiver < 0, order, parent), width)
     distance = np.hypot(rows - order // width, cols - order % width)
     return Drainage(order, receiver, np.where(receiver < 0, 1.0, distance))
 
 
 def drainage_area(drainage: Drainage) -> Float64:
-    """Upstream cells of every cell, itself included: (N,) sorted as ``drainage.order``."""
+    """Number of cells upstream of every cell, with itself: (N,) as in ``drainage.order``."""
     size = drainage.order.size
     inner = np.flatnonzero(drainage.receiver >= 0)
-    # area = 1 + sum of the donors' areas: unit upper triangular in upstream order.
+    # area = 1 + sum of the donors' areas is a unit upper triangular system in upstream order.
     system = sparse.eye_array(size, format="csr") - sparse.csr_array(
         (np.ones(inner.size), (drainage.receiver[inner], inner)), shape=(size, size)
     )
@@ -97,9 +102,9 @@ def erode(
     (2013, Geomorphology 180-181, section 3), alternated with linear hillslope diffusion.
 
     Args:
-        surface: (H, W) elevations at the start, in any one unit.
-        outlets: (H, W) cells held at their elevation.
-        uplift: (H, W) rise per step, in that unit.
+        surface: (H, W) initial elevations in any unit.
+        outlets: (H, W) cells that keep their elevation.
+        uplift: (H, W) rise per step in the same unit.
         steps: Number of steps.
         erosion: K times the time step, in pixels per square root of the upstream cells.
         diffusion: Standard deviation in pixels of the smoothing of one step.

@@ -5,18 +5,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.geo.relief import Float, slope_degrees
-from landslide.simulate.drainage import erode
-from landslide.simulate.noise import (
-    fractal_noise,
-    pixel_indices,
-    resample,
-    smooth_noise,
-)
+from landslide.simulate.drainage import border_cells, erode
+from landslide.simulate.noise import fractal_noise, pixel_indices, resample, smooth_noise
 
 POSTING = 30.0
 """Posting in metres of the simulated DEM, as SRTM and AW3D30."""
 MARGIN = 48
-"""Cells of the 30 m grid simulated around the scene and cut away, so that no edge shows."""
+"""Cells of the 30 m grid that are simulated around the scene and cut off, to hide the edge."""
 
 
 def hills(
@@ -59,11 +54,11 @@ def hills(
 
 def _bend(surface: Float, rng: np.random.Generator) -> Float:
     """Displace a surface by up to some cells, so that no valley follows the grid's diagonals."""
-    places = np.stack(pixel_indices(surface.shape))
-    for place in places:
-        place += 3 * smooth_noise(surface.shape, 40, rng)
-        place += 0.8 * smooth_noise(surface.shape, 12, rng)
-    bent: Float = ndimage.map_coordinates(surface, places, order=3, mode="nearest")
+    indices = np.stack(pixel_indices(surface.shape))
+    for index in indices:
+        index += 3 * smooth_noise(surface.shape, 40, rng)
+        index += 0.8 * smooth_noise(surface.shape, 12, rng)
+    bent: Float = ndimage.map_coordinates(surface, indices, order=3, mode="nearest")
     return bent
 
 
@@ -94,8 +89,7 @@ def _coarsen(field: NDArray[np.floating], step: int) -> NDArray[np.float64]:
 
 def _outlets(surface: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The low part of the border, where rivers leave."""
-    border = np.ones(surface.shape, bool)
-    border[1:-1, 1:-1] = False
+    border = border_cells(surface.shape)
     low = np.quantile(surface[border], 0.15)
     return border & (surface <= low)
 

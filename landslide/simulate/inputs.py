@@ -1,4 +1,4 @@
-"""Real terrain and real landslides as input of the simulation."""
+"""Real terrain and real landslides as inputs of the simulation."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from landslide.geo.elevation import ElevationUnit
 from landslide.geo.grid import Grid, utm_crs
 from landslide.geo.inventory import is_mask_raster, read_inventory
 from landslide.geo.pixels import read_pixels
-from landslide.geo.rasters import open_raster
+from landslide.geo.rasters import UNKNOWN, open_raster
 from landslide.geo.relief import Float
 from landslide.geo.scale import require_true_scale
 
@@ -26,10 +26,10 @@ SPACING = 10.0
 
 
 def utm_grid(source: DatasetReader, size: tuple[int, int] | None) -> Grid:
-    """Grid of 10 m pixels in the UTM zone of a raster's centre, over it or over its middle.
+    """Grid of 10 m pixels in the UTM zone of a raster, over all of it or over its middle.
 
     Args:
-        source: Open raster; one already in a UTM zone keeps its CRS.
+        source: Open raster; a raster in a UTM zone keeps its CRS.
         size: (rows, cols) around the centre, or None for the raster's whole extent.
 
     Raises:
@@ -68,11 +68,10 @@ def read_dem(
         size: (rows, cols) of the scene, or None for the DEM's extent.
 
     Returns:
-        Elevations (H, W) in metres, voids filled from the nearest valid pixel; which
-        pixels are valid; their grid.
+        Elevations (H, W) in metres, NaN in voids; which pixels are valid; their grid.
 
     Raises:
-        InputError: Not a raster, without CRS, too small, or without valid pixels.
+        InputError: The file is no raster, has no CRS, is too small, or has no valid pixel.
     """
     with open_raster(path) as source:
         grid = utm_grid(source, size)
@@ -102,10 +101,11 @@ def read_landslides(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDA
         grid: Grid of the scene.
 
     Returns:
-        Polygons with ``area_m2`` within the scene, and (H, W) where the source knows.
+        Polygons with ``area_m2`` within the scene, and the pixels (H, W) that the source covers.
 
     Raises:
-        InputError: Neither raster nor polygons, without CRS, or no landslide in the scene.
+        InputError: The file holds neither a raster nor polygons, has no CRS, or has no landslide
+            in the scene.
     """
     if not is_mask_raster(Path(path), "landslides"):
         inventory = read_inventory(Path(path), grid, key="landslides")
@@ -133,7 +133,7 @@ def _read_mask(path: Path | str, grid: Grid) -> tuple[gpd.GeoDataFrame, NDArray[
         }
         with WarpedVRT(source, resampling=Resampling.nearest, **target) as warped:
             mask, known = warped.read(1), warped.dataset_mask() > 0
-    known &= mask != 255
+    known &= mask != UNKNOWN
     slid = ((mask > 0) & known).astype(np.uint8)
     rings = [shapely.geometry.shape(ring) for ring, _ in shapes(slid, slid > 0, 8, grid.transform)]
     return gpd.GeoDataFrame(geometry=rings, crs=grid.crs), known

@@ -1,4 +1,4 @@
-"""Land cover, and what happens to it between the acquisitions."""
+"""Land cover and its changes between the acquisitions."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.geo.relief import Float, slope_degrees
-from landslide.simulate.drainage import drainage_area, route
+from landslide.simulate.drainage import border_cells, drainage_area, route
 from landslide.simulate.noise import pixel_indices, smooth_noise
 
 MAX_FARMED_SLOPE = 6.0
@@ -27,26 +27,25 @@ class Cover(IntEnum):
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes that are not landslides.
+    """Changes that are not landslides; those in dB are standard deviations from date to date.
 
     Attributes:
-        forest: Standard deviation in dB of the change of forest from date to date.
-        farmland: Standard deviation in dB of the change of one field from date to date.
-        moisture: Standard deviation in dB of the change of bare soil from date to date.
+        forest: Change of forest in dB.
+        farmland: Change of single fields in dB.
+        moisture: Change of bare soil in dB.
         harvested: Share of fields harvested within a month around the earthquake, [0, 1].
         flooded: Share of fields under water at any one date, [0, 1].
         felled: Share of the forest felled or thrown by wind in that month, [0, 1].
-        whole_date: Standard deviation in dB of what a date moves all the ground by in VV, as
-            rain does; VH moves with it.
+        whole_date: Shift of all the ground in VV in dB, as by rain; VH follows it.
     """
 
-    forest: float = 0.4
-    farmland: float = 1.2
-    moisture: float = 1.0
-    harvested: float = 0.35
-    flooded: float = 0.02
-    felled: float = 0.01
-    whole_date: float = 1.3
+    forest: float
+    farmland: float
+    moisture: float
+    harvested: float
+    flooded: float
+    felled: float
+    whole_date: float
 
 
 class LandCover(NamedTuple):
@@ -54,7 +53,7 @@ class LandCover(NamedTuple):
 
     Attributes:
         cover: Values of ``Cover``.
-        field: Number of the field, from 0; fields also divide what is not farmed.
+        field: Number of the field, from 0; fields also divide land that is not farmed.
         harvest: Day of September on which the field is harvested, inf if it is not.
         felling: Day of September on which the trees come down, inf if they stand,
             -inf in old clearings.
@@ -74,7 +73,7 @@ def land_cover(
     Args:
         elevation: (H, W) in metres, without NaN.
         spacing: Pixel size in metres.
-        options: What changes.
+        options: Strength of the changes.
         rng: Source of randomness.
     """
     shape = elevation.shape
@@ -93,12 +92,11 @@ def land_cover(
 
 
 def _fields(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Number of the field of every pixel: strips of about 60 x 150 m, turned block by block."""
+    """Number of every pixel's field: strips of about 60 x 150 m, rotated block by block."""
     seeds = max(1, int(shape[0] * shape[1] * spacing**2 / 1.2e6))
-    where = np.ones(shape, bool)
-    points = (rng.integers(0, shape[0], seeds), rng.integers(0, shape[1], seeds))
-    where[points] = False
-    nearest = ndimage.distance_transform_edt(where, return_distances=False, return_indices=True)
+    between = np.ones(shape, bool)
+    between[rng.integers(0, shape[0], seeds), rng.integers(0, shape[1], seeds)] = False
+    nearest = ndimage.distance_transform_edt(between, return_distances=False, return_indices=True)
     block = (nearest[0] * shape[1] + nearest[1]) % 1_000_003
     angle = rng.uniform(0, np.pi, 1_000_003).astype(np.float32)[block]
     rows, cols = np.indices(shape, dtype=np.float32) * spacing
@@ -110,17 +108,15 @@ def _fields(shape: tuple[int, int], spacing: float, rng: np.random.Generator) ->
 
 
 def _river(elevation: Float, spacing: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Pixels of the rivers, 20 to 60 m wide by the square root of the drained area."""
+    """Pixels of rivers, 15 to 60 m wide by the square root of the drained area."""
     step = max(1, round(30 / spacing))
     coarse = ndimage.gaussian_filter(elevation, 0.4 * step)[::step, ::step].astype(np.float64)
-    border = np.ones(coarse.shape, bool)
-    border[1:-1, 1:-1] = False
-    drainage = route(coarse, border)
+    drainage = route(coarse, border_cells(coarse.shape))
     area = np.empty(coarse.size)
     area[drainage.order] = drainage_area(drainage) * (step * spacing / 1000) ** 2
     area = area.reshape(coarse.shape)
     rows, cols = pixel_indices(elevation.shape)
-    # Rivers wind: the straight course of the coarse grid is bent by some tens of metres.
+    # The straight course of the coarse grid is bent by some tens of metres, as rivers wind.
     rows += 40 / spacing * smooth_noise(elevation.shape, 180 / spacing, rng)
     cols += 40 / spacing * smooth_noise(elevation.shape, 180 / spacing, rng)
     far, nearest = ndimage.distance_transform_edt(area < 2.0, return_indices=True)
@@ -135,7 +131,7 @@ def _river(elevation: Float, spacing: float, rng: np.random.Generator) -> NDArra
 def _felling(
     cover: NDArray[np.uint8], spacing: float, share: float, rng: np.random.Generator
 ) -> Float:
-    """Day of felling: stands of a hectare or two, and as much again in old clearings."""
+    """Day of felling of stands of a hectare or two, and as many old clearings."""
     shape = cover.shape
     stand = smooth_noise(shape, 120 / spacing, rng)
     felling = np.full(shape, np.inf, np.float32)
@@ -143,7 +139,7 @@ def _felling(
         return felling
     fresh, old = np.quantile(stand, [1 - share, share])
     label, count = ndimage.label(stand > fresh)
-    # Half comes down with the typhoon of 5 September, half by the saw at any time.
+    # Half of the stands fall in the typhoon of 5 September, half are cut at any time.
     day = np.where(rng.random(count + 1) < 0.5, 5.0, rng.uniform(-6, 30, count + 1))
     felling[stand > fresh] = day[label[stand > fresh]]
     felling[stand < old] = -np.inf

@@ -13,7 +13,7 @@ def smooth_noise(shape: tuple[int, int], length: float, rng: np.random.Generator
     Args:
         shape: Size (H, W) in pixels.
         length: Correlation length in pixels (standard deviation of the smoothing kernel
-            times the square root of two); below half a pixel the field is white.
+            times the square root of two); the field is white below half a pixel.
         rng: Source of randomness.
 
     Returns:
@@ -21,7 +21,7 @@ def smooth_noise(shape: tuple[int, int], length: float, rng: np.random.Generator
     """
     if length < 0.5:
         return rng.standard_normal(shape, dtype=np.float32)
-    # Drawn on a coarser grid: a wide kernel on the full grid would only cost time.
+    # The field is drawn on a coarser grid because a wide kernel would only cost time.
     step = max(1, int(length / 3))
     sigma = length / step / np.sqrt(2)
     margin = int(np.ceil(3 * sigma)) + 2
@@ -48,7 +48,7 @@ def fractal_noise(shape: tuple[int, int], exponent: float, rng: np.random.Genera
 
     Args:
         shape: Size (H, W) in pixels.
-        exponent: Power spectral density falls as frequency to the minus ``exponent``.
+        exponent: Exponent of the fall of power spectral density with frequency.
         rng: Source of randomness.
 
     Returns:
@@ -71,9 +71,8 @@ def resample(
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> Float:
     """Cubic resampling on a regular grid: row i reads ``offset + (i + 0.5) * step - 0.5``."""
-    matrix = np.array([step, step])
     start = np.array(offset) + 0.5 * step - 0.5
-    out: Float = ndimage.affine_transform(
-        np.asarray(field, np.float32), matrix, start, shape, order=3, mode="nearest"
+    resampled: Float = ndimage.affine_transform(
+        np.asarray(field, np.float32), [step, step], start, shape, order=3, mode="nearest"
     )
-    return out
+    return resampled

@@ -1,12 +1,15 @@
-"""What governs a simulated scene."""
+"""Parameters of a simulated scene."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from landslide.config.checks import check_value, flatten
+from landslide.config.program import configuration_folder
+from landslide.config.rules import SIMULATE
 from landslide.errors import InputError
 from landslide.simulate.backscatter import Radar
 from landslide.simulate.landcover import Changes
@@ -16,29 +19,32 @@ from landslide.simulate.slides import Slides
 MIN_SIZE = 64
 """Smallest side of a scene in pixels: one patch."""
 
+DEMO_SIZE = (1024, 1536)
+"""Rows and columns of a scene of which neither a size nor a DEM is given."""
+
 
 @dataclass(frozen=True)
 class Terrain:
-    """What governs simulated terrain (a given DEM replaces it).
+    """Parameters of simulated terrain; a given DEM replaces it.
 
     Attributes:
         mean_slope: Mean slope of the scene in degrees, (0, 40).
         valley_share: Share of the scene under valley floors, [0, 0.9].
     """
 
-    mean_slope: float = 14.5
-    valley_share: float = 0.27
+    mean_slope: float
+    valley_share: float
 
 
 @dataclass(frozen=True)
 class Options:
-    """Everything physical that can be turned; see each class for units."""
+    """All physical parameters; see each class for units, and ``default_options``."""
 
-    terrain: Terrain = field(default_factory=Terrain)
-    slides: Slides = field(default_factory=Slides)
-    changes: Changes = field(default_factory=Changes)
-    scattering: Scattering = field(default_factory=Scattering)
-    radar: Radar = field(default_factory=Radar)
+    terrain: Terrain
+    slides: Slides
+    changes: Changes
+    scattering: Scattering
+    radar: Radar
 
 
 def check_polarisations(polarisations: Sequence[str]) -> None:
@@ -70,71 +76,47 @@ def check_options(
         raise InputError(
             f"size={list(size)} is not usable; give [rows,cols], each at least {MIN_SIZE}."
         )
-    if not isinstance(seed, int):
-        raise InputError(f"seed={seed} is not a whole number; choose 0 or more.")
-    if seed < 0:
-        raise InputError(f"seed={seed} is negative; choose 0 or more.")
+    check_value("seed", seed, SIMULATE["seed"])
     if landslides is not None and dem is None:
         raise InputError("landslides= needs the terrain they happened on; add dem=.")
-    s, c, r = options.slides, options.changes, options.radar
-    for key, value, low, high in (
-        ("terrain.mean_slope", options.terrain.mean_slope, 1, 35),
-        ("terrain.valley_share", options.terrain.valley_share, 0, 0.9),
-        ("slides.share", s.share, 0.001, 0.3),
-        ("slides.mean_area", s.mean_area, 500, 100_000),
-        ("slides.slope", s.slope, 5, 60),
-        ("slides.slope_spread", s.slope_spread, 1, 30),
-        ("slides.aspect_preference", s.aspect_preference, 0, 1),
-        ("slides.minimum_area", s.minimum_area, 0, s.mean_area),
-        ("slides.boundary_error", s.boundary_error, 0, 50),
-        ("slides.missed", s.missed, 0, 0.9),
-        ("changes.forest", c.forest, 0, 10),
-        ("changes.farmland", c.farmland, 0, 10),
-        ("changes.moisture", c.moisture, 0, 10),
-        ("changes.harvested", c.harvested, 0, 1),
-        ("changes.flooded", c.flooded, 0, 1),
-        ("changes.felled", c.felled, 0, 0.3),
-        ("changes.whole_date", c.whole_date, 0, 10),
-        ("scattering.trees", options.scattering.trees, 0, 0.95),
-        ("radar.incidence", r.incidence, 15, 60),
-        ("radar.looks", r.looks, 1, 100),
-        ("radar.resolution", r.resolution, 5, 80),
-        ("radar.geolocation", r.geolocation, 0, 50),
-    ):
-        if not low <= value <= high:
-            raise InputError(
-                f"{key}={value:g} is out of range; choose between {low:g} and {high:g}."
-            )
+    for key, value in flatten(asdict(options)):
+        check_value(key, value, SIMULATE[key])
+    slides = options.slides
+    if slides.minimum_area > slides.mean_area:
+        raise InputError(
+            f"slides.minimum_area={slides.minimum_area:g} is larger than "
+            f"slides.mean_area={slides.mean_area:g}; choose a smaller one."
+        )
 
 
 def size_of(config: DictConfig) -> list[int] | None:
-    """The wanted size; without one, the DEM's extent, or that of the demonstration."""
+    """Return (rows, cols); None for the extent of the DEM.
+
+    Raises:
+        InputError: ``size`` is no list of whole numbers.
+    """
     if config.size is None:
-        return None if config.dem is not None else [1024, 1536]
+        return None if config.dem is not None else list(DEMO_SIZE)
     if not OmegaConf.is_list(config.size) or not all(isinstance(n, int) for n in config.size):
         raise InputError(f"size={config.size} is not usable; give [rows,cols] as whole numbers.")
     return list(config.size)
 
 
 def options_of(config: DictConfig) -> Options:
-    """Physical parameters of a configuration.
+    """Return the physical parameters of a configuration.
 
     Raises:
-        InputError: A parameter is not a number.
+        InputError: A parameter is not a number, or is out of range.
     """
     groups: dict[str, Any] = {}
-    kinds: dict[str, Any] = {
-        "terrain": Terrain,
-        "slides": Slides,
-        "changes": Changes,
-        "scattering": Scattering,
-        "radar": Radar,
-    }
-    for group, kind in kinds.items():
-        values: dict[str, float] = {}
+    for group, kind in get_type_hints(Options).items():
         for key, value in config[group].items():
-            if not isinstance(value, int | float):
-                raise InputError(f"{group}.{key}={value} is not a number; give one.")
-            values[str(key)] = float(value)
-        groups[group] = kind(**values)
+            check_value(f"{group}.{key}", value, SIMULATE[f"{group}.{key}"])
+        groups[group] = kind(**{str(key): float(value) for key, value in config[group].items()})
     return Options(**groups)
+
+
+def default_options() -> Options:
+    """Return the physical parameters of ``conf/simulate.yaml``."""
+    config = OmegaConf.load(configuration_folder() / "simulate.yaml")
+    return options_of(config)  # type: ignore[arg-type]

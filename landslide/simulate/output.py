@@ -11,10 +11,10 @@ import numpy as np
 from landslide import __version__
 from landslide.geo.folders import replacing_scene, require_free_folder
 from landslide.geo.polygons import write_polygons
-from landslide.geo.rasters import write_raster
+from landslide.geo.rasters import UNKNOWN, write_raster
 from landslide.geo.relief import Float
 from landslide.radar.geometry import RadarGeometry
-from landslide.simulate.options import Options
+from landslide.simulate.options import DEMO_SIZE, Options, default_options
 from landslide.simulate.preview import draw_overview
 from landslide.simulate.simulation import DAYS, HEADINGS, Progress, SimulatedScene, simulate
 
@@ -26,7 +26,7 @@ EPICENTRE = (42.6908, 142.0067)
 def simulate_scene(
     root: Path | str,
     *,
-    size: Sequence[int] | None = (1024, 1536),
+    size: Sequence[int] | None = DEMO_SIZE,
     seed: int = 0,
     dem: Path | str | None = None,
     landslides: Path | str | None = None,
@@ -35,7 +35,7 @@ def simulate_scene(
     progress: Progress = lambda stage: None,
     polarisations: Sequence[str] = ("vv",),
 ) -> SimulatedScene:
-    """Simulate a scene and write its folder, whole or not at all.
+    """Simulate a scene and write its folder, whole or not at all; see also ``simulate``.
 
     Args:
         root: Folder to write; ``ascending.tif``, ``descending.tif`` (VV gamma nought in
@@ -58,10 +58,10 @@ def simulate_scene(
     Raises:
         InputError: ``root`` is taken, or as in ``simulate``.
     """
-    root, options = Path(root), options or Options()
+    root, options = Path(root), options or default_options()
     require_free_folder(root, overwrite=overwrite)
     scene = simulate(size, seed, dem, landslides, options, progress, polarisations)
-    made = {
+    settings = {
         "seed": seed,
         "size": [scene.grid.height, scene.grid.width],
         "dem": None if dem is None else Path(dem).name,
@@ -69,70 +69,59 @@ def simulate_scene(
         **asdict(options),
     }
     if "vh" in polarisations:
-        made["polarisations"] = list(polarisations)
+        settings["polarisations"] = list(polarisations)
     progress("writing")
     with replacing_scene(root) as folder:
-        write_scene(folder, scene, made)
+        write_scene(folder, scene, settings)
     return scene
 
 
-def write_scene(folder: Path, scene: SimulatedScene, made: Mapping[str, Any]) -> None:
+def write_scene(folder: Path, scene: SimulatedScene, settings: Mapping[str, Any]) -> None:
     """Write the files of a scene into an existing folder."""
-    tags = {"simulated": "true", "seed": str(made["seed"]), "version": __version__}
+    tags = {"simulated": "true", "seed": str(settings["seed"]), "version": __version__}
     for name in scene.backscatter:
         bands = orbit_bands(scene, name)
-        seen = "vv, vh" if "vh_pre" in bands else "vv"
-        units = f"{seen}: gamma nought on the ellipsoid, linear power; slope, aspect: degrees"
-        write_raster(
-            folder / f"{name}.tif",
-            np.stack(list(bands.values())),
-            scene.grid,
-            list(bands),
-            float("nan"),
-            units=units,
-            **tags,
-        )
-    write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], 255, **tags)
+        measured = "vv, vh" if "vh_pre" in bands else "vv"
+        units = f"{measured}: gamma nought on the ellipsoid, linear power; slope, aspect: degrees"
+        images, path = np.stack(list(bands.values())), folder / f"{name}.tif"
+        write_raster(path, images, scene.grid, list(bands), float("nan"), units=units, **tags)
+    write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], UNKNOWN, **tags)
     inventory = scene.inventory.assign(simulated=True)
     write_polygons(folder / "landslides.gpkg", inventory, "simulated_landslides")
-    text = json.dumps(scene_metadata(scene, made), indent=2, allow_nan=False)
+    text = json.dumps(scene_metadata(scene, settings), indent=2, allow_nan=False)
     (folder / "scene.json").write_text(text + "\n", encoding="utf-8")
     draw_overview(scene, folder / "figures" / "scene.png")
 
 
 def orbit_bands(scene: SimulatedScene, orbit: str) -> dict[str, Float]:
     """Images of an orbit by band, in the order of its file: VV, terrain, VH."""
-    images = list(scene.backscatter[orbit])
-    bands = {f"vv_{date}": image for date, image in zip(DATE_NAMES, images[:3], strict=True)}
-    bands |= {
+    vv, vh = scene.backscatter[orbit][:3], scene.backscatter[orbit][3:]
+    return {
+        **{f"vv_{date}": image for date, image in zip(DATE_NAMES, vv, strict=True)},
         "slope": scene.slope,
         "aspect": scene.aspect,
         "layover_shadow": scene.layover_shadow[orbit],
-    }
-    return bands | {
-        f"vh_{date}": image for date, image in zip(DATE_NAMES, images[3:], strict=False)
+        **{f"vh_{date}": image for date, image in zip(DATE_NAMES, vh, strict=False)},
     }
 
 
-def scene_metadata(scene: SimulatedScene, made: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``scene.json`` says."""
-    polarisations = made.get("polarisations", ["vv"])
-    dates = {
-        name: {
-            f"{polarisation}_{date}": f"2018-09-{int(day):02d}"
-            for polarisation in polarisations
-            for date, day in zip(DATE_NAMES, days, strict=True)
+def scene_metadata(scene: SimulatedScene, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of ``scene.json``."""
+    polarisations = settings.get("polarisations", ["vv"])
+    bands = [f"{polarisation}_{date}" for polarisation in polarisations for date in DATE_NAMES]
+    dates, shifts, geometry = {}, {}, {}
+    for name, days in DAYS.items():
+        days_of_bands = [f"2018-09-{int(day):02d}" for day in days] * len(polarisations)
+        dates[name] = dict(zip(bands, days_of_bands, strict=True))
+        by_band = zip(bands, scene.date_shifts[name].T.ravel(), strict=False)
+        shifts[name] = {band: round(float(shift), 3) for band, shift in by_band}
+        orbit = RadarGeometry(HEADINGS[name], settings["radar"]["incidence"])
+        hidden = scene.layover_shadow[name]
+        geometry[name] = {
+            "incidence": orbit.incidence,
+            "look": orbit.look_azimuth,
+            "layover_or_shadow_share": round(float((hidden[np.isfinite(hidden)] > 0).mean()), 6),
         }
-        for name, days in DAYS.items()
-    }
-    moved = {
-        name: {
-            f"{polarisation}_{date}": round(float(scene.date_shifts[name][i, j]), 3)
-            for j, polarisation in enumerate(polarisations)
-            for i, date in enumerate(DATE_NAMES)
-        }
-        for name in DAYS
-    }
     gamma = "gamma nought on the ellipsoid, not flattened for terrain, linear power"
     return {
         "simulated": True,
@@ -142,15 +131,8 @@ def scene_metadata(scene: SimulatedScene, made: Mapping[str, Any]) -> dict[str, 
             "epicentre": {"latitude": EPICENTRE[0], "longitude": EPICENTRE[1]},
         },
         "dates": dates,
-        "whole_dates_moved_db": moved,
-        "geometry": {
-            name: {
-                "incidence": made["radar"]["incidence"],
-                "look": RadarGeometry(heading, made["radar"]["incidence"]).look_azimuth,
-                "layover_or_shadow_share": _share(scene.layover_shadow[name]),
-            }
-            for name, heading in HEADINGS.items()
-        },
+        "whole_dates_moved_db": shifts,
+        "geometry": geometry,
         "units": {
             **dict.fromkeys(polarisations, gamma),
             "slope": "degrees, Horn's method at 10 m on a DEM resampled by cubic interpolation",
@@ -158,16 +140,11 @@ def scene_metadata(scene: SimulatedScene, made: Mapping[str, Any]) -> dict[str, 
             "layover_shadow": "0 clear, 1 layover, 2 shadow, 3 both",
         },
         "sources": {
-            "dem": made["dem"] or "simulated",
-            "landslides": made["landslides"] or "simulated",
+            "dem": settings["dem"] or "simulated",
+            "landslides": settings["landslides"] or "simulated",
             "backscatter": "simulated",
         },
         "landslides": len(scene.inventory),
         "made_by": {"program": "landslide.simulate", "version": __version__},
-        "options": dict(made),
+        "options": dict(settings),
     }
-
-
-def _share(hidden: Float) -> float:
-    """Share of valid pixels in layover or shadow."""
-    return round(float((hidden[np.isfinite(hidden)] > 0).mean()), 6)

@@ -1,4 +1,4 @@
-"""Radar brightness of the ground on a given day: canopy, fields, water, landslide scars."""
+"""Radar brightness of the ground on a day: canopy, fields, water, landslide scars."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,8 +18,8 @@ EARTHQUAKE = 6.13
 class Scattering:
     """Backscatter gamma nought (VV) of surfaces and its dependence on local incidence.
 
-    A surface of exponent p has gamma0(theta) = gamma0(36 deg) * (cos theta / cos 36 deg)^p:
-    zero for the volume scattering of a canopy, larger the smoother the surface.
+    A surface of exponent p has gamma0(theta) = gamma0(36 deg) * (cos theta / cos 36 deg)^p; p is
+    zero for the volume scattering of a canopy, and larger the smoother the surface.
 
     Attributes:
         forest: Forest, dB.
@@ -27,20 +27,21 @@ class Scattering:
         scar_exponent: Exponent of the slip surface.
         debris: Brightness of debris and logs at the foot relative to the slip surface, dB.
         scar_spread: Standard deviation of the brightness from scar to scar, dB.
-        trees: Mean share of the canopy that survives on or rides with a landslide, [0, 1).
+        trees: Mean share of the canopy that survives on a landslide, [0, 1).
         texture: Standard deviation of the lasting texture of all surfaces, dB.
     """
 
-    forest: float = -7.6
-    scar: float = -11.5
-    scar_exponent: float = 4.0
-    debris: float = 0.5
-    scar_spread: float = 1.5
-    trees: float = 0.1
-    texture: float = 1.2
+    forest: float
+    scar: float
+    scar_exponent: float
+    debris: float
+    scar_spread: float
+    trees: float
+    texture: float
 
 
-HARVEST_EFFECT = (-0.5, 2.5)  # mean and spread in dB of what harvest does to a field
+HARVEST_EFFECT = (-0.5, 2.5)
+"""Mean and standard deviation in dB of the effect of harvest on a field."""
 
 
 class Surface(NamedTuple):
@@ -65,23 +66,24 @@ WATER = Surface(-19.5, 5.0, -12.0, 3.0)
 CLEARING = Surface(-9.5, 1.5, -8.0, 1.0)
 FLOOD = Surface(-17.0, 5.0, -10.0, 3.0)
 
-# Volume scattering of a canopy, so calibrated that real forest is met with the noise.
+# VH over VV of a canopy, calibrated such that it matches real forest together with the noise.
 CANOPY_CROSS = -6.8
-# Bare soil after Oh (2004), of ks = 2 at 36 degrees. The ratio grows with incidence as
+# VH over VV of bare soil after Oh (2004), of ks = 2 at 36 degrees. It grows with incidence as
 # (0.13 + sin 1.5 theta)^1.4, which takes about 2 off the exponent between 20 and 50 degrees.
 SOIL_CROSS, SOIL_EXPONENT = -11.0, -2.0
-# What moves all of VH when a date moves all of VV by 1 dB, and its standard deviation: medians
-# of 21 OPERA RTC-S1 dates over each of four quiet bursts in California.
+# Shift of a whole date in VH per dB in VV, and its standard deviation: medians of 21 OPERA
+# RTC-S1 dates over each of four quiet bursts in California.
 WHOLE_CROSS, WHOLE_CROSS_SPREAD = 1.26, 0.38
-HARVEST_CROSS = -2.0  # what is gone with the crop depolarised
+# Change of VH over VV by harvest, as crops depolarise.
+HARVEST_CROSS = -2.0
 
 
 class Scars(NamedTuple):
-    """Truth of the landslides, (H, W) each.
+    """True landslides, (H, W) each.
 
     Attributes:
         share: Share of the pixel that slid, [0, 1].
-        number: Number of the landslide, 0 outside.
+        number: Number of the landslide, 0 elsewhere.
         debris: Share of deposit in the scar, [0, 1].
     """
 
@@ -91,7 +93,7 @@ class Scars(NamedTuple):
 
 
 class Weather(NamedTuple):
-    """What changes the ground on a day, the same for both polarisations.
+    """State of the ground on a day, the same for both polarisations.
 
     Attributes:
         day: Day of September 2018, fractional; 31 is 1 October.
@@ -109,12 +111,12 @@ class Weather(NamedTuple):
 
 
 class CrossRatio(NamedTuple):
-    """What lastingly sets VH apart from VV, (H, W) in dB each.
+    """Lasting difference between VH and VV, (H, W) in dB each.
 
     Attributes:
-        texture: Of all surfaces.
-        crop: From field to field.
-        scar: From scar to scar.
+        texture: Texture of all surfaces.
+        crop: Difference from field to field.
+        scar: Difference from scar to scar.
     """
 
     texture: Float
@@ -131,7 +133,7 @@ class Ground:
         scattering: Brightness of surfaces.
         changes: Strength of changes.
         spacing: Pixel size in metres.
-        rng: Source of randomness for what lasts.
+        rng: Source of randomness for lasting properties.
     """
 
     def __init__(
@@ -145,41 +147,44 @@ class Ground:
     ) -> None:
         self.cover, self.scars = cover, scars
         self.scattering, self.changes, self.spacing = scattering, changes, spacing
-        shape = cover.cover.shape
-        fields = int(cover.field.max()) + 1
-        slides = int(scars.number.max()) + 1
+        self.shape = shape = cover.cover.shape
+        self.fields, self.slides = int(cover.field.max()) + 1, int(scars.number.max()) + 1
         self.texture = scattering.texture * (
             0.7 * smooth_noise(shape, 15 / spacing, rng)
             + 0.7 * smooth_noise(shape, 80 / spacing, rng)
         )
-        self.crop = rng.normal(0, 1.5, fields).astype(np.float32)[cover.field]
-        self.harvest_effect = rng.normal(*HARVEST_EFFECT, fields).astype(np.float32)[cover.field]
+        self.crop = self._by_field(0, 1.5, rng)
+        self.harvest_effect = self._by_field(*HARVEST_EFFECT, rng)
         self.scar = (
             scattering.scar
             + scattering.debris * scars.debris
-            + rng.normal(0, scattering.scar_spread, slides).astype(np.float32)[scars.number]
+            + self._by_slide(scattering.scar_spread, rng)
             + 1.2 * smooth_noise(shape, 40 / spacing, rng)
         )
-        self.trees = self._trees(slides, rng)
+        self.trees = self._trees(rng)
 
-    def _trees(self, slides: int, rng: np.random.Generator) -> Float:
-        """Share of canopy left in a scar: some slides stay nearly clothed, most have clumps."""
+    def _by_field(self, mean: float, std: float, rng: np.random.Generator) -> Float:
+        """(H, W): a normal variate for every field."""
+        return rng.normal(mean, std, self.fields).astype(np.float32)[self.cover.field]
+
+    def _by_slide(self, std: float, rng: np.random.Generator) -> Float:
+        """(H, W): a normal variate of zero mean for every landslide, and one for the rest."""
+        return rng.normal(0, std, self.slides).astype(np.float32)[self.scars.number]
+
+    def _trees(self, rng: np.random.Generator) -> Float:
+        """Share of canopy left in a scar: some slides keep nearly all, most have clumps."""
         mean = self.scattering.trees
         if mean <= 0:
             return np.zeros_like(self.scars.share)
-        each = rng.beta(2 * mean, 2 * (1 - mean), slides).astype(np.float32)
-        clumps = 0.35 * smooth_noise(self.scars.share.shape, 30 / self.spacing, rng)
+        each = rng.beta(2 * mean, 2 * (1 - mean), self.slides).astype(np.float32)
+        clumps = 0.35 * smooth_noise(self.shape, 30 / self.spacing, rng)
         trees: Float = np.clip(each[self.scars.number] + clumps, 0, 1)
         return trees
 
     def cross_ratio(self, rng: np.random.Generator) -> CrossRatio:
-        """Draw what sets VH apart from VV."""
-        shape, spacing = self.cover.cover.shape, self.spacing
-        fields, slides = int(self.cover.field.max()) + 1, int(self.scars.number.max()) + 1
-        texture = 0.4 * self.scattering.texture * smooth_noise(shape, 40 / spacing, rng)
-        crop = rng.normal(0, 1.0, fields).astype(np.float32)[self.cover.field]
-        scar = rng.normal(0, 0.7, slides).astype(np.float32)[self.scars.number]
-        return CrossRatio(texture, crop, scar)
+        """Draw the lasting difference between VH and VV."""
+        texture = 0.4 * self.scattering.texture * smooth_noise(self.shape, 40 / self.spacing, rng)
+        return CrossRatio(texture, self._by_field(0, 1.0, rng), self._by_slide(0.7, rng))
 
     def weather(self, day: float, rng: np.random.Generator) -> Weather:
         """Draw the weather of a day of September 2018.
@@ -188,14 +193,14 @@ class Ground:
             day: Day of the month, fractional; 31 is 1 October.
             rng: Source of randomness.
         """
-        c, shape, fields = self.changes, self.cover.cover.shape, int(self.cover.field.max()) + 1
+        c, shape, field = self.changes, self.shape, self.cover.field
         weather = 0.5 * rng.standard_normal() + 0.8 * smooth_noise(shape, 2000 / self.spacing, rng)
         wet = (c.moisture * weather).astype(np.float32)
         leaves = 0.3 * rng.standard_normal() + 0.55 * smooth_noise(shape, 1000 / self.spacing, rng)
         leaves = leaves + 0.7 * smooth_noise(shape, 40 / self.spacing, rng)
         leaves = (c.forest * leaves).astype(np.float32)
-        crops = (c.farmland * rng.standard_normal(fields, np.float32))[self.cover.field]
-        flooded = (rng.random(fields) < c.flooded)[self.cover.field]
+        crops = (c.farmland * rng.standard_normal(self.fields, np.float32))[field]
+        flooded = (rng.random(self.fields) < c.flooded)[field]
         return Weather(day, wet, leaves, crops, flooded)
 
     def gamma(self, weather: Weather, incidence: Float, cross: CrossRatio | None = None) -> Float:
@@ -204,7 +209,7 @@ class Ground:
         Args:
             weather: The day.
             incidence: (H, W) local incidence angle in degrees.
-            cross: For VH, what sets it apart; None for VV.
+            cross: For VH, its difference from VV; None for VV.
         """
         cosine = np.maximum(np.cos(np.radians(incidence)), 0.02) / np.cos(np.radians(36))
         falloff = np.log10(cosine).astype(np.float32)
@@ -248,7 +253,7 @@ class Ground:
 
 
 def draw_date_shifts(std: float, count: int, rng: np.random.Generator) -> Float:
-    """Draw by how many dB dates move all the ground.
+    """Draw the shifts in dB of whole dates.
 
     Args:
         std: Standard deviation in VV, dB.
@@ -256,7 +261,7 @@ def draw_date_shifts(std: float, count: int, rng: np.random.Generator) -> Float:
         rng: Source of randomness.
 
     Returns:
-        (count, 2): of VV and of VH, which nearly moves with it.
+        (count, 2): shifts in VV and in VH, which nearly follows VV.
     """
     own, rest = std * rng.standard_normal((2, count))
     return np.stack([own, WHOLE_CROSS * own + WHOLE_CROSS_SPREAD * rest], axis=1)

@@ -1,4 +1,4 @@
-"""Landslides: how large, where they start, where they run, and how they are mapped."""
+"""Landslides: their sizes, where they start and run out, and how they are mapped."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,21 +20,20 @@ from landslide.simulate.noise import smooth_noise
 TAIL_EXPONENT = 1.4
 """rho of Malamud et al. (2004): beyond the rollover, density falls as area^-(rho + 1)."""
 MAX_AREA_RATIO = 20
-"""Largest landslide in mean areas; merged ones in an inventory may be larger."""
+"""Largest over mean landslide area; merged landslides in an inventory may be larger."""
 SUBPIXELS = 4
-"""Sub-pixels per side when a polygon's share of a pixel is measured."""
+"""Sub-pixels per side for measuring a polygon's share of a pixel."""
 MIN_RUNOUT = 30.0
 """Shortest runout in metres."""
 
 
 @dataclass(frozen=True)
 class Slides:
-    """What governs the landslides and their inventory.
+    """Properties of the landslides and their inventory.
 
     Attributes:
         share: Landslide share of the scene, (0, 0.5).
-        mean_area: Mean area in m² of a single landslide; mapped ones, where several have
-            merged, are larger.
+        mean_area: Mean area in m² of a single landslide; mapped ones, often merged, are larger.
         slope: Slope in degrees where landslides start most readily.
         slope_spread: Standard deviation in degrees around ``slope``.
         aspect: Aspect in degrees clockwise from north that failed most readily.
@@ -44,15 +43,15 @@ class Slides:
         missed: Share of landslides left out of the inventory, [0, 1).
     """
 
-    share: float = 0.068
-    mean_area: float = 6000.0
-    slope: float = 28.0
-    slope_spread: float = 6.0
-    aspect: float = 135.0
-    aspect_preference: float = 0.45
-    minimum_area: float = 300.0
-    boundary_error: float = 5.0
-    missed: float = 0.05
+    share: float
+    mean_area: float
+    slope: float
+    slope_spread: float
+    aspect: float
+    aspect_preference: float
+    minimum_area: float
+    boundary_error: float
+    missed: float
 
 
 class Paths(NamedTuple):
@@ -74,8 +73,8 @@ def landslide_areas(
 ) -> NDArray[np.float64]:
     """Draw landslide areas from a truncated inverse gamma distribution.
 
-    Malamud et al. (2004, Earth Surf. Process. Landforms 29, 687-711, eq. 3) with
-    rho = 1.4; the rollover is where it must be for the wanted mean.
+    The distribution is that of Malamud et al. (2004, Earth Surf. Process. Landforms 29,
+    687-711, eq. 3) with rho = 1.4; the rollover follows from the wanted mean.
 
     Args:
         count: How many.
@@ -89,7 +88,7 @@ def landslide_areas(
     low, high, rho = max(minimum_area, 1.0), MAX_AREA_RATIO * mean_area, TAIL_EXPONENT
 
     def excess(scale: float) -> float:
-        """Mean between the bounds less the wanted one, from incomplete gamma functions."""
+        """Mean between the bounds minus the wanted one, from incomplete gamma functions."""
         total, mass = (
             special.gammaincc(order, scale / high) - special.gammaincc(order, scale / low)
             for order in (rho - 1, rho)
@@ -114,11 +113,11 @@ def draw_landslides(
         elevation: (H, W) in metres, without NaN.
         valid: (H, W) pixels that count.
         grid: Grid of both.
-        options: What governs them.
+        options: Properties of the landslides.
         rng: Source of randomness.
 
     Returns:
-        Polygons in the CRS of the grid; may overlap, as scars do.
+        Polygons in the CRS of the grid, which may overlap as scars do.
 
     Raises:
         InputError: The terrain has too little room for that share.
@@ -152,11 +151,10 @@ def _heads(
     smooth = ndimage.gaussian_filter(elevation, 2)
     slope = slope_degrees(smooth, grid.transform.a)
     south, east = gradient(smooth, grid.transform.a)
-    aspect = np.arctan2(-east, south)  # of the downslope direction
-    lead = aspect - np.radians(options.aspect)
+    aspect = np.arctan2(-east, south)  # downslope
     weight = np.exp(-0.5 * ((slope - options.slope) / options.slope_spread) ** 2)
-    weight *= 1 + options.aspect_preference * np.cos(lead)
-    # Shaking, rock and soil differ from hill to hill: slides come in swarms.
+    weight *= 1 + options.aspect_preference * np.cos(aspect - np.radians(options.aspect))
+    # Landslides come in swarms because shaking, rock and soil differ from hill to hill.
     weight *= 0.003 + 1 / (1 + np.exp(3 - 6 * smooth_noise(elevation.shape, 280, rng)))
     weight *= np.exp(0.8 * smooth_noise(elevation.shape, 60, rng))
     above = smooth - ndimage.gaussian_filter(elevation, 12)
@@ -175,7 +173,7 @@ def _run_out(
     spacing: float,
     rng: np.random.Generator,
 ) -> Paths:
-    """Let every landslide run down the fall line, all at once, a pixel a step."""
+    """Let all landslides run down the fall line together, one pixel per step."""
     elongation = np.exp(rng.normal(np.log(3.2), 0.4, areas.size))
     length = np.maximum(np.sqrt(areas * elongation), MIN_RUNOUT) / spacing
     south, east = gradient(ndimage.gaussian_filter(elevation, 2.5), spacing)
@@ -192,7 +190,7 @@ def _run_out(
         track.append(position.copy())
         flow.append(alive.copy())
         slopes.append(steep)
-        # Momentum carries a slide across small hollows and out onto the valley floor.
+        # Momentum takes a slide across small hollows and out onto the valley floor.
         heading = 0.6 * heading + fall / np.maximum(steep, 1e-6) * np.minimum(1, 4 * steep)
         position = position + heading / np.maximum(np.hypot(*heading), 1e-6)
         # On flat ground the energy is spent five times as fast.
@@ -219,7 +217,7 @@ def _half_widths(
         0.3 * ndimage.gaussian_filter1d(rng.standard_normal(alive.shape), 1.5, axis=1) * 2
     )
     profile = np.where(alive, head * spread * ragged, 0)
-    # A chain of discs of radius r over S steps covers 2 r S and a cap of about 2 r² more.
+    # A chain of discs of radius r over S steps covers 2 r S plus a cap of about 2 r².
     mean = np.maximum(profile.sum(1, keepdims=True) / np.maximum(steps, 1), 1e-6)
     pixels = areas[:, None] / spacing**2
     radius = (np.sqrt(steps**2 + 3.1 * pixels) - steps) / 3.1
@@ -250,8 +248,7 @@ def first_covering(polygons: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int32]:
 def coverage(polygons: gpd.GeoDataFrame, grid: Grid) -> Float:
     """(H, W): the share of each pixel that polygons cover, [0, 1] in steps of a sixteenth."""
     n = SUBPIXELS
-    t = grid.transform
-    transform = Affine(t.a / n, t.b, t.c, t.d, t.e / n, t.f)
+    transform = grid.transform @ Affine.scale(1 / n)
     fine = Grid(grid.crs, transform, n * grid.height, n * grid.width)
     burnt = _rasterize([(shape, 1) for shape in polygons.geometry], fine, "uint8")
     blocks = burnt.reshape(grid.height, n, grid.width, n)
@@ -274,7 +271,7 @@ def _rasterize(
 def map_inventory(
     landslides: gpd.GeoDataFrame, grid: Grid, options: Slides, rng: np.random.Generator
 ) -> gpd.GeoDataFrame:
-    """The inventory that an interpreter draws of the landslides: close, not perfect.
+    """Map the landslides as an interpreter does, with errors.
 
     Outlines are displaced and grown or shrunk by the boundary error, some landslides are
     missed, touching ones are mapped as one, and small ones are left out.
@@ -282,7 +279,7 @@ def map_inventory(
     Args:
         landslides: True outlines in a metric CRS.
         grid: Grid of the scene, which bounds the inventory.
-        options: What governs the errors.
+        options: Errors of the mapping.
         rng: Source of randomness.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The closing words of a simulation: bands, landslides, files."""
+"""Summary of a simulation for the terminal."""
 
 from pathlib import Path
 
@@ -6,27 +6,28 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from landslide.geo.rasters import UNKNOWN
 from landslide.radar.bands import is_backscatter
 from landslide.simulate.output import orbit_bands
 from landslide.simulate.simulation import SimulatedScene
 
 
 def print_summary(scene: SimulatedScene, root: Path, console: Console) -> None:
-    """Print the bands, the landslides and the files."""
+    """Print statistics of the bands, the number of landslides and the files."""
     table = Table(title="Simulated scene: gamma nought (dB) and slope (degrees)")
     for column in ("orbit", "band", "mean", "5 %", "50 %", "95 %", "valid"):
         table.add_column(column, justify="left" if column in ("orbit", "band") else "right")
     for name in scene.backscatter:
         for band, image in orbit_bands(scene, name).items():
-            if band in ("aspect", "layover_shadow"):  # whose means say nothing
+            if band in ("aspect", "layover_shadow"):  # their means are meaningless
                 continue
             valid = image[np.isfinite(image)]
-            shown = 10 * np.log10(valid) if is_backscatter(band) else valid
-            numbers = [shown.mean(), *np.percentile(shown, [5, 50, 95])]
+            values = 10 * np.log10(valid) if is_backscatter(band) else valid
+            numbers = [values.mean(), *np.percentile(values, [5, 50, 95])]
             finite = f"{100 * valid.size / image.size:.1f} %"
             table.add_row(name, band, *(f"{number:.1f}" for number in numbers), finite)
     console.print(table)
-    known = scene.mask != 255
+    known = scene.mask != UNKNOWN
     share = 100 * float((scene.mask[known] == 1).mean()) if known.any() else 0.0
     area = f"{share:.1f} % of {known.sum() * scene.grid.pixel_area / 1e6:.1f} km²"
     console.print(f"{len(scene.inventory)} mapped landslides, {area}")

@@ -21,7 +21,7 @@ from landslide.errors import InputError
 from landslide.study.replications import SEED
 from landslide.study.runs import flatten_metrics, read_metrics
 from landslide.study.tables import BASELINE, format_scores, select_best
-from landslide.training.evaluation import Results, score
+from landslide.training.evaluation import Results, evaluate_network
 from landslide.training.metrics import SCORES
 from landslide.training.network import FLIPS, Network
 from landslide.training.task import LandslideTask, load_task
@@ -88,7 +88,7 @@ def _score(
     tasks: Sequence[LandslideTask], data: LandslideDataModule, device: torch.device, tta: str
 ) -> Results:
     # As predict.py: the first member's threshold.
-    return score(Network(tasks, device, tta), data, tasks[0].threshold)  # type: ignore[arg-type]
+    return evaluate_network(Network(tasks, device, tta), data, tasks[0].threshold)  # type: ignore[arg-type]
 
 
 def _summary(results: Sequence[Results]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Weights saved by the authors' Keras program, as a checkpoint that ``predict.py`` takes."""
+"""Convert weights of the authors' Keras program to a checkpoint for ``predict.py``."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -40,12 +40,12 @@ def read_weights(path: Path) -> Weights:
     return arrays
 
 
-def state_dict(weights: Weights) -> dict[str, Tensor]:
-    """Weights of the authors' Attention U-Net, renamed for ``AttentionUNet``.
+def convert_weights(weights: Weights) -> dict[str, Tensor]:
+    """Return the weights of the authors' Attention U-Net as a state of ``AttentionUNet``.
 
     Args:
-        weights: Arrays by Keras layer and parameter. Keras numbers unnamed layers on
-            through a session, so those are taken in numeric order.
+        weights: Arrays by Keras layer and parameter. Keras numbers unnamed layers through a
+            whole session, so only their numeric order counts.
 
     Raises:
         InputError: A layer of the network is missing.
@@ -62,7 +62,7 @@ def state_dict(weights: Weights) -> dict[str, Tensor]:
 
 
 def _layers() -> Iterator[tuple[str, str]]:
-    """Pairs of our module and the Keras layer; ``kind#i`` is the i-th unnamed layer."""
+    """Yield pairs of a PyTorch module and a Keras layer; ``kind#i`` is the i-th unnamed layer."""
     for block in ("conv1", "conv2", "conv3", "conv4", "center"):
         for half, (conv, bn) in enumerate(((0, 1), (3, 4)), start=1):
             yield f"{block}.{conv}", f"{block}_{half}"
@@ -127,7 +127,7 @@ def convert(config: DictConfig) -> None:
         InputError: The weights are not those of the network, or take other bands.
     """
     weights = read_weights(Path(config.weights))
-    state = state_dict(weights)
+    state = convert_weights(weights)
     filters, bands = state["conv1.0.weight"].shape[:2]
     if bands != len(config.bands):
         raise InputError(

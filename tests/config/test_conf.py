@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from commands import CONF, composed
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from landslide.config.checks import Rule, check
+from landslide.config.rules import PREDICT, SIMULATE, TRAIN
 from landslide.data.datamodule import LandslideDataModule
 from landslide.errors import InputError
 from landslide.geo.grid import Window
@@ -42,6 +45,8 @@ def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> 
         overrides.append("trainer=cpu")
     if option == "logger=mlflow":
         overrides.append(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db")
+    if option == "model=change_z":
+        overrides.append("dataset.bands=[vv_pre_mean,vv_post_mean,vv_pre_std,slope]")
     config = composed(*overrides, with_hydra=True)
     datamodule = instantiate(config.datamodule)
     assert isinstance(datamodule, LandslideDataModule)
@@ -119,7 +124,7 @@ def test_a_variant_is_one_change_of_the_baseline(variant: str) -> None:
         (["split=blocks", "variant=tversky"], "TverskyLoss"),
     ],
 )
-def test_where_quiet_ground_is_trained_on_it_counts_in_the_loss(
+def test_quiet_ground_counts_in_the_loss_where_it_is_trained_on(
     overrides: list[str], loss: str
 ) -> None:
     assert composed(*overrides, "output_dir=x").loss._target_ == f"landslide.training.losses.{loss}"
@@ -324,3 +329,26 @@ def test_scenes_too_large_to_keep_are_read_on_demand(scene_root: Path) -> None:
     batches = [next(iter(datamodule.val_dataloader())) for datamodule in (kept, read)]
     assert (batches[0]["mask"] == batches[1]["mask"]).all()
     assert batches[0]["image"].nan_to_num().equal(batches[1]["image"].nan_to_num())
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"), [("train", TRAIN), ("predict", PREDICT), ("simulate", SIMULATE)]
+)
+def test_defaults_keep_the_rules_and_null_stands_only_for_a_default(
+    name: str, rules: Mapping[str, Rule]
+) -> None:
+    required = {"predict": ["checkpoint=a", "scene=b", "output=c"], "train": ["output_dir=d"]}
+    config = composed(*required.get(name, []), name=name)
+    check(config, rules)
+    for key in rules:
+        default = OmegaConf.select(config, key, default="absent")
+        if default is not None and default != "absent":
+            changed = config.copy()
+            OmegaConf.update(changed, key, None)
+            with pytest.raises(InputError, match=f"{key}=null is not "):
+                check(changed, rules)
+
+
+def test_a_reference_to_nothing_is_one_sentence() -> None:
+    with pytest.raises(InputError, match=r"seed cannot be resolved: .*'nope' not found$"):
+        check(composed("seed=${nope}", "output_dir=x"), TRAIN)

@@ -24,7 +24,7 @@ def test_a_full_disk_names_the_file_that_was_not_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_gdals_own_errors_are_told_too(tmp_path: Path) -> None:
+def test_errors_of_gdal_and_sqlite_become_input_errors(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("no raster")
     with pytest.raises(InputError, match="not recognized"), failures_as_input_errors():
         rasterio.shutil.copy(tmp_path / "a.tif", tmp_path / "b.tif", driver="COG")
@@ -47,9 +47,9 @@ def test_errors_of_the_program_keep_their_traceback(error: Exception) -> None:
     ],
 )
 def test_a_word_that_cannot_be_read_is_named_with_its_cure(word: str) -> None:
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as exited:
         check_overrides(["seed=1", word])
-    sentence = str(told.value.code)
+    sentence = str(exited.value.code)
     assert sentence.startswith(f"{word} cannot be read")
     check_overrides([sentence.split('"')[1]])  # what is proposed can be read
 

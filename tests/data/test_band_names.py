@@ -53,15 +53,15 @@ def test_everything_else_is_used_as_it_is(name: str) -> None:
     torch.testing.assert_close(scaled[:, 0], (image[:, 0] + 3) / 43)
 
 
-def test_training_reads_and_scales_strange_bands_as_measured(root: Path) -> None:
+def test_training_reads_and_scales_other_bands_as_measured(root: Path) -> None:
     rng = np.random.default_rng(0)
-    strange = {
+    other_bands = {
         "vv_coherence": rng.uniform(0, 1, SIZE).round(1),  # has exact zeros
         "vh_std": rng.normal(-2, 1, SIZE),  # mostly negative, as decibels are
         "vv_incidence": rng.uniform(30, 45, SIZE),
     }
-    add_bands(root, **strange, sigma0_vv_post1=np.zeros(SIZE) + 0.1)
-    names = [*strange, "sigma0_vv_post1"]
+    add_bands(root, **other_bands, sigma0_vv_post1=np.zeros(SIZE) + 0.1)
+    names = [*other_bands, "sigma0_vv_post1"]
     module = datamodule(root, names)
     # Nothing is missing in them, a coherence of 0 included.
     assert (Scene.of(root, "ascending", names).read(Window(0, 0, *SIZE))["image"]).isfinite().all()

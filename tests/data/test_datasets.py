@@ -44,12 +44,12 @@ def test_bands_are_found_by_description_not_by_position(root: Path) -> None:
 
 @pytest.mark.parametrize("value", [0.0, -0.5, np.inf, np.nan])
 def test_backscatter_that_is_no_measurement_is_unknown(root: Path, value: float) -> None:
-    def spoil(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
+    def damage(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
         image[1, 50, 60] = value  # vv_post1
         image[3, 70, 80] = 0.0  # a slope of 0 is flat ground, not a gap
         return image, grid
 
-    rewrite(root / "ascending.tif", spoil)
+    rewrite(root / "ascending.tif", damage)
     sample = Scene.of(root, "ascending", BANDS).read(Window(0, 0, 96, 96))
     assert sample["image"][1, 50, 60].isnan()
     assert sample["mask"][50, 60] == UNKNOWN
@@ -180,11 +180,11 @@ def test_an_unusable_raster_is_one_clear_sentence(
 
 
 def test_a_mask_of_other_values_is_refused(root: Path) -> None:
-    def spoil(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
+    def damage(image: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
         image[0, 100, 100] = 7
         return image, grid
 
-    rewrite(root / "landslides.tif", spoil)
+    rewrite(root / "landslides.tif", damage)
     with pytest.raises(InputError, match="holds the value 7"):
         Scene.of(root, "ascending", BANDS).load()
 

@@ -40,11 +40,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     open_file = rasterio.open
 
-    def noting(path: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    def record(path: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         names.append(Path(path).name)
         return open_file(path, *arguments, **named)
 
-    monkeypatch.setattr(rasterio, "open", noting)
+    monkeypatch.setattr(rasterio, "open", record)
     return names
 
 
@@ -110,13 +110,13 @@ def test_scenes_above_the_limit_are_read_from_disk(
 def test_a_checksum_is_taken_once_and_again_when_the_file_has_changed(
     tmp_path: Path, memory: SceneMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, taken = tmp_path / "scene.json", []
+    path, checksums = tmp_path / "scene.json", []
     monkeypatch.setattr(
-        "landslide.data.memory.checksum", lambda path: taken.append(path) or checksum(path)
+        "landslide.data.memory.checksum", lambda path: checksums.append(path) or checksum(path)
     )
     path.write_text("{}")
     first = memory.checksum(path)
     assert memory.checksum(tmp_path / "." / path.name) == first == checksum(path)
-    assert len(taken) == 1
+    assert len(checksums) == 1
     path.write_text("[1]")
     assert memory.checksum(path) == checksum(path) != first

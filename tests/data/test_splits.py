@@ -68,27 +68,27 @@ def test_over_the_folds_every_patch_is_tested_once(rows: int, cols: int, seed: i
     # The shortest have no room for a guard band of two patches.
     [(*size, w) for size in SIZES for w in (4, 6, 8, 10, 12) if w <= 8 or max(size) > 20],
 )
-@pytest.mark.parametrize("together", [False, True])
-def test_no_patch_of_one_split_sees_what_another_sees(
-    rows: int, cols: int, window: int, together: bool
+@pytest.mark.parametrize("in_corner", [False, True])
+def test_no_patch_of_one_split_sees_pixels_that_another_sees(
+    rows: int, cols: int, window: int, in_corner: bool
 ) -> None:
     reach = (window - 4) // 2
     for seed, fold in [(0, 0), (1, 4), (2, 1), (7, 3)]:
         corner = np.add(*np.indices((rows, cols))) < min(rows, cols)
         table = block_split(
-            clustered(rows, cols, corner | (not together)),
+            clustered(rows, cols, corner | (not in_corner)),
             **{**BLOCKS, "patch_size": 4, "window_size": window},
             seed=seed,
             fold=fold,
         )
-        seen = {}
+        pixels_of = {}
         for split in SPLITS:
             pixels = np.zeros((4 * rows + 2 * reach, 4 * cols + 2 * reach), dtype=bool)
             for row, col in table.loc[table.split == split, ["row", "col"]].to_numpy():
                 pixels[4 * row : 4 * row + window, 4 * col : 4 * col + window] = True
-            seen[split] = pixels
-            assert pixels.any() or together
-        assert np.sum(list(seen.values()), axis=0).max() == 1
+            pixels_of[split] = pixels
+            assert pixels.any() or in_corner
+        assert np.sum(list(pixels_of.values()), axis=0).max() == 1
         # And without context no patch touches one of another split.
         beside = np.ones((3, 3), dtype=bool)
         small = {s: np.zeros((rows, cols), dtype=bool) for s in SPLITS}
@@ -100,13 +100,13 @@ def test_no_patch_of_one_split_sees_what_another_sees(
 
 
 @pytest.mark.parametrize(("rows", "cols"), SIZES)
-def test_every_seed_has_a_place_of_its_own(rows: int, cols: int) -> None:
+def test_every_seed_has_a_position_of_its_own(rows: int, cols: int) -> None:
     length = max(rows, cols)
-    places = length // max(1, round(length / 30))
-    # Test areas differ until all shifts are through, divisions until both ways round are.
-    assert len({area_tested(rows, cols, seed=seed, fold=0) for seed in range(places)}) == places
-    assert len({digest(rows, cols, seed=seed, fold=0) for seed in range(2 * places)}) == 2 * places
-    # Seeds by folds: the borders differ too, but where blocks of unequal width meet.
+    shifts = length // max(1, round(length / 30))
+    # Test areas repeat after all shifts, divisions after all shifts with validation on both sides.
+    assert len({area_tested(rows, cols, seed=seed, fold=0) for seed in range(shifts)}) == shifts
+    assert len({digest(rows, cols, seed=seed, fold=0) for seed in range(2 * shifts)}) == 2 * shifts
+    # Seeds by folds: the borders differ too, except where blocks of unequal width meet.
     divisions = {digest(rows, cols, seed=s, fold=f) for s in range(4) for f in range(5)}
     assert len(divisions) >= (20 if length % 5 == 0 else 18)
 

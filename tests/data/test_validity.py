@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def known(root: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("hide", [add_layover, add_geometry])
 def test_training_and_map_count_the_same_pixels(
-    root: Path, tmp_path: Path, hide: "type[np.ndarray]"
+    root: Path, tmp_path: Path, hide: Callable[[Path], np.ndarray]
 ) -> None:
     hidden = hide(root)
     expected = known(root) & ~hidden
@@ -104,10 +105,8 @@ def test_training_and_map_count_the_same_pixels(
     mapped = read_band(output / "outcome.tif") != UNKNOWN
     np.testing.assert_array_equal(mapped, expected)
     for patch in table.itertuples():
-        place = np.s_[
-            patch.row * PATCH : (patch.row + 1) * PATCH, patch.col * PATCH : (patch.col + 1) * PATCH
-        ]
-        assert patch.valid_pixels == mapped[place].sum()
+        window = Window(patch.row * PATCH, patch.col * PATCH, PATCH, PATCH)
+        assert patch.valid_pixels == mapped[window.within(Window(0, 0, *SIZE))].sum()
     for sample, patch in zip(
         module.samples(table.assign(scene=0)), table.itertuples(), strict=True
     ):
@@ -122,7 +121,7 @@ def test_training_and_map_count_the_same_pixels(
     )
 
 
-def test_the_network_is_not_given_what_tells_of_layover(root: Path) -> None:
+def test_the_band_of_layover_is_not_given_to_the_network(root: Path) -> None:
     bare = Scene.of(root, "ascending", BANDS)
     hidden = add_layover(root)
     scene = Scene.of(root, "ascending", BANDS)
@@ -147,7 +146,7 @@ def test_a_pixel_counts_where_every_orbit_sees_it(root: Path) -> None:
     np.testing.assert_array_equal((alone == UNKNOWN).numpy() & known(root), other & known(root))
 
 
-def test_landslides_that_the_radar_cannot_see_are_not_drawn_for(root: Path) -> None:
+def test_landslides_that_the_radar_cannot_see_choose_no_patches(root: Path) -> None:
     hidden = add_layover(root)
     landslide = (read_band(root / "landslides.tif") == 1) & known(root) & ~hidden
     table = datamodule(root).patches
@@ -167,7 +166,7 @@ def test_a_changed_geometry_is_noticed_by_the_next_run(root: Path) -> None:
 
 
 @pytest.mark.parametrize("hide", [add_layover, add_geometry])
-def test_a_scene_goes_to_another_process(root: Path, hide: "type[np.ndarray]") -> None:
+def test_a_scene_goes_to_another_process(root: Path, hide: Callable[[Path], np.ndarray]) -> None:
     hide(root)
     scene = Scene.of(root, "ascending", BANDS)
     there = pickle.loads(pickle.dumps(scene))
@@ -193,7 +192,7 @@ def test_training_on_a_truncated_raster_is_one_sentence(root: Path, name: str) -
     assert "\n" not in str(error.value)
 
 
-def test_what_a_name_does_not_call_backscatter_is_said(
+def test_a_band_that_is_not_named_as_backscatter_is_warned_of(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     datamodule(root)

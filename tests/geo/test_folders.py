@@ -1,4 +1,4 @@
-"""Results are complete, or seen not to be: killed, disturbed, on other disks, beside old files."""
+"""Results are whole or recognisably unfinished: after a kill, on other disks, beside old files."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def make(folder: Path, words: str, names: tuple[str, ...] = PRODUCTS) -> None:
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
-def map_it(output: Path, words: str, names: tuple[str, ...] = PRODUCTS, *, resume: bool) -> None:
+def write_map(output: Path, words: str, names: tuple[str, ...] = PRODUCTS, *, resume: bool) -> None:
     with replacing_products(output, PRODUCTS, {"map": words}, resume=resume) as work:
         if not (work / "finished.txt").exists():
             (work / "probability.tif").write_text(f"{words} probability.tif")
@@ -81,16 +81,16 @@ def test_a_map_killed_at_any_step_is_the_old_the_new_or_none(
     fewer = tuple(name for name in PRODUCTS if name not in ("metrics.json", "outcome.tif"))
     for moves in range(200):
         output = tmp_path / str(moves)
-        map_it(output, "old", resume=False)
+        write_map(output, "old", resume=False)
         (output / "notes.txt").write_text("mine")
         try:
             with killed_after(moves, monkeypatch):
-                map_it(output, "new", fewer, resume=False)
+                write_map(output, "new", fewer, resume=False)
             break
         except Killed:
             found.append(whole(output))
         # The next run, resumed or not, is a whole map, and leaves nothing of its own behind.
-        map_it(output, "new", fewer, resume=moves % 2 == 0)
+        write_map(output, "new", fewer, resume=moves % 2 == 0)
         assert whole(output) == "new"
         assert {path.name for path in output.iterdir()} == {*fewer, "notes.txt"}
     assert found.index(None) > 0
@@ -133,10 +133,10 @@ def test_a_scene_killed_at_any_step_is_refused_or_whole(
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
-    map_it(tmp_path / "map", "old", resume=False)
+    write_map(tmp_path / "map", "old", resume=False)
     with replacing_products(tmp_path / "map", PRODUCTS, {}, resume=False) as work:
         with pytest.raises(InputError, match="another run is writing to"):
-            map_it(tmp_path / "map", "other", resume=False)
+            write_map(tmp_path / "map", "other", resume=False)
         with (
             pytest.raises(InputError, match="another run is writing to"),
             replacing_scene(work.parents[1]),
@@ -159,17 +159,17 @@ with replacing_products(Path(sys.argv[1]), ["summary.json"], {"map": "new"}, res
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "map")], check=False)
     assert done.returncode == -9
     assert (work_folder(tmp_path / "map") / "finished.txt").exists()
-    map_it(tmp_path / "map", "new", resume=True)
+    write_map(tmp_path / "map", "new", resume=True)
     assert whole(tmp_path / "map") == "new"
     assert not (tmp_path / "map" / PARTIAL_FOLDER).exists()
 
 
 def test_sidecars_of_an_old_product_go_with_it(tmp_path: Path) -> None:
-    map_it(tmp_path, "old", resume=False)
+    write_map(tmp_path, "old", resume=False)
     sidecars = ("landslides.gpkg-wal", "landslides.gpkg-shm", "outcome.tif.aux.xml")
     for name in (*sidecars, "landslides.qml", "other.gpkg-wal"):
         (tmp_path / name).write_text("of a GIS")
-    map_it(tmp_path, "new", ("landslides.gpkg", "summary.json"), resume=False)
+    write_map(tmp_path, "new", ("landslides.gpkg", "summary.json"), resume=False)
     assert {path.name for path in tmp_path.iterdir()} == {
         *("landslides.gpkg", "probability.tif", "summary.json", "landslides.qml", "other.gpkg-wal")
     }
@@ -178,7 +178,7 @@ def test_sidecars_of_an_old_product_go_with_it(tmp_path: Path) -> None:
 def test_a_linked_folder_stays_a_link_and_its_target_is_written(tmp_path: Path) -> None:
     for name in ("scene", "map"):
         (tmp_path / name).symlink_to(tmp_path / "disk" / name)  # not there yet
-    map_it(tmp_path / "map", "new", resume=False)
+    write_map(tmp_path / "map", "new", resume=False)
     for words in ("old", "new"):
         with replacing_scene(tmp_path / "scene") as work:
             (work / "scene.json").write_text(words)
@@ -249,7 +249,7 @@ def test_bad_input_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_folder_may_take_a_scene_and_any_other_not(tmp_path: Path) -> None:
+def test_a_scene_is_written_to_an_empty_folder_only(tmp_path: Path) -> None:
     require_free_folder(tmp_path, overwrite=False)
     (tmp_path / "thesis.txt").write_text("precious")
     for root in (tmp_path, tmp_path / "thesis.txt"):

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from landslide.errors import InputError
 from landslide.models import AttentionUNet, DeepLabV3Plus, UNet
 from landslide.models.layers import BatchNorm, SameConvTranspose2d
-from landslide.training.keras_weights import Weights, read_weights, state_dict
+from landslide.training.keras_weights import Weights, convert_weights, read_weights
 from landslide.training.losses import DiceLoss
 
 
@@ -49,7 +49,7 @@ def test_agrees_with_keras_in_inference_training_and_gradients(real_data: Path, 
     x = torch.from_numpy(reference["x_nhwc"]).permute(0, 3, 1, 2)
     target = torch.from_numpy(reference["target_nhwc"])[..., 0]
     model = AttentionUNet(x.shape[1], filters=4)
-    model.load_state_dict(state_dict(weights))
+    model.load_state_dict(convert_weights(weights))
 
     with torch.no_grad():
         probability = torch.sigmoid(model.eval()(x)).permute(0, 2, 3, 1)
@@ -62,8 +62,8 @@ def test_agrees_with_keras_in_inference_training_and_gradients(real_data: Path, 
     loss = DiceLoss()(logits, target)
     assert loss.item() == pytest.approx(float(reference["dice_train"]), abs=1e-6)
     loss.backward()
-    gradients = state_dict({**weights, **keras_parameters(reference, "grad/")})
-    after = state_dict({**weights, **keras_parameters(reference, "bn_after/")})
+    gradients = convert_weights({**weights, **keras_parameters(reference, "grad/")})
+    after = convert_weights({**weights, **keras_parameters(reference, "bn_after/")})
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad.float(), gradients[name], atol=1e-4, rtol=0)
     for name, buffer in model.named_buffers():
@@ -85,14 +85,14 @@ def test_unnamed_keras_layers_are_taken_in_order_whatever_their_first_number(
                 break
         later[f"{layer}/{parameter}"] = value
     assert later.keys() != weights.keys()
-    torch.testing.assert_close(state_dict(later), state_dict(weights))
+    torch.testing.assert_close(convert_weights(later), convert_weights(weights))
 
 
 def test_weights_of_another_network_are_refused(real_data: Path, tmp_path: Path) -> None:
     weights = read_weights(real_data / "keras_reference" / "keras_f4.hdf5")
     partial = {key: value for key, value in weights.items() if not key.startswith("psi_2")}
     with pytest.raises(InputError, match="psi_2"):
-        state_dict(partial)
+        convert_weights(partial)
     (tmp_path / "x.hdf5").write_text("no")
     with pytest.raises(InputError, match="cannot be read as Keras"):
         read_weights(tmp_path / "x.hdf5")

@@ -89,7 +89,7 @@ def test_where_the_radar_is_blind_nothing_is_observed(scene_root: Path, tmp_path
     np.testing.assert_allclose(found[np.isfinite(found)], plain[np.isfinite(found)], atol=1e-6)
 
 
-class Fragile:
+class FailingPredictor:
     """A predictor that fails at its n-th block."""
 
     def __init__(self, predictor: Predictor, n: int) -> None:
@@ -115,10 +115,10 @@ def test_an_interrupted_raster_is_finished_from_where_it_stopped(
     predictor = choose_predictor(net, scene.grid, {**DEFAULT, "size": 64})
     raster = ProbabilityFile(tmp_path, scene.grid, net.bands)
     with pytest.raises(OSError, match="full"):
-        predict_scene(scene, Fragile(predictor, 7), raster, Stopwatch())
+        predict_scene(scene, FailingPredictor(predictor, 7), raster, Stopwatch())
     raster = ProbabilityFile(tmp_path, scene.grid, net.bands)
     assert raster.finished == set(range(7))
-    rest = Fragile(predictor, len(predictor.blocks) - 7)
+    rest = FailingPredictor(predictor, len(predictor.blocks) - 7)
     predict_scene(scene, rest, raster, Stopwatch())
     assert rest.left == 0
     np.testing.assert_array_equal(read_band(tmp_path / "probability.tif"), expected)

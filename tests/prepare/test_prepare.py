@@ -314,7 +314,7 @@ def test_several_polarisations_follow_the_paper_s_bands(
 
 
 @pytest.mark.parametrize("median", [0.04, 0.1, 0.2])
-def test_units_are_told_by_values(median: float) -> None:
+def test_units_are_guessed_from_values(median: float) -> None:
     power = median * np.random.default_rng(0).gamma(4.4, 1 / 4.4, 20_000)
     assert guess_units(power) == "power"
     assert guess_units(10 * np.log10(power)) == "db"
@@ -330,7 +330,7 @@ def test_units_are_told_by_values(median: float) -> None:
         ("b.tif", {}, "power"),
     ],
 )
-def test_names_and_tags_tell_units_before_values(
+def test_units_of_names_and_tags_precede_guesses(
     name: str, tags: dict[str, str], expected: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path / name, np.full((80, 100), 0.1, np.float32), **tags)
@@ -369,7 +369,7 @@ def test_undeclared_zeros_in_decibels_are_fill_and_declared_nodata_keeps_them(
         ("tile_12345678", {}),
     ],
 )
-def test_names_tell_dates_passes_and_tracks(
+def test_dates_passes_and_tracks_are_read_from_names(
     name: str, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     # Relative orbits of the first two are those of the provider's own metadata.
@@ -598,7 +598,7 @@ def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
         (lambda *_: {"aoi": "[1,2,3]"}, r"is not \[west,south,east,north\]"),
         (lambda *_: {"aoi": "[141,42,140,43]"}, "is no area"),
         (lambda *_: {"resampling.slope": "magic"}, "resampling.slope=magic is unknown"),
-        (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is unknown"),
+        (lambda *_: {"sar.source": "ftp"}, "sar.source=ftp is not one of files, stac, safe"),
         (lambda *_: {"sar.units": "volts"}, "sar.units=volts is unknown"),
         (lambda *_: {"grid.crs": "EPSG:4326"}, "is not a projected CRS in metres"),
         (lambda *_: {"grid.crs": "EPSG:3857"}, "grid.crs=EPSG:3857 is in .* off by up to 36 %"),

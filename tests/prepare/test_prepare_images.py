@@ -141,7 +141,7 @@ def test_the_letters_of_hyp3_tell_the_units_of_every_polarisation(
     assert dates["pre"].product == f"{quantity}, terrain-flattened, HyP3"
 
 
-def test_cross_polarised_amplitude_is_told_by_its_own_level(tmp_path: Path) -> None:
+def test_cross_polarised_amplitude_is_recognised_by_its_own_level(tmp_path: Path) -> None:
     pair = [
         write(tmp_path / f"20180905_{name}.tif", np.sqrt(speckle(power)))
         for name, power in (("VV", 0.12), ("VH", 0.03))
@@ -186,7 +186,7 @@ def test_names_tell_which_backscatter_an_image_is(text: str, expected: Radiometr
     assert Radiometry.from_texts(str(expected)) == expected
 
 
-def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Path) -> None:
+def test_gamma_with_sigma_nought_and_flattened_with_unflattened_are_refused(tmp_path: Path) -> None:
     gamma = write(tmp_path / "gamma0_20180905.tif", speckle(0.1))
     sigma = write(tmp_path / "sigma0_20180917.tif", speckle(0.1))
     other = write(tmp_path / "20180929.tif", speckle(0.1))
@@ -218,7 +218,7 @@ def test_gamma_and_sigma_nought_are_not_mixed_nor_flattened_and_not(tmp_path: Pa
     assert "nothing shows what post1 is" in check_radiometry(unknown)[0]
 
 
-def test_images_of_different_makers_are_warned_of(tmp_path: Path) -> None:
+def test_images_of_different_producers_are_warned_of(tmp_path: Path) -> None:
     pre = write(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1))
     post = write(tmp_path / OPERA.format(DAYS[1], "VV"), speckle(0.1))
     sources = Sources({"ascending": acquisitions([pre], [post])}, Dem(()))
@@ -254,7 +254,7 @@ def test_a_day_of_an_option_that_is_not_the_files_own_is_noted(tmp_path: Path) -
 SNAP = ("Sigma0_VV_mst_05Sep2018", "Sigma0_VV_slv1_17Sep2018", "Sigma0_VV_slv2_29Sep2018")
 
 
-def test_of_a_stack_the_bands_of_the_days_are_taken(tmp_path: Path) -> None:
+def test_bands_of_a_stack_are_chosen_by_day(tmp_path: Path) -> None:
     path = stack(tmp_path / "Stack_TC.tif", SNAP, (0.1, 0.2, 0.4))
     given = (
         "root=x",
@@ -334,7 +334,7 @@ def test_files_of_one_date_are_of_one_overpass(tmp_path: Path) -> None:
         read_acquisition([first, later], ["vv"], NUMBERS)
 
 
-def test_a_tag_for_the_pass_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_tag_for_the_pass_is_refused(tmp_path: Path) -> None:
     for state, expected in (("DESC", "descending"), ("Ascending", "ascending")):
         path = write(tmp_path / "a.tif", speckle(0.1), orbit_state=state)
         assert read_facts(path)["direction"] == expected

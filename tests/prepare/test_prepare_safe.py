@@ -396,7 +396,7 @@ def test_a_zip_gives_the_same_pixels_and_is_not_geocoded_anew(
     assert not [path for path in (tmp_path / "other").rglob("*") if path.name.startswith(".part")]
 
 
-def test_the_metadata_tell_what_options_else_would(
+def test_metadata_replace_options(
     real_product: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
 ) -> None:
     prepared = prepare(tmp_path / "scene", *place, f"sar.descending=[{pair[0]},{pair[1]}]")

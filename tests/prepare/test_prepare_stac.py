@@ -432,8 +432,10 @@ def test_pauses_between_attempts_grow(archive: Archive, config: DictConfig) -> N
     acquire_from_archive(config, EVENT, AOI)
     times = [entry[3] for entry in archive.requests(IMAGE)]
     pauses = np.diff(times)[:3]
-    assert pauses[0] >= 0.05
-    assert (pauses[1:] > 1.5 * pauses[:-1]).all()
+    # The first pause is of 0.05 s and each is at least twice the one before; requests take longer
+    # on a busy machine, never less.
+    assert (pauses >= [0.05, 0.1, 0.2]).all()
+    assert pauses[2] > 1.5 * pauses[0]
 
 
 @pytest.mark.parametrize(("fault", "word"), [(503, "503"), ("hang", "time"), (429, "429")])
@@ -472,7 +474,7 @@ def test_a_transfer_that_breaks_off_for_good_is_one_sentence(
 
 
 @pytest.mark.parametrize("status", [401, 403, 409])
-def test_who_may_not_read_is_told_of_signing_at_once(
+def test_a_forbidden_request_names_signing_at_once(
     archive: Archive, config: DictConfig, status: int
 ) -> None:
     archive.faults[IMAGE] = [status] * 99
@@ -620,7 +622,7 @@ def test_a_search_that_is_refused_is_not_repeated(
     assert len(archive.requests("/stac/search")) == 1
 
 
-def test_nobody_answers(config: DictConfig) -> None:
+def test_an_archive_that_does_not_answer(config: DictConfig) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         config.sar.stac.endpoint = f"http://127.0.0.1:{free.getsockname()[1]}/stac"
@@ -636,15 +638,13 @@ def test_an_endpoint_that_is_no_address(config: DictConfig) -> None:
 
 
 @pytest.mark.parametrize("path", ["/stac", "/stac/search"])
-def test_something_else_than_an_archive_answers(
-    archive: Archive, config: DictConfig, path: str
-) -> None:
+def test_an_answer_that_is_no_archives(archive: Archive, config: DictConfig, path: str) -> None:
     archive.faults[path] = ["html"]
     with pytest.raises(InputError, match="does not answer as a STAC API"):
         plan_acquisition(config, EVENT, AOI)
 
 
-def test_nothing_is_found(archive: Archive, config: DictConfig) -> None:
+def test_a_search_without_results(archive: Archive, config: DictConfig) -> None:
     images = archive.items[IMAGES].copy()
     archive.items[IMAGES].clear()
     with pytest.raises(InputError, match=r"images of .* has no image of the area from 2018-07-07"):
@@ -794,7 +794,7 @@ def test_requested_dates_are_searched_beyond_the_usual_period(
         acquire_from_archive(config, EVENT, AOI)
 
 
-def test_what_a_user_should_know_is_noted(archive: Archive, config: DictConfig) -> None:
+def test_gaps_and_choices_of_the_archive_are_noted(archive: Archive, config: DictConfig) -> None:
     archive.items[IMAGES] = [
         each
         for each in archive.items[IMAGES]

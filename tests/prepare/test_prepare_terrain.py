@@ -123,10 +123,10 @@ def test_slope_of_a_cone_at_the_dems_own_resolution(tmp_path: Path) -> None:
 
 def test_slope_is_horns_at_the_dems_posting_and_then_cubic(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    rough = ndimage.gaussian_filter(rng.normal(size=(200, 200)), 2) * 200
+    hills = ndimage.gaussian_filter(rng.normal(size=(200, 200)), 2) * 200
 
     def surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return rough[: x.shape[0], : x.shape[1]]
+        return hills[: x.shape[0], : x.shape[1]]
 
     dem = write_dem(tmp_path / "dem.tif", surface)
     terrain = write_terrain(dem, GRID, {}, 0, tmp_path)
@@ -200,10 +200,10 @@ def test_incidence_grows_along_the_look_as_on_a_sphere() -> None:
 def test_shadow_and_layover_have_the_lengths_of_the_closed_forms() -> None:
     cliff = np.zeros((64, 200), np.float32)
     cliff[:, 100:] = 200
-    hidden = distortion(cliff, 10, EAST, reach=0.0)
+    hidden = distortion(cliff, 10, EAST, ground_range=0.0)
     layover = np.flatnonzero(hidden.layover[32]) * 10
     assert layover.min() == pytest.approx(995 - 200 / np.tan(np.radians(36)), abs=20)
-    hidden = distortion(cliff[:, ::-1].copy(), 10, EAST, reach=0.0)
+    hidden = distortion(cliff[:, ::-1].copy(), 10, EAST, ground_range=0.0)
     assert hidden.shadow[32].sum() * 10 == pytest.approx(200 * np.tan(np.radians(36)), abs=20)
 
 
@@ -211,10 +211,10 @@ def test_a_scene_in_blocks_hides_what_it_hides_in_one_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(1)
-    rough = ndimage.gaussian_filter(rng.normal(size=(300, 300)), 4) * 500
+    hills = ndimage.gaussian_filter(rng.normal(size=(300, 300)), 4) * 500
 
     def surface(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return rough[: x.shape[0], : x.shape[1]]
+        return hills[: x.shape[0], : x.shape[1]]
 
     dem = write_dem(tmp_path / "dem.tif", surface, posting=10)
     orbit = RadarGeometry(348, 33)
@@ -292,7 +292,7 @@ def test_geometry_agrees_with_a_real_products_annotation(real_data: Path) -> Non
 
 def test_incidence_of_a_plane_wave_and_of_a_satellite_agree_in_the_middle() -> None:
     flat = np.zeros((3, 3), np.float32)
-    assert local_incidence(flat, 10, EAST, reach=0.0)[1, 1] == pytest.approx(
+    assert local_incidence(flat, 10, EAST, ground_range=0.0)[1, 1] == pytest.approx(
         local_incidence(flat, 10, EAST)[1, 1], abs=1e-3
     )
 

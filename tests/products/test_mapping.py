@@ -200,7 +200,7 @@ def test_a_map_is_not_written_over_a_scene(checkpoint: Path, tmp_path: Path) -> 
     assert (root / "landslides.tif").read_bytes() == inventory
 
 
-def test_an_inventory_of_elsewhere_is_refused(
+def test_an_inventory_outside_the_scene_is_refused(
     checkpoint: Path, scene: Path, tmp_path: Path
 ) -> None:
     square = gpd.GeoSeries([shapely.box(0, 0, 100, 100)], crs="EPSG:32654")

@@ -1,4 +1,4 @@
-"""Dates that are brighter or darker as a whole: measured, divided out, and told."""
+"""Dates that are brighter or darker as a whole: measured, divided out, and reported."""
 
 import json
 import re
@@ -187,19 +187,19 @@ def test_a_map_does_not_change_with_whole_dates_and_says_what_was_taken_out(
             found.append(raster.read(1))
         levels = summary["levels_db"]
         assert levels["vv_post1"] - levels["vv_pre"] == pytest.approx(shift[1], abs=0.1)  # type: ignore[index]
-        told = [note for note in summary["notes"] if "whole images differ" in note]  # type: ignore[attr-defined]
-        assert len(told) == (shift[1] != 0)
-        if told:
+        notes = [note for note in summary["notes"] if "whole images differ" in note]  # type: ignore[attr-defined]
+        assert len(notes) == (shift[1] != 0)
+        if notes:
             assert re.search(
-                rf"vv_post1 by \{'+' if shift[1] > 0 else '-'}(3\.\d|2\.9) dB", told[0]
+                rf"vv_post1 by \{'+' if shift[1] > 0 else '-'}(3\.\d|2\.9) dB", notes[0]
             )
-            assert "taken out" in told[0]
+            assert "taken out" in notes[0]
     assert np.nanstd(found[0]) > 0.01
     for probability in found[1:]:
         np.testing.assert_allclose(probability, found[0], atol=2e-3)
 
 
-def test_a_checkpoint_of_before_maps_as_before_and_warns(tmp_path: Path) -> None:
+def test_a_checkpoint_without_balance_maps_as_before_and_warns(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "model.ckpt")
     scene = write(tmp_path / "s", ground((160, 240)) * brighter([0, 3, 3]))
     output = tmp_path / "map"
@@ -300,7 +300,7 @@ def test_stacks_and_days_are_compared_with_what_came_before() -> None:
 
 
 @pytest.mark.parametrize("gap", ["tiles that are skipped", "slope"])
-def test_what_is_valid_is_measured_wherever_it_lies(gap: str, tmp_path: Path) -> None:
+def test_levels_are_measured_wherever_pixels_are_valid(gap: str, tmp_path: Path) -> None:
     power, slope = ground((500, 1500)) * brighter([0, -3, -3]), np.full((500, 1500), 20.0)
     if gap == "slope":
         slope[:] = np.nan

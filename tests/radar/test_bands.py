@@ -29,7 +29,7 @@ from landslide.radar.bands import (
 
 FUSED = ["vv_pre", "vv_post1", "vv_pre@descending", "vv_post1@descending", "slope"]
 WINDOW = Window(8, 16, 96, 64)
-INSIDE = np.s_[8:104, 16:80]
+WINDOW_PIXELS = np.s_[8:104, 16:80]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def bands(root: Path, orbit: str) -> tuple[np.ndarray, Grid]:
 def test_a_band_of_the_other_orbit_is_read_from_its_file(root: Path) -> None:
     sample = Scene.of(root, "ascending", FUSED).read(WINDOW)
     own, other = bands(root, "ascending")[0], bands(root, "descending")[0]
-    expected = np.stack([own[0], own[1], other[0], other[1], own[3]])[:, *INSIDE]
+    expected = np.stack([own[0], own[1], other[0], other[1], own[3]])[:, *WINDOW_PIXELS]
     expected[3, 40 - 8, 50 - 16] = expected[3, 42 - 8, 50 - 16] = np.nan
     np.testing.assert_array_equal(sample["image"], expected)
     unknown = np.isnan(expected).any(axis=0)
@@ -65,14 +65,14 @@ def test_a_quotient_is_one_of_linear_powers_and_invalid_where_either_is(root: Pa
     scene = Scene.of(root, "ascending", names)
     image = scene.read(WINDOW)["image"].numpy()
     own, other = bands(root, "ascending")[0], bands(root, "descending")[0]
-    np.testing.assert_array_equal(image[0], (own[1] / own[0])[INSIDE])
-    expected = (other[1] / other[0])[INSIDE]
+    np.testing.assert_array_equal(image[0], (own[1] / own[0])[WINDOW_PIXELS])
+    expected = (other[1] / other[0])[WINDOW_PIXELS]
     for row in (40, 41, 42):
         expected[row - 8, 50 - 16] = np.nan
     np.testing.assert_array_equal(image[1], expected)
-    assert np.isnan(image[1]).sum() == 3 + np.isnan(other[0][INSIDE]).sum() - 1
+    assert np.isnan(image[1]).sum() == 3 + np.isnan(other[0][WINDOW_PIXELS]).sum() - 1
     decibels = Normalization(names, "decibel")(torch.from_numpy(image)[None])[0, 0]
-    ratio = 10 * (np.log10(own[1]) - np.log10(own[0]))[INSIDE]
+    ratio = 10 * (np.log10(own[1]) - np.log10(own[0]))[WINDOW_PIXELS]
     np.testing.assert_allclose(decibels, np.nan_to_num(ratio), atol=1e-4)
     scene.load()
     np.testing.assert_array_equal(scene.read(WINDOW)["image"], image)
@@ -178,9 +178,7 @@ def test_a_map_from_both_orbits_is_the_network_on_both_files(root: Path, tmp_pat
     assert summary["bands"] == FUSED
 
 
-def test_the_places_that_either_orbit_cannot_see_are_not_observed(
-    root: Path, tmp_path: Path
-) -> None:
+def test_pixels_that_either_orbit_cannot_see_are_not_observed(root: Path, tmp_path: Path) -> None:
     for orbit, place in (("ascending", (60, 70)), ("descending", (90, 95))):
         image, grid = bands(root, orbit)
         blind = np.zeros_like(image[:1])

@@ -88,7 +88,7 @@ def test_flips_of_a_prediction_show_the_network_the_mirrored_ground(elevation: n
 
 
 @pytest.mark.parametrize("module", [RandomRotation(90), RandomHorizontalFlip()])
-def test_what_moves_the_ground_without_its_directions_is_refused(module: nn.Module) -> None:
+def test_augmentation_that_does_not_turn_aspect_is_refused(module: nn.Module) -> None:
     build = partial(
         LandslideDataModule,
         root=Path("anywhere"),

@@ -14,8 +14,10 @@ ASCENDING = RadarGeometry(heading=348, incidence=36)
 def test_planes_are_seen_up_to_the_incidence_angle(slope: float, towards: bool) -> None:
     # Falls towards the radar, or away from it.
     aspect = (ASCENDING.look_azimuth + 180 * towards) % 360
-    seen = slope < 36 if towards else slope < 90 - 36
-    assert bool(distorted_slopes(torch.tensor(slope), torch.tensor(aspect), ASCENDING)) is not seen
+    visible = slope < 36 if towards else slope < 90 - 36
+    assert (
+        bool(distorted_slopes(torch.tensor(slope), torch.tensor(aspect), ASCENDING)) is not visible
+    )
 
 
 @pytest.mark.parametrize("orbit", [ASCENDING, RadarGeometry(heading=192, incidence=30)])

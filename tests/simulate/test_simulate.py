@@ -18,10 +18,9 @@ from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.geo.relief import slope_degrees
 from landslide.radar.geometry import RadarGeometry, distortion, local_incidence, projected_area
-from landslide.simulate import Options, SimulatedScene, simulate, simulate_scene
-from landslide.simulate.backscatter import Radar, RadarGrid, look_weights, speckle
+from landslide.simulate import SimulatedScene, default_options, simulate, simulate_scene
+from landslide.simulate.backscatter import RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
-from landslide.simulate.options import Terrain
 from landslide.simulate.scattering import draw_date_shifts
 from landslide.simulate.simulation import HEADINGS
 from landslide.simulate.slides import landslide_areas
@@ -37,14 +36,15 @@ PINNED = {
     ("descending", 2): 0.0630132,
 }
 """VV of seed 0 at 384 x 512 px, row 100, column 200, by orbit and date."""
-STILL = Options(changes=replace(Options().changes, whole_date=0.0))
+DEFAULTS = default_options()
+STILL = replace(DEFAULTS, changes=replace(DEFAULTS.changes, whole_date=0.0))
 """No date moves as a whole."""
 EAST, ASCENDING, DESCENDING = RadarGeometry(0, 36), RadarGeometry(348, 36), RadarGeometry(192, 36)
 
 
 @pytest.fixture(scope="module")
 def scene() -> SimulatedScene:
-    return simulate((640, 768), seed=5, options=STILL)
+    return simulate((448, 512), seed=5, options=STILL)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_speckle_has_the_wanted_number_of_looks_and_mean(looks: float) -> None:
     weights = np.array(look_weights(looks))
     assert weights.sum() ** 2 / (weights**2).sum() == pytest.approx(looks)
     power = np.full((700, 700), 0.2, np.float32)
-    image = speckle(power, Radar(looks=looks), 10, np.random.default_rng(0))
+    image = speckle(power, replace(DEFAULTS.radar, looks=looks), 10, np.random.default_rng(0))
     assert image.min() > 0
     assert image.mean() == pytest.approx(0.2, rel=0.01)
     assert image.mean() ** 2 / image.var() == pytest.approx(looks, rel=0.06)
@@ -195,7 +195,10 @@ def test_speckle_has_the_wanted_number_of_looks_and_mean(looks: float) -> None:
 
 def test_speckle_is_correlated_as_its_resolution_says() -> None:
     image = speckle(
-        np.ones((700, 700), np.float32), Radar(resolution=20), 10, np.random.default_rng(1)
+        np.ones((700, 700), np.float32),
+        replace(DEFAULTS.radar, resolution=20),
+        10,
+        np.random.default_rng(1),
     )
     # The response exp(-x²/s²) that halves at 10 m correlates as exp(-x²/2s²): at 10 m, 2^-½.
     neighbour = np.corrcoef(image[:, 1:].ravel(), image[:, :-1].ravel())[0, 1]
@@ -232,7 +235,7 @@ def test_scars_darken_where_they_face_away_from_the_radar(scene: SimulatedScene)
 
 
 def test_shadow_receives_noise_only() -> None:
-    noise = replace(Radar(), noise=-22.0)
+    noise = replace(DEFAULTS.radar, noise=-22.0)
     elevation = step_up(400)[:, ::-1].copy()
     hidden = distortion(elevation, 10, EAST)
     grid = RadarGrid(elevation, 10, EAST)
@@ -278,7 +281,9 @@ def test_the_inventory_is_close_to_the_truth_but_not_it(scene: SimulatedScene) -
 
 
 def test_an_unreachable_share_is_refused() -> None:
-    options = Options(slides=replace(Options().slides, share=0.3, slope=60, slope_spread=1))
+    options = replace(
+        DEFAULTS, slides=replace(DEFAULTS.slides, share=0.3, slope=60, slope_spread=1)
+    )
     with pytest.raises(InputError, match=r"slides.share=0.3 cannot be reached"):
         simulate((96, 96), 0, options=options)
 
@@ -287,10 +292,10 @@ def test_an_unreachable_share_is_refused() -> None:
 
 
 def test_whole_dates_move_all_the_ground_by_what_the_scene_says() -> None:
-    quiet = Radar(noise=-45)  # noise does not move with the ground
+    quiet = replace(DEFAULTS.radar, noise=-45)  # noise does not move with the ground
     still, moved = (
         simulate((128, 160), 2, options=replace(options, radar=quiet), polarisations=["vv", "vh"])
-        for options in (STILL, Options())
+        for options in (STILL, DEFAULTS)
     )
     np.testing.assert_array_equal(moved.mask, still.mask)
     for orbit, images in moved.backscatter.items():
@@ -374,7 +379,10 @@ def test_a_scene_of_both_polarisations_on_disk(tmp_path: Path) -> None:
 
 
 def test_a_steep_scene_says_what_the_radar_does_not_see() -> None:
-    scene = simulate((96, 128), options=Options(terrain=Terrain(mean_slope=32, valley_share=0)))
+    scene = simulate(
+        (96, 128),
+        options=replace(DEFAULTS, terrain=replace(DEFAULTS.terrain, mean_slope=32, valley_share=0)),
+    )
     for orbit, heading in HEADINGS.items():
         places = distortion(scene.elevation, 10, RadarGeometry(heading, 36))
         np.testing.assert_array_equal(scene.layover_shadow[orbit] % 2 == 1, places.layover)
@@ -446,11 +454,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene(
 
 def test_an_option_changes_only_what_it_governs() -> None:
     base = simulate((128, 160), 1)
-    slides = replace(Options().slides, boundary_error=15.0)
-    mapped = simulate((128, 160), 1, options=Options(slides=slides))
+    slides = replace(DEFAULTS.slides, boundary_error=15.0)
+    mapped = simulate((128, 160), 1, options=replace(DEFAULTS, slides=slides))
     np.testing.assert_array_equal(mapped.backscatter["ascending"], base.backscatter["ascending"])
     assert (mapped.mask != base.mask).any()
-    radar = simulate((128, 160), 1, options=Options(radar=Radar(looks=20)))
+    radar = simulate(
+        (128, 160), 1, options=replace(DEFAULTS, radar=replace(DEFAULTS.radar, looks=20))
+    )
     np.testing.assert_array_equal(radar.mask, base.mask)
     np.testing.assert_array_equal(radar.elevation, base.elevation)
 
@@ -491,12 +501,12 @@ def test_nothing_is_left_behind_after_an_error(
         ({"size": (32, 320)}, r"size=\[32, 320\] is not usable; give \[rows,cols\]"),
         ({"size": (100,)}, r"size=\[100\] is not usable"),
         ({"size": None}, "size is missing"),
-        ({"seed": -1}, "seed=-1 is negative"),
+        ({"seed": -1}, "seed=-1 is not a whole number from 0"),
         ({"dem": "nowhere.tif"}, "nowhere.tif cannot be read as a raster"),
         ({"landslides": "mask.tif"}, "landslides= needs the terrain"),
         (
-            {"options": Options(radar=Radar(incidence=80))},
-            "radar.incidence=80 is out of range; choose between 15 and 60",
+            {"options": replace(DEFAULTS, radar=replace(DEFAULTS.radar, incidence=80))},
+            "radar.incidence=80 is not a number from 15 to 60",
         ),
     ],
 )
@@ -597,5 +607,5 @@ def test_the_command_writes_a_scene_and_refuses_to_replace_it(
 
 def test_the_configuration_holds_the_defaults_of_the_code() -> None:
     config = OmegaConf.load(REPOSITORY / "conf" / "simulate.yaml")
-    for group, values in asdict(Options()).items():
+    for group, values in asdict(DEFAULTS).items():
         assert OmegaConf.to_object(config[group]) == values

@@ -22,7 +22,7 @@ from landslide.study.page import write_study
 from landslide.study.runs import SETTINGS, read_runs
 from landslide.study.sweeps import settings_of
 from landslide.study.tables import comparable_runs
-from landslide.training.evaluation import score
+from landslide.training.evaluation import evaluate_network
 from landslide.training.network import Network
 from landslide.training.task import LandslideTask, load_task, save_task
 
@@ -162,10 +162,10 @@ def test_ensembles_are_in_the_study(sweep: Path, tmp_path: Path) -> None:
     runs = comparable_runs(read_runs(sweep), sweep, ["variant"], partial=False)
     ensembles = table_of(sweep)
     write_study(runs, ["variant"], sweep, tmp_path, ensembles)
-    said = (tmp_path / "study.md").read_text()
-    assert "## Ensembles and flips" in said
+    text = (tmp_path / "study.md").read_text()
+    assert "## Ensembles and flips" in text
     row = f"| baseline | 3 | yes | {ensembles.val_f1[3]:.2f} | {ensembles.precision[3]:.2f} |"
-    assert row in said
+    assert row in text
     assert (tmp_path / "tables.tex").read_text().count(r"\toprule") == 3
     assert pd.read_csv(tmp_path / "ensembles.csv").f1.tolist() == pytest.approx(list(ensembles.f1))
     assert format_ensembles(ensembles)["gain, points"][0] == "+0.00"
@@ -208,9 +208,8 @@ def test_a_comparison_as_a_user_types_it(tmp_path: Path) -> None:
         pixels.add((test["patches"], test["tp"] + test["fn"]))
         # The patches of the run, the network as maps are made with.
         task = load_task(folder / "checkpoints" / "best.ckpt")
-        again = score(Network([task], CPU), shared_data([folder], SceneMemory()), task.threshold)[
-            "test"
-        ]
+        network, data = Network([task], CPU), shared_data([folder], SceneMemory())
+        again = evaluate_network(network, data, task.threshold)["test"]
         assert abs(again["tp"] - test["tp"]) + abs(again["fp"] - test["fp"]) <= 10
         assert again["tp"] + again["fn"] == test["tp"] + test["fn"]
     assert len(pixels) == 1  # the same ground for all

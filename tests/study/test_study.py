@@ -142,7 +142,7 @@ def test_seeds_of_one_division_count_as_one(tmp_path: Path) -> None:
     assert "standard deviation over 2 divisions of the scene" in text
 
 
-def test_what_is_scored_on_less_ground_is_named(tmp_path: Path) -> None:
+def test_rows_scored_on_less_ground_are_named(tmp_path: Path) -> None:
     for model, folds in (("a", 3), ("b", 2)):
         for fold in range(folds):
             settings = dataset("ascending", "baa") | {"model": model, "split.fold": fold}
@@ -242,11 +242,11 @@ def test_a_variant_may_not_change_the_protocol(variants: Path) -> None:
         runs_of(variants, ["variant"])
 
 
-def test_one_split_is_said(variants: Path, tmp_path: Path) -> None:
+def test_a_study_of_one_split_says_so(variants: Path, tmp_path: Path) -> None:
     write_study(runs_of(variants, ["variant"]), ["variant"], variants, tmp_path / "study")
-    said = (tmp_path / "study" / "study.md").read_text()
-    assert "Seeds redraw weights and order of one split" in said
-    assert "| a - baseline | all | +3.30 |" in said
+    page_text = (tmp_path / "study" / "study.md").read_text()
+    assert "Seeds redraw weights and order of one split" in page_text
+    assert "| a - baseline | all | +3.30 |" in page_text
 
 
 HAND = [1.0, 2.0, 3.0, 4.0, 5.0]
@@ -369,9 +369,9 @@ def test_a_study_is_tables_figures_and_one_page_that_stands_alone(
     assert len(page.images) == len(drawn)
     assert all(source.startswith("data:image/png;base64,") for source in page.images)
     table = pd.read_csv(output / "table.csv")
-    said = (output / "study.md").read_text()
+    page_text = (output / "study.md").read_text()
     for text in ("simulated", "ascending_ba_s", f"{table.f1[0]:.2f}"):
-        assert text in said
+        assert text in page_text
         assert any(text in cell for cell in page.cells)
     tex = (output / "tables.tex").read_text()
     assert tex.count(r"\toprule") == tex.count(r"\bottomrule") == 2
@@ -442,7 +442,7 @@ def test_an_unknown_setting_is_refused(best: Path) -> None:
         runs_of(best, ["orbits"])
 
 
-def test_what_varies_is_said_once(best: Path) -> None:
+def test_settings_that_vary_are_listed_once(best: Path) -> None:
     assert varying_settings(read_runs(best)) == ["seed", "dataset", "augmentation", "batch_size"]
 
 
@@ -454,11 +454,11 @@ def test_a_leaderboard_ranks_by_validation_and_lists_failures(best: Path) -> Non
     board = pd.read_csv(best / "leaderboard.csv")
     assert board.val_f1[:22].is_monotonic_decreasing
     assert set(board.status[22:]) == {"failed", "unfinished"}
-    said = (best / "leaderboard.md").read_text()
-    assert "22 finished, 1 failed, 1 unfinished" in said
-    assert r"ValueError: a \| b" in said
-    assert "test" not in said
-    assert len({line.count("|") - line.count(r"\|") for line in said.splitlines()[4:]}) == 1
+    page_text = (best / "leaderboard.md").read_text()
+    assert "22 finished, 1 failed, 1 unfinished" in page_text
+    assert r"ValueError: a \| b" in page_text
+    assert "test" not in page_text
+    assert len({line.count("|") - line.count(r"\|") for line in page_text.splitlines()[4:]}) == 1
 
 
 def name(*overrides: str) -> dict[str, object]:

@@ -118,9 +118,9 @@ def test_runs_are_added_to_a_sweep_in_any_order(
     board = pd.read_csv(folder / "leaderboard.csv")
     assert sorted(board.batch_size) == [2, 4, 8]
     assert board.val_f1.is_monotonic_decreasing
-    said = (folder / "leaderboard.md").read_text()
-    assert "3 finished" in said
-    assert f"{100 * board.val_f1[0]:.2f}" in said
+    text = (folder / "leaderboard.md").read_text()
+    assert "3 finished" in text
+    assert f"{100 * board.val_f1[0]:.2f}" in text
     assert (folder / "leaderboard.png").stat().st_size > 5000
 
 
@@ -248,12 +248,12 @@ def test_a_last_checkpoint_that_is_written_less_often_changes_nothing(
     written: list[int] = []
     save = Trainer.save_checkpoint
 
-    def noting(trainer: Trainer, path: str, *arguments: object, **named: object) -> None:
+    def record(trainer: Trainer, path: str, *arguments: object, **named: object) -> None:
         if Path(path).name == "last.ckpt":
             written.append(trainer.current_epoch)
         save(trainer, path, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Trainer, "save_checkpoint", noting)
+    monkeypatch.setattr(Trainer, "save_checkpoint", record)
 
     def trained(seconds: float, folder: Path) -> str:
         monkeypatch.setattr(LastCheckpoint, "seconds", seconds)
@@ -279,11 +279,11 @@ def test_a_leaderboard_is_drawn_now_and_then_and_complete_at_the_end(
     drawn: list[int] = []
     draw = leaderboard._figure
 
-    def noting(board: pd.DataFrame, settings: list[str], path: Path) -> None:
+    def record(board: pd.DataFrame, settings: list[str], path: Path) -> None:
         drawn.append(len(board))
         draw(board, settings, path)
 
-    monkeypatch.setattr(leaderboard, "_figure", noting)
+    monkeypatch.setattr(leaderboard, "_figure", record)
     report = SweepReport()
     report.on_multirun_start(OmegaConf.create())
     for number in range(4):

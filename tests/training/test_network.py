@@ -184,11 +184,11 @@ def test_the_halo_of_an_ensemble_is_its_members_largest_and_measured_once_if_ali
 ) -> None:
     measured: list[int] = []
 
-    def noting(model: torch.nn.Module, channels: int) -> Halo | None:
+    def record(model: torch.nn.Module, channels: int) -> Halo | None:
         measured.append(channels)
         return measure_halo(model, channels)
 
-    monkeypatch.setattr("landslide.training.task.measure_halo", noting)
+    monkeypatch.setattr("landslide.training.task.measure_halo", record)
     small = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
     tasks = [make_task(model=small), make_task(), make_task(), make_task(model=small)]
     network = Network(tasks, torch.device("cpu"))

@@ -25,8 +25,8 @@ from landslide.errors import InputError
 from landslide.geo.files import replacing
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import raster_profile
-from landslide.geo.relief import Float
-from landslide.prepare.terrain import fill_from_nearest, with_halo
+from landslide.geo.relief import Float, fill_from_nearest
+from landslide.prepare.terrain import with_halo
 
 Double = NDArray[np.float64]
 Heights = Callable[[Window], Float]

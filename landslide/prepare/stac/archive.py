@@ -35,7 +35,9 @@ MESSAGE_LENGTH = 160
 """Characters of another program's message that are quoted."""
 
 RULES: Mapping[str, Rule] = {
-    "sar.stac.units": Rule(str, lambda value: value in get_args(Units), "power, amplitude or db"),
+    "sar.stac.units": Rule(
+        str, lambda value: value in get_args(Units), "power, amplitude or db", optional=True
+    ),
     "sar.stac.days_before": NATURAL,
     "sar.stac.days_after": NATURAL,
     "sar.stac.timeout": POSITIVE,

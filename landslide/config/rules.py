@@ -1,0 +1,119 @@
+"""Rules for the options of every program, by key."""
+
+from collections.abc import Mapping
+
+from landslide.config.checks import (
+    ANY_NUMBER,
+    COUNT,
+    FRACTION,
+    NATURAL,
+    NOT_NEGATIVE,
+    NUMBER,
+    POSITIVE,
+    SWITCH,
+    Rule,
+    between,
+    optional,
+)
+
+CALIBRATED = "calibrated"
+"""As ``threshold``: the one with the best F1 on the validation split."""
+
+TRAIN: Mapping[str, Rule] = {
+    "batch_size": COUNT,
+    "learning_rate": POSITIVE,
+    "patch_size": COUNT,
+    "datamodule.window_size": COUNT,
+    "seed": NATURAL,
+    "num_workers": NATURAL,
+    "memory_mib": NATURAL,
+    "split.seed": NATURAL,
+    "split.test_share": FRACTION,
+    "split.val_share": FRACTION,
+    "split.folds": Rule(int, lambda value: value >= 3, "a whole number from 3"),
+    "split.fold": NATURAL,
+    "split.period": COUNT,
+    "sampler.landslide_share": between(0, 1),
+    "threshold": Rule(
+        (*NUMBER, str),
+        lambda value: value == CALIBRATED if isinstance(value, str) else 0 <= value <= 1,
+        f"a number from 0 to 1 or {CALIBRATED}",
+    ),
+}
+
+PREDICT: Mapping[str, Rule] = {
+    "threshold": optional(between(0, 1)),
+    "min_area": NOT_NEGATIVE,
+    "fill_holes": NOT_NEGATIVE,
+    "simplify": NOT_NEGATIVE,
+    "geojson": SWITCH,
+    "pdf": SWITCH,
+    "resume": SWITCH,
+    "window.size": optional(COUNT),
+    "window.overlap": FRACTION,
+    "window.halo": optional(NATURAL),
+}
+
+STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
+
+SIMULATE: Mapping[str, Rule] = {
+    "seed": NATURAL,
+    "overwrite": SWITCH,
+    "terrain.mean_slope": between(1, 35),
+    "terrain.valley_share": between(0, 0.9),
+    "slides.share": between(0.001, 0.3),
+    "slides.mean_area": between(500, 100_000),
+    "slides.slope": between(5, 60),
+    "slides.slope_spread": between(1, 30),
+    "slides.aspect": ANY_NUMBER,
+    "slides.aspect_preference": between(0, 1),
+    "slides.minimum_area": NOT_NEGATIVE,
+    "slides.boundary_error": between(0, 50),
+    "slides.missed": between(0, 0.9),
+    "changes.forest": between(0, 10),
+    "changes.farmland": between(0, 10),
+    "changes.moisture": between(0, 10),
+    "changes.harvested": between(0, 1),
+    "changes.flooded": between(0, 1),
+    "changes.felled": between(0, 0.3),
+    "changes.whole_date": between(0, 10),
+    "scattering.forest": ANY_NUMBER,
+    "scattering.scar": ANY_NUMBER,
+    "scattering.scar_exponent": ANY_NUMBER,
+    "scattering.debris": ANY_NUMBER,
+    "scattering.scar_spread": ANY_NUMBER,
+    "scattering.trees": between(0, 0.95),
+    "scattering.texture": ANY_NUMBER,
+    "radar.incidence": between(15, 60),
+    "radar.looks": between(1, 100),
+    "radar.resolution": between(5, 80),
+    "radar.noise": ANY_NUMBER,
+    "radar.geolocation": between(0, 50),
+}
+
+TRACK = Rule(int, lambda value: 1 <= value <= 175, "a track of Sentinel-1, 1 to 175", optional=True)
+ANGLE = Rule(
+    NUMBER, lambda value: 15 <= value <= 60, "an angle from 15 to 60 degrees", optional=True
+)
+HEADING = Rule(NUMBER, lambda value: -360 <= value <= 360, "a heading in degrees", optional=True)
+GEOID = Rule(NUMBER, lambda value: -120 <= value <= 100, "metres from -120 to 100", optional=True)
+
+SOURCES = ("files", "stac", "safe")
+"""Where ``landslide prepare`` takes images from."""
+
+PREPARE: Mapping[str, Rule] = {
+    "overwrite": SWITCH,
+    "plan": SWITCH,
+    "grid.resolution": POSITIVE,
+    "inventory.radius": optional(POSITIVE),
+    "inventory.all_touched": SWITCH,
+    "terrain.void_distance": NATURAL,
+    "terrain.geoid": GEOID,
+    "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "sar.relative_orbit.ascending": TRACK,
+    "sar.relative_orbit.descending": TRACK,
+    "sar.incidence.ascending": ANGLE,
+    "sar.incidence.descending": ANGLE,
+    "sar.heading.ascending": HEADING,
+    "sar.heading.descending": HEADING,
+}
