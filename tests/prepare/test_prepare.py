@@ -22,7 +22,6 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.prepare.calibration import calibrate, guess_units
 from landslide.prepare.files import read_facts
-from landslide.prepare.prepare import prepare_scene
 from landslide.prepare.sources import Event, Tile
 from landslide.simulate import SimulatedScene, simulate
 
@@ -636,9 +635,7 @@ def test_the_papers_event_is_a_ready_configuration() -> None:
 
 def test_a_file_for_a_group_of_options_names_its_key(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"write inventory\.file=a\.gpkg"):
-        prepare_scene(
-            compose_preparation(f"root={tmp_path}/s", "event.date=2018-09-06", "inventory=a.gpkg")
-        )
+        prepare(f"root={tmp_path}/s", "event.date=2018-09-06", "inventory=a.gpkg")
 
 
 # Real data ---------------------------------------------------------------------------------
