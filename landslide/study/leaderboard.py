@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from landslide.geo.cartography import BLUE, ORANGE, save_figure
 from landslide.geo.files import write_text
+from landslide.study.charts import panels
 from landslide.study.replications import FOLD, replications
 from landslide.study.runs import read_runs, varying_settings
 
@@ -115,32 +115,20 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
     """Validation F1 of every run over each setting, one panel a setting."""
-    panels = settings[:FIGURE_PANELS] or ["status"]
-    columns = min(4, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.9 * columns + 0.6, 2.8 * rows),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis, setting in zip(axes.flat, panels, strict=False):
-        groups = sorted(
-            board.groupby(setting, dropna=False).val_f1, key=lambda pair: _order(pair[0])
-        )
-        for place, (_, scores) in enumerate(groups):
-            axis.plot([place] * len(scores), scores, "o", color=BLUE, alpha=0.4, markersize=4)
-            axis.plot(place, scores.max(), "_", color=ORANGE, markersize=16, markeredgewidth=2)
+    shown = settings[:FIGURE_PANELS] or ["status"]
+    figure, axes = panels(len(shown), (2.9, 2.8), (0.6, 0), sharey=True)
+    for axis, setting in zip(axes.flat, shown, strict=False):
+        by_value = board.groupby(setting, dropna=False).val_f1
+        groups = sorted(by_value, key=lambda group: _sort_key(group[0]))
+        for x, (_, scores) in enumerate(groups):
+            axis.plot([x] * len(scores), scores, "o", color=BLUE, alpha=0.4, markersize=4)
+            axis.plot(x, scores.max(), "_", color=ORANGE, markersize=16, markeredgewidth=2)
         axis.set_xticks(range(len(groups)), [str(value) for value, _ in groups], fontsize=7)
         if max(len(str(value)) for value, _ in groups) > 6:
             axis.tick_params(axis="x", rotation=30)
         axis.set(xlim=(-0.6, len(groups) - 0.4))
         axis.set_xlabel(setting, fontsize=8)
         axis.grid(alpha=0.3, axis="y")
-    for axis in list(axes.flat)[len(panels) :]:
-        axis.remove()
     for axis in axes[:, 0]:
         axis.set_ylabel("Validation F1")
     simulated = ", simulated backscatter" if board.attrs["simulated"] else ""
@@ -150,7 +138,7 @@ def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _order(value: object) -> tuple[bool, float, str]:
-    """Numbers by size, then words."""
+def _sort_key(value: object) -> tuple[bool, float, str]:
+    """Sort numbers by size, then text."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return (not number, float(value) if number else 0.0, str(value))  # type: ignore[arg-type]

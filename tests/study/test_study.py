@@ -157,6 +157,12 @@ def test_rows_scored_on_less_ground_are_named(tmp_path: Path) -> None:
     assert "1 run had no landslide in the test split." in text
 
 
+def test_seeds_can_be_rows(best: Path) -> None:
+    runs = runs_of(best, ["augmentation", "seed"])
+    assert len(score_table(runs, ["augmentation", "seed"])) == 6
+    assert set(effects(runs, ["augmentation", "seed"]).factor) == {"augmentation"}
+
+
 def test_one_lucky_seed_does_not_beat_several(best: Path) -> None:
     write_run(best, "lucky", 0.99, 0.99, **dataset("ascending", "ba"), augmentation="none")
     table = score_table(runs_of(best), BY)
