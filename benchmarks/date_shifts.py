@@ -1,4 +1,4 @@
-"""What a checkpoint maps when whole dates are brighter or darker, as after rain.
+"""Change of a checkpoint's map when whole dates are brighter or darker, as after rain.
 
     python benchmarks/date_shifts.py outputs/demo/checkpoints/best.ckpt data/demo
 
@@ -29,7 +29,7 @@ SHIFTS = (
 )
 
 
-def shifted(scene: Path, copy: Path, dates: str, decibels: float) -> Path:
+def shift_dates(scene: Path, copy: Path, dates: str, decibels: float) -> Path:
     """Copy a scene's orbits with whole dates brighter; ``dates`` is after, before, all or none."""
     copy.mkdir()
     for orbit in scene.glob("*cending.tif"):
@@ -46,8 +46,8 @@ def shifted(scene: Path, copy: Path, dates: str, decibels: float) -> Path:
     return copy
 
 
-def mapped(checkpoint: str, scene: Path, output: Path) -> NDArray[np.uint8]:
-    """The mask of a scene, single pixels included."""
+def map_mask(checkpoint: str, scene: Path, output: Path) -> NDArray[np.uint8]:
+    """Map a scene and return its mask, with single pixels."""
     overrides = [f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}", "min_area=0"]
     map_scene(compose("predict", overrides))
     with rasterio.open(output / "landslides.tif") as source:
@@ -55,7 +55,7 @@ def mapped(checkpoint: str, scene: Path, output: Path) -> NDArray[np.uint8]:
     return mask
 
 
-def scores(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[float, float, float]:
+def score_mask(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[float, float, float]:
     """Precision, recall and F1 in percent."""
     known = (found != UNKNOWN) & (truth != UNKNOWN)
     hit = float(((found == 1) & (truth == 1))[known].sum())
@@ -76,12 +76,12 @@ def main() -> None:
     ):
         masks = []
         for number, (dates, decibels) in enumerate(SHIFTS):
-            scene = shifted(root, Path(folder) / f"scene{number}", dates, decibels)
-            found = mapped(checkpoint, scene, Path(folder) / "map")
+            scene = shift_dates(root, Path(folder) / f"scene{number}", dates, decibels)
+            found = map_mask(checkpoint, scene, Path(folder) / "map")
             masks.append(found == 1)
             share = 100 * (found == 1).sum() / (found != UNKNOWN).sum()
             changed = 100 * (masks[0] ^ masks[-1]).sum() / max(masks[0].sum(), 1)
-            numbers = (share, *scores(found, truth), changed)
+            numbers = (share, *score_mask(found, truth), changed)
             table.add_row(dates, f"{decibels:+g}", *(f"{value:.2f}" for value in numbers))
     Console(width=120).print(table)
 

@@ -1,17 +1,16 @@
-"""How far the paper's grid of 200 runs is from being bounded by arithmetic.
+"""Time of the paper's grid of 200 runs, compared with the bound set by arithmetic.
 
-A training step (forward, Dice, backward, Adam) of the paper's network, at every number of filters
-and batch size of ``experiment=nava2022``: its milliseconds, and the share of them that its
-floating-point operations would take at the rate of a large matrix product on the same device in
-the same precision. From these follow the time of the whole grid at the paper's size and what
-arithmetic alone would take.
+The benchmark times a training step (forward, Dice, backward, Adam) of the paper's network at every
+number of filters and batch size of ``experiment=nava2022``. It reports milliseconds and the share
+of them that the floating-point operations would take at the rate of a large matrix product on the
+same device in the same precision, for each step and for the whole grid at the paper's size.
 
     python benchmarks/grid.py
     python benchmarks/grid.py --side-by-side 2
     python benchmarks/grid.py --device cuda --side-by-side 16
 
-``--side-by-side`` trains that many networks at a time, each in a process of its own, with the
-cores divided, and tells the milliseconds that pass for each step of any of them.
+``--side-by-side`` trains that many networks at a time, each in a process of its own with its share
+of the cores, and reports the milliseconds that pass per step of any of them.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
-from train_throughput import BANDS, PACKAGE, bare_step, environment, native_transpose
+from train_throughput import BANDS, PACKAGE, bare_step, describe_machine, native_transpose
 
 from landslide.models.layers import SameConvTranspose2d
 from landslide.training.cpu import tune_cpu
@@ -37,10 +36,10 @@ from landslide.training.cpu import tune_cpu
 FILTERS = BATCHES = (2, 4, 8, 16, 32)
 PATCH = 64
 PATCHES, EPOCHS, COPIES = 602, 200, 8
-"""Of the paper: training patches, epochs, and datasets times flips on and off."""
+"""The paper's training patches, epochs, and datasets times flips on and off."""
 
 PATIENCE = 300.0
-"""Seconds after which a process no longer waits for the others: one of them has failed."""
+"""Seconds that a process waits for the others, one of which has failed after that."""
 
 Setting = tuple[int, int]  # filters, batch size
 
@@ -53,10 +52,10 @@ def training_step(filters: int, batch: int, device: str) -> Callable[[], None]:
     return partial(bare_step(PACKAGE, filters, device), image, mask)
 
 
-def operations(setting: Setting) -> int:
-    """Floating-point operations of a step, forward and backward, of the network as it is defined.
+def count_operations(setting: Setting) -> int:
+    """Count the floating-point operations of a step of the network as defined.
 
-    The package's sub-pixel kernels also multiply by zeros, which are not counted.
+    The package's sub-pixel kernels also multiply by zeros, which do not count.
     """
     step = training_step(*setting, "cpu")
     packaged = SameConvTranspose2d.forward
@@ -68,26 +67,26 @@ def operations(setting: Setting) -> int:
     return total
 
 
-def wait(device: str) -> None:
-    """Let the device finish what it was given."""
+def synchronize(device: str) -> None:
+    """Wait until the device has finished its work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
-def timed(work: Callable[[], object], device: str, seconds: float) -> int:
-    """How often something is done in that time, by fives."""
-    wait(device)
+def count_calls(work: Callable[[], object], device: str, seconds: float) -> int:
+    """Count how often ``work`` runs in that time, in steps of five."""
+    synchronize(device)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
         for _ in range(5):
             work()
-        wait(device)
+        synchronize(device)
         count += 5
     return count
 
 
-def set_up(device: str, threads: int) -> None:
-    """As ``train.py`` computes."""
+def configure(device: str, threads: int) -> None:
+    """Configure torch as ``train.py`` does."""
     tune_cpu()
     torch.set_num_threads(threads)
     if device == "cuda":
@@ -96,11 +95,11 @@ def set_up(device: str, threads: int) -> None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
 
 
-def train_beside(
+def train_side_by_side(
     rank: int, options: argparse.Namespace, settings: Sequence[Setting], barrier: Barrier
 ) -> dict[Setting, float]:
-    """Train every setting at the same time as the other processes; give steps per second."""
-    set_up(options.device, max(torch.get_num_threads() // options.side_by_side, 1))
+    """Train every setting at the same time as other processes; return steps per second."""
+    configure(options.device, max(torch.get_num_threads() // options.side_by_side, 1))
     rate = {}
     for setting in track(settings, description="Training", transient=True, disable=rank > 0):
         step = training_step(*setting, options.device)
@@ -108,41 +107,43 @@ def train_beside(
             step()
         barrier.wait(PATIENCE)
         start = time.perf_counter()
-        count = timed(step, options.device, options.seconds)
+        count = count_calls(step, options.device, options.seconds)
         rate[setting] = count / (time.perf_counter() - start)
         barrier.wait(PATIENCE)
     return rate
 
 
-def rates(options: argparse.Namespace, settings: Sequence[Setting]) -> dict[Setting, float]:
+def measure_rates(options: argparse.Namespace, settings: Sequence[Setting]) -> dict[Setting, float]:
     """Steps per second of every setting, of all processes together."""
     n, context = options.side_by_side, multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(n, mp_context=context) as pool:
         barrier = manager.Barrier(n)
-        work = [pool.submit(train_beside, rank, options, settings, barrier) for rank in range(n)]
+        work = [
+            pool.submit(train_side_by_side, rank, options, settings, barrier) for rank in range(n)
+        ]
         done = [future.result() for future in work]
     return {setting: sum(rate[setting] for rate in done) for setting in settings}
 
 
-def arithmetic_rate(device: str) -> float:
+def measure_matmul_rate(device: str) -> float:
     """Floating-point operations per second of a large matrix product."""
-    set_up(device, torch.get_num_threads())
+    configure(device, torch.get_num_threads())
     n = 8192 if device == "cuda" else 2048
     a, b = torch.rand(n, n, device=device), torch.rand(n, n, device=device)
     for _ in range(3):
         a @ b
     start = time.perf_counter()
-    count = timed(lambda: a @ b, device, 2.0)
+    count = count_calls(lambda: a @ b, device, 2.0)
     return count * 2 * n**3 / (time.perf_counter() - start)
 
 
-def hours(seconds: Mapping[Setting, float]) -> float:
+def grid_hours(seconds: Mapping[Setting, float]) -> float:
     """Hours of the paper's grid, given the seconds of a step of every setting."""
     steps = {batch: COPIES * EPOCHS * -(-PATCHES // batch) for batch in BATCHES}
     return sum(steps[batch] * value for (_, batch), value in seconds.items()) / 3600
 
 
-def show(
+def print_table(
     ms: dict[Setting, float], share: dict[Setting, float], title: str, console: Console
 ) -> None:
     """Print the grid: milliseconds of a step and the share that arithmetic needs."""
@@ -164,18 +165,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
     settings = [(filters, batch) for filters in FILTERS for batch in BATCHES]
-    machine = environment()
+    machine = describe_machine()
     if options.device == "cuda":
         machine["gpu"] = torch.cuda.get_device_name()
-    peak = arithmetic_rate(options.device)
-    seconds = {setting: 1 / rate for setting, rate in rates(options, settings).items()}
-    bound = {setting: operations(setting) / peak for setting in settings}
+    peak = measure_matmul_rate(options.device)
+    seconds = {setting: 1 / rate for setting, rate in measure_rates(options, settings).items()}
+    bound = {setting: count_operations(setting) / peak for setting in settings}
     ms = {setting: 1e3 * value for setting, value in seconds.items()}
     share = {setting: bound[setting] / seconds[setting] for setting in settings}
     console = Console()
     title = f"Milliseconds a step (share of arithmetic), {options.side_by_side} at a time"
-    show(ms, share, title, console)
-    taken, least = hours(seconds), hours(bound)
+    print_table(ms, share, title, console)
+    taken, least = grid_hours(seconds), grid_hours(bound)
     console.print(
         f"Matrix product: {peak / 1e12:.2f} Tflop/s. The paper's 200 runs of {EPOCHS} epochs: "
         f"{taken:.1f} h of steps, {least:.1f} h of arithmetic ({least / taken:.1%})."

@@ -1,9 +1,8 @@
-"""The paper's Attention U-Net in Keras, trained by ``fit``: the yardstick of training speed.
+"""The paper's Attention U-Net in Keras, trained by ``fit``, to compare training speeds.
 
-A process of its own, because TensorFlow is no dependency of this project: run it with any
-interpreter that has TensorFlow. ``train_throughput.py --keras-python PATH`` does. It speaks
-that program's protocol: one line on standard input starts an epoch, one line of JSON on
-``--report-fd`` ends it.
+It runs in a process of its own, with any interpreter that has TensorFlow, which is no dependency
+of this project; ``train_throughput.py --keras-python PATH`` starts it. It follows that program's
+protocol: one line on standard input starts an epoch, one line of JSON on ``--report-fd`` ends it.
 """
 
 import argparse
@@ -28,22 +27,22 @@ def convolution(x: Node, filters: int, size: int = 1, *, inside_attention: bool 
     return layers.Conv2D(filters, size, padding="same", kernel_initializer=start)(x)
 
 
-def normalised(x: Node, activation: bool = True) -> Node:
+def normalise(x: Node, activation: bool = True) -> Node:
     x = layers.BatchNormalization()(x)
     return layers.ReLU()(x) if activation else x
 
 
 def encoder_block(x: Node, filters: int) -> Node:
     for _ in range(2):
-        x = normalised(convolution(x, filters, 3))
+        x = normalise(convolution(x, filters, 3))
     return x
 
 
 def gating_signal(x: Node) -> Node:
-    return normalised(convolution(x, x.shape[-1]))
+    return normalise(convolution(x, x.shape[-1]))
 
 
-def upsampled(x: Node, filters: int) -> Node:
+def upsample(x: Node, filters: int) -> Node:
     """(B, H, W, C) -> (B, 2H, 2W, F)."""
     return layers.Conv2DTranspose(
         filters, 3, strides=2, padding="same", activation="relu", kernel_initializer="glorot_normal"
@@ -60,7 +59,7 @@ def attention(skip: Node, gate: Node, inter: int) -> Node:
     psi = layers.Conv2D(1, 1, activation="sigmoid")(compared)
     weighted = layers.Multiply()([skip, layers.UpSampling2D(2)(psi)])
     out = convolution(weighted, skip.shape[-1], inside_attention=True)
-    return normalised(out, activation=False)
+    return normalise(out, activation=False)
 
 
 def attention_unet(side: int, bands: int, f: int) -> Any:  # noqa: ANN401
@@ -72,11 +71,11 @@ def attention_unet(side: int, bands: int, f: int) -> Any:  # noqa: ANN401
     conv4 = encoder_block(layers.MaxPooling2D()(conv3), 2 * f)
     center = encoder_block(layers.MaxPooling2D()(conv4), 4 * f)
     join = layers.Concatenate()
-    up1 = join([upsampled(center, f), attention(conv4, gating_signal(center), 4 * f)])
-    up2 = join([upsampled(up1, 2 * f), attention(conv3, gating_signal(up1), 2 * f)])
+    up1 = join([upsample(center, f), attention(conv4, gating_signal(center), 4 * f)])
+    up2 = join([upsample(up1, 2 * f), attention(conv3, gating_signal(up1), 2 * f)])
     # The third gate is taken from up1 once more.
-    up3 = join([upsampled(up2, f), attention(conv2, gating_signal(up1), f)])
-    up4 = join([upsampled(up3, f), conv1])
+    up3 = join([upsample(up2, f), attention(conv2, gating_signal(up1), f)])
+    up4 = join([upsample(up3, f), conv1])
     probability = layers.Conv2D(1, 1, activation="sigmoid", kernel_initializer="glorot_normal")(up4)
     return keras.Model(image, probability)
 
@@ -87,8 +86,8 @@ def dice_loss(truth: Node, probability: Node) -> Node:
     return 1 - (2 * overlap + 1) / (tf.reduce_sum(truth) + tf.reduce_sum(probability) + 1)
 
 
-class Turns(keras.callbacks.Callback):  # type: ignore[misc]
-    """Wait for the word before an epoch, report its time after."""
+class EpochTimer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Wait for the request before an epoch, and report its time afterwards."""
 
     def __init__(self, patches: int, report: Any, busy: bool) -> None:  # noqa: ANN401
         super().__init__()
@@ -124,7 +123,7 @@ def main() -> None:
     images, truth = patches["images"], patches["masks"][..., None].astype(np.float32)
     report = os.fdopen(options.report_fd, "w", buffering=1)
     print(json.dumps({"version": f"TensorFlow {tf.__version__}"}), file=report)
-    turns = Turns(len(images), report, options.busy)
+    turns = EpochTimer(len(images), report, options.busy)
     model.fit(images, truth, batch_size=8, epochs=options.epochs, verbose=0, callbacks=[turns])
 
 

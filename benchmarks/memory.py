@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py --output memory.json
 
-The network is not trained. Under the default threshold it maps nothing, and what is measured
-is the way of the rasters; ``--threshold 0.5`` makes hundreds of thousands of polygons, which
-take memory of their own. The largest scene takes several minutes and 3 GB of disk.
+The network is not trained. Under the default threshold it maps nothing, so that the memory is
+that of the rasters; ``--threshold 0.5`` makes hundreds of thousands of polygons, which take
+memory as well. The largest scene takes several minutes and 3 GB of disk.
 """
 
 import argparse
@@ -21,7 +21,6 @@ import rasterio
 from affine import Affine
 from predict_scene import BANDS, ROOT, make_task
 from rasterio.crs import CRS
-from rasterio.windows import Window
 from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
@@ -31,26 +30,26 @@ from landslide.geo.rasters import raster_profile
 from landslide.training.task import save_task
 
 SIZES = ((2048, 4096), (8192, 8192), (20_000, 20_000))
-TILE = 1024
+TILE_SIZE = 1024
 
 
 def write_scene(path: Path, height: int, width: int) -> None:
     """A scene of any size from one tile of few values, which compresses well."""
     grid = Grid(CRS.from_epsg(32654), Affine(10, 0, 3e5, 0, -10, 4.9e6), height, width)
     rng = np.random.default_rng(0)
-    noise = rng.normal(size=(len(BANDS), TILE, TILE))
+    noise = rng.normal(size=(len(BANDS), TILE_SIZE, TILE_SIZE))
     smooth = gaussian_filter(noise, (0, 12, 12), mode="wrap")
     # Few values compress well; hills as large as landslides make polygons, not specks.
     tile = np.round(8 + 4 * smooth / smooth.std()).clip(1, 16).astype(np.float32) / 32
     with rasterio.open(path, "w", **raster_profile(grid, "float32", 4, np.nan)) as sink:
         sink.descriptions = tuple(BANDS)
-        for window in grid.blocks(TILE):
-            place = Window(window.col, window.row, window.width, window.height)
-            sink.write(tile[:, : window.height, : window.width], window=place)
+        for window in grid.blocks(TILE_SIZE):
+            values = tile[:, : window.height, : window.width]
+            sink.write(values, window=window.to_rasterio())
 
 
-def peak(command: list[str]) -> tuple[float, float]:
-    """MiB and seconds that a command takes."""
+def measure_peak(command: list[str]) -> tuple[float, float]:
+    """Measure the MiB and seconds that a command takes."""
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -78,7 +77,7 @@ def main() -> None:
             write_scene(scene, height, width)
             words = [f"checkpoint={folder / 'small.ckpt'}", f"scene={scene}"]
             words += [f"output={folder / 'map'}", f"threshold={options.threshold}"]
-            mib, seconds = peak([sys.executable, "predict.py", *words])
+            mib, seconds = measure_peak([sys.executable, "predict.py", *words])
             summary = json.loads((folder / "map" / "summary.json").read_text())
             polygons = summary["landslides"]
             rows.append(

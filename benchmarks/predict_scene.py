@@ -1,10 +1,10 @@
-"""Seconds to map a scene of the paper's size, against the floor that arithmetic sets.
+"""Seconds to map a scene of the paper's size, compared with the bound set by arithmetic.
 
     python benchmarks/predict_scene.py --output predict.json
     python benchmarks/predict_scene.py --device cuda
 
-Every way of predicting takes its turn in every round, in one process; ratios are taken
-within a round. Weights are random and the scene is noise: neither changes the time.
+Every variant of prediction runs once in every round, in one process; ratios are taken within a
+round. Weights are random and the scene is noise, which does not change the time.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from train_throughput import environment, native_transpose
+from train_throughput import describe_machine, native_transpose
 
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid, Window
@@ -69,16 +69,16 @@ def make_scene(path: Path, height: int, width: int) -> Scene:
     return Scene(path, BANDS)
 
 
-def gemm_rate(device: torch.device) -> float:
-    """FLOP/s of the best of several products of matrices, 2048 x 2048 or 8192 x 8192 on a GPU."""
+def measure_gemm_rate(device: torch.device) -> float:
+    """Best FLOP/s of several matrix products, 2048 x 2048 or 8192 x 8192 on a GPU."""
     side = 2048 if device.type == "cpu" else 8192
     a, b = torch.randn(2, side, side, device=device)
-    seconds = [timed(lambda: a @ b, device) for _ in range(12)]
+    seconds = [measure_seconds(lambda: a @ b, device) for _ in range(12)]
     return 2 * side**3 / min(seconds)
 
 
-def timed(run: Run, device: torch.device) -> float:
-    """Seconds of a run, until the device is done with it."""
+def measure_seconds(run: Run, device: torch.device) -> float:
+    """Seconds of a run until the device has finished it."""
     start = time.perf_counter()
     run()
     if device.type == "cuda":
@@ -87,7 +87,7 @@ def timed(run: Run, device: torch.device) -> float:
 
 
 def count_flop(task: LandslideTask) -> float:
-    """FLOP per pixel of the network as it is defined, on a large window."""
+    """FLOP per pixel of the network as defined, on a large window."""
     packaged = SameConvTranspose2d.forward
     SameConvTranspose2d.forward = native_transpose  # type: ignore[assignment, method-assign]
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -97,7 +97,7 @@ def count_flop(task: LandslideTask) -> float:
     return flop / 512**2
 
 
-def tiles(task: LandslideTask, image: Tensor, batch: int, device: torch.device) -> None:
+def predict_tiles(task: LandslideTask, image: Tensor, batch: int, device: torch.device) -> None:
     """Predict 64 px patches without overlap, ``batch`` a call, with the network as trained."""
     C, H, W = image.shape
     whole = torch.nn.functional.pad(image, (0, -W % PATCH, 0, -H % PATCH))
@@ -108,17 +108,17 @@ def tiles(task: LandslideTask, image: Tensor, batch: int, device: torch.device) 
             torch.sigmoid(task(patches[start : start + batch].to(device))).cpu()
 
 
-def as_trained(task: LandslideTask, image: Tensor, side: int, device: torch.device) -> None:
+def predict_unfolded(task: LandslideTask, image: Tensor, side: int, device: torch.device) -> None:
     """Predict blocks with their 96 px halo, with the network as trained."""
     network = Network([task], device)
     layout = torch.channels_last
     network.members = [
         (task.normalization, lambda x: task.model(x.contiguous(memory_format=layout)))
     ]
-    seamless(network, image, side)
+    predict_blocks(network, image, side)
 
 
-def seamless(network: Network, image: Tensor, side: int | None = None) -> None:
+def predict_blocks(network: Network, image: Tensor, side: int | None = None) -> None:
     """Predict blocks with their halo from memory."""
     _, H, W = image.shape
     grid = Grid(None, None, H, W)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def seamless(network: Network, image: Tensor, side: int | None = None) -> None:
         predictor(padded[:, rows, source.col : source.col + source.width], block)
 
 
-def end_to_end(network: Network, scene: Scene) -> None:
+def predict_and_write(network: Network, scene: Scene) -> None:
     """Read, predict and write a scene, and make its rasters cloud-optimised."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -143,34 +143,38 @@ def end_to_end(network: Network, scene: Scene) -> None:
             to_cog(path, {})
 
 
-def ways(
+def prediction_variants(
     task: LandslideTask, scene: Scene, device: torch.device, *, openvino: bool
 ) -> dict[str, Run]:
-    """What is compared."""
+    """Variants of prediction by name."""
     image = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
     folded, half = Network([task], device), Network([task], device, precision="half")
     task.to(device)
     found: dict[str, Run] = {
-        "64 px, one patch a call (the paper)": lambda: tiles(task, image, 1, device),
-        "64 px, 32 patches a call": lambda: tiles(task, image, 32, device),
-        "seamless, 1024 px blocks, as trained": lambda: as_trained(task, image, 1024, device),
-        DEFAULT: lambda: seamless(folded, image),
-        "default, end to end": lambda: end_to_end(folded, scene),
-        "precision=half": lambda: seamless(half, image),
-        "precision=half, end to end": lambda: end_to_end(half, scene),
+        "64 px, one patch a call (the paper)": lambda: predict_tiles(task, image, 1, device),
+        "64 px, 32 patches a call": lambda: predict_tiles(task, image, 32, device),
+        "seamless, 1024 px blocks, as trained": lambda: predict_unfolded(task, image, 1024, device),
+        DEFAULT: lambda: predict_blocks(folded, image),
+        "default, end to end": lambda: predict_and_write(folded, scene),
+        "precision=half": lambda: predict_blocks(half, image),
+        "precision=half, end to end": lambda: predict_and_write(half, scene),
     }
     if device.type == "cuda":
         for precision in ("full", "half"):
             compiled = Network([task], device, engine="compiled", precision=precision)
-            found[f"engine=compiled, precision={precision}"] = partial(seamless, compiled, image)
+            found[f"engine=compiled, precision={precision}"] = partial(
+                predict_blocks, compiled, image
+            )
     elif openvino:
         engine = Network([task], device, engine="openvino")
-        found["seamless, OpenVINO"] = lambda: seamless(engine, image)
-        found["OpenVINO, end to end"] = lambda: end_to_end(engine, scene)
+        found["seamless, OpenVINO"] = lambda: predict_blocks(engine, image)
+        found["OpenVINO, end to end"] = lambda: predict_and_write(engine, scene)
     return found
 
 
-def differences(task: LandslideTask, scene: Scene, device: torch.device) -> dict[str, float]:
+def precision_differences(
+    task: LandslideTask, scene: Scene, device: torch.device
+) -> dict[str, float]:
     """Largest difference of a block's probability to the default, by precision."""
     window = Window(0, 0, min(1024, scene.grid.height), min(1024, scene.grid.width))
     image = scene.read(window)["image"][None, :, : window.height // 16 * 16]
@@ -181,24 +185,24 @@ def differences(task: LandslideTask, scene: Scene, device: torch.device) -> dict
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of each way in each round."""
+    """Seconds of each variant in each round."""
     tune_cpu()
     task = make_task(options.filters)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         scene = make_scene(folder / "scene.tif", *options.size)
         device = torch.device(options.device)
-        machine = environment() | differences(task, scene, device)
+        machine = describe_machine() | precision_differences(task, scene, device)
         if device.type == "cuda":
             machine["gpu"] = torch.cuda.get_device_name()
         flop = count_flop(task) * options.size[0] * options.size[1]
-        runs = ways(task, scene, device, openvino=not options.no_openvino)
+        runs = prediction_variants(task, scene, device, openvino=not options.no_openvino)
         floors: list[float] = []
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for number in range(options.rounds + 1):
-            floor = flop / gemm_rate(device)
+            floor = flop / measure_gemm_rate(device)
             for name, run in runs.items():
-                taken = timed(run, device)
+                taken = measure_seconds(run, device)
                 if number:  # the first round warms up
                     seconds[name].append(taken)
             if number:
@@ -210,7 +214,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def show(result: dict[str, Any]) -> None:
+def print_table(result: dict[str, Any]) -> None:
     """Print medians, and medians of the ratios within a round."""
     table = Table(title="Mapping a scene")
     table.add_column("")
@@ -243,7 +247,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
     result = measure(options)
-    show(result)
+    print_table(result)
     if options.output:
         options.output.write_text(json.dumps(result, indent=1) + "\n")
 

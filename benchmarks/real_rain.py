@@ -1,4 +1,4 @@
-"""How much of real, quiet hills seems to change from date to date, before and after the balance.
+"""Apparent changes of real, quiet hills from date to date, before and after the balance.
 
     LANDSLIDE_SHARED_DATA=folder python benchmarks/real_rain.py
 
@@ -41,7 +41,7 @@ def pair_of_dates(first: Path, second: Path, folder: Path) -> Scene:
     return Scene(folder / "dates.tif", BANDS)
 
 
-def changed(scene: Scene) -> NDArray[np.float64]:
+def measure_changes(scene: Scene) -> NDArray[np.float64]:
     """Percent of pixels, and of 3 x 3 px means, that differ by more than 3 dB."""
     window = Window(0, 0, scene.grid.height, scene.grid.width)
     image = scene.read(window)["image"].numpy()
@@ -68,9 +68,9 @@ def main() -> None:
         for first, second in pairwise(files):
             with tempfile.TemporaryDirectory() as folder:
                 scene = pair_of_dates(first, second, Path(folder))
-                raw = changed(scene)
+                raw = measure_changes(scene)
                 balance_dates(scene)
-                shares.append([raw, changed(scene)])
+                shares.append([raw, measure_changes(scene)])
         mean, worst = np.mean(shares, axis=0), np.max(shares, axis=0)
         cells = [f"{mean[i, size]:.1f} ({worst[i, size]:.1f})" for size in (0, 1) for i in (0, 1)]
         table.add_row(burst.name, str(len(shares)), *cells)

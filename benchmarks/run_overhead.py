@@ -1,14 +1,14 @@
-"""Seconds of a sweep's runs by part: what a run costs outside of its training steps.
+"""Seconds of a sweep's runs by part: the cost of a run outside of its training steps.
 
-A sweep of several runs in one process, as ``python train.py -m`` does it one after the other,
-on a simulated scene. Named functions are timed where they are called; a function's time leaves
-out that of the named functions which it calls, except for those that count whole.
+A sweep trains several runs in one process, as ``python train.py -m`` does, on a simulated scene.
+Named functions are timed where they are called. An exclusive time leaves out the named functions
+that the function calls; an inclusive time contains them.
 
     python benchmarks/run_overhead.py --runs 4 --epochs 30
     python benchmarks/run_overhead.py --before ../earlier-checkout
 
-``--before`` lets another checkout take turns with this one, sweep by sweep. On a machine that
-others keep busy, ``--busy`` gives the sweep one thread and reads its CPU clock.
+``--before`` alternates sweeps of another checkout with those of this one. On a machine with other
+load, ``--busy`` gives the sweep one thread and reads its CPU clock.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Part: the functions that belong to it, by the names under which they are called.
-AROUND = {
+# Functions of each part, by the names under which they are called.
+EXCLUSIVE = {
     "Hydra: a job's folder, logging, copies": ["hydra.core.utils:run_job"],
     "rest": ["landslide.study.job:train"],
     "fit: start and end": ["lightning:Trainer.fit"],
@@ -46,7 +46,7 @@ AROUND = {
         "landslide.data.datamodule:write_splits",
     ],
 }
-WHOLE = {
+INCLUSIVE = {
     "Hydra: composition": ["hydra._internal.config_loader_impl:ConfigLoaderImpl.load_sweep_config"],
     "Hydra: all runs composed beforehand": [
         "hydra.plugins.sweeper:Sweeper.validate_batch_is_legal"
@@ -67,18 +67,18 @@ WHOLE = {
     "leaderboard, after every run": ["landslide.study.sweeps:SweepReport.on_job_end"],
     "leaderboard, at the end": ["landslide.study.sweeps:SweepReport.on_multirun_end"],
 }
-SWEEP = {"Hydra: all runs composed beforehand", "leaderboard, at the end"}
-"""Parts that come once a sweep."""
+ONCE_PER_SWEEP = {"Hydra: all runs composed beforehand", "leaderboard, at the end"}
+"""Parts that occur once per sweep."""
 
-STEPS = {"training", "validation"}
+TRAINING_PARTS = {"training", "validation"}
 """Parts that are the training itself."""
 
 
 class Clock:
-    """Add up the seconds of parts, run by run.
+    """Sum of the seconds of parts, run by run.
 
     Attributes:
-        runs: Seconds by part, of every run; those of the sweep come last.
+        runs: Seconds by part of every run, then those of the sweep.
     """
 
     def __init__(self, read: Callable[[], float], runs: int) -> None:
@@ -95,7 +95,7 @@ class Clock:
 
         @functools.wraps(function)
         def timed(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-            if self._stack and self._stack[-1] in WHOLE:
+            if self._stack and self._stack[-1] in INCLUSIVE:
                 return function(*arguments, **named)
             self._lap()
             self._stack.append(part)
@@ -109,23 +109,23 @@ class Clock:
         setattr(owner, name, timed)
 
     def _lap(self) -> None:
-        """Give the time since the last call to the part that is running."""
+        """Add the time since the last call to the part that is running."""
         now = self._read()
         if self._stack:
-            run = -1 if self._stack[-1] in SWEEP else self._run
+            run = -1 if self._stack[-1] in ONCE_PER_SWEEP else self._run
             self.runs[run][self._stack[-1]] += now - self._last
         self._last = now
 
 
-def sweep(options: argparse.Namespace) -> None:
-    """Be the process of a sweep: time its parts and write them."""
+def run_timed_sweep(options: argparse.Namespace) -> None:
+    """Run a sweep in this process, time its parts and write them."""
     read = time.process_time if options.busy else time.perf_counter
     start = read()
     importlib.import_module("hydra")
     importlib.import_module("landslide.study.job")
     imports = read() - start
     clock = Clock(read, options.runs)
-    for part, addresses in (AROUND | WHOLE).items():
+    for part, addresses in (EXCLUSIVE | INCLUSIVE).items():
         for address in addresses:
             clock.wrap(address, part)
     sys.argv = ["train.py", "-m", *options.override]
@@ -135,7 +135,7 @@ def sweep(options: argparse.Namespace) -> None:
     options.output.write_text(json.dumps(seconds))
 
 
-def measured(checkout: Path, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def measure_sweep(checkout: Path, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run one sweep in a process of its own; return its seconds."""
     seeds = ",".join(map(str, range(options.runs)))
     overrides = [
@@ -164,17 +164,17 @@ def measured(checkout: Path, options: argparse.Namespace, folder: Path) -> dict[
     return seconds
 
 
-def outside(run: dict[str, float]) -> float:
+def overhead(run: dict[str, float]) -> float:
     """Seconds of a run outside of training and validation."""
-    return sum(seconds for part, seconds in run.items() if part not in STEPS)
+    return sum(seconds for part, seconds in run.items() if part not in TRAINING_PARTS)
 
 
-def of_a_run(
+def seconds_per_run(
     rounds: Sequence[dict[str, Any]], of: Callable[[dict[str, float]], float]
 ) -> tuple[float, float]:
     """Seconds of the first run and of a later one, medians over the rounds.
 
-    What comes once a sweep is divided by its runs.
+    Parts that occur once per sweep are divided by its number of runs.
     """
     firsts, laters = [], []
     for measured in rounds:
@@ -185,7 +185,7 @@ def of_a_run(
     return statistics.median(firsts), statistics.median(laters)
 
 
-def rows(rounds: Sequence[dict[str, Any]]) -> list[tuple[str, float, float]]:
+def table_rows(rounds: Sequence[dict[str, Any]]) -> list[tuple[str, float, float]]:
     """Part, seconds of the first run, seconds of a later one; the largest first."""
     parts = dict.fromkeys(part for round in rounds for run in round["runs"] for part in run)
     table = []
@@ -194,30 +194,30 @@ def rows(rounds: Sequence[dict[str, Any]]) -> list[tuple[str, float, float]]:
         def seconds(run: dict[str, float], part: str = part) -> float:
             return run.get(part, 0.0)
 
-        table.append((part, *of_a_run(rounds, seconds)))
-    table.sort(key=lambda row: (row[0] in STEPS, -row[2]))
-    everything = of_a_run(rounds, lambda run: sum(run.values()))
-    around = of_a_run(rounds, outside)
+        table.append((part, *seconds_per_run(rounds, seconds)))
+    table.sort(key=lambda row: (row[0] in TRAINING_PARTS, -row[2]))
+    everything = seconds_per_run(rounds, lambda run: sum(run.values()))
+    around = seconds_per_run(rounds, overhead)
     return [*table, ("outside of training and validation", *around), ("all", *everything)]
 
 
-def show(name: str, rounds: Sequence[dict[str, Any]], clock: str) -> None:
+def print_table(name: str, rounds: Sequence[dict[str, Any]], clock: str) -> None:
     """Print the seconds of one checkout."""
     table = Table(title=f"{name}: {clock} of a run")
     for heading in ("", "first run", "later runs"):
         table.add_column(heading, justify="right" if heading else "left")
-    for part, first, later in rows(rounds):
+    for part, first, later in table_rows(rounds):
         table.add_row(part, f"{first:.3f}", f"{later:.3f}")
     imports = statistics.median(round["imports"] for round in rounds)
     table.add_row("imports, once a process", f"{imports:.3f}", "")
     Console().print(table)
 
 
-def compare(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> None:
-    """Print how much is left of what a run costs outside of training and validation."""
+def print_comparison(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> None:
+    """Print the ratio of both checkouts' cost outside of training and validation."""
     for name, runs in (("first run", slice(0, 1)), ("later runs", slice(1, None))):
         ratios = [
-            sum(map(outside, new["runs"][:-1][runs])) / sum(map(outside, old["runs"][:-1][runs]))
+            sum(map(overhead, new["runs"][:-1][runs])) / sum(map(overhead, old["runs"][:-1][runs]))
             for old, new in zip(before, after, strict=True)
         ]
         Console().print(
@@ -227,7 +227,7 @@ def compare(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Let the checkouts take turns and tell the result."""
+    """Let the checkouts take turns, and print and write the result."""
     checkouts = {"before": options.before.resolve()} if options.before else {}
     checkouts["now"] = ROOT
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in checkouts}
@@ -242,23 +242,23 @@ def measure(options: argparse.Namespace) -> None:
             for name, checkout in list(checkouts.items())[:: 1 if number % 2 else -1]:
                 folder = Path(temporary) / f"{name}{number}"
                 folder.mkdir()
-                found[name].append(measured(checkout, options, folder))
+                found[name].append(measure_sweep(checkout, options, folder))
     clock = "CPU seconds, one thread," if options.busy else "seconds"
     for name, rounds in found.items():
-        show(name, rounds, clock)
+        print_table(name, rounds, clock)
     if options.before:
-        compare(found["before"], found["now"])
+        print_comparison(found["before"], found["now"])
     if options.output:
         options.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=4, help="of a sweep; at least two")
     parser.add_argument("--epochs", type=int, default=30, help="of a run")
     parser.add_argument("--rounds", type=int, default=3, help="sweeps of each checkout")
     parser.add_argument("--size", type=int, nargs=2, default=[512, 704], help="rows and columns")
-    parser.add_argument("--scene", type=Path, help="scene folder; else one is simulated")
+    parser.add_argument("--scene", type=Path, help="scene folder; default: simulate one")
     parser.add_argument("--before", type=Path, help="another checkout to compare with")
     parser.add_argument("--busy", action="store_true", help="one thread, CPU seconds")
     parser.add_argument("--override", action="append", default=[], help="of train.py's settings")
@@ -268,5 +268,5 @@ def arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    options = arguments()
-    (sweep if options.checkout else measure)(options)
+    options = parse_arguments()
+    (run_timed_sweep if options.checkout else measure)(options)

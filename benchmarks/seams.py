@@ -20,11 +20,11 @@ from landslide.prediction.stream import choose_predictor
 from landslide.training.network import Network
 from landslide.training.task import load_task
 
-SHOWN = 384
+PANEL_SIZE = 384
 """Side of the part that is drawn, in pixels."""
 
 
-def probability(scene: Scene, network: Network, overlap: float) -> NDArray[np.float32]:
+def predict_probability(scene: Scene, network: Network, overlap: float) -> NDArray[np.float32]:
     """The whole scene's probability."""
     found = np.zeros((scene.grid.height, scene.grid.width), dtype=np.float32)
     window = {"size": None, "overlap": overlap, "halo": None}
@@ -35,7 +35,7 @@ def probability(scene: Scene, network: Network, overlap: float) -> NDArray[np.fl
     return found
 
 
-def seam(found: NDArray[np.float32], side: int) -> float:
+def border_step_ratio(found: NDArray[np.float32], side: int) -> float:
     """Mean step across the borders of windows over the mean step elsewhere."""
     at_border, elsewhere = [], []
     for values in (found, found.T):
@@ -53,12 +53,12 @@ def main() -> None:
     network = Network([task], torch.device("cpu"))
     figure, axes = plt.subplots(1, 2, figsize=(10, 5.6), layout="constrained")
     center = [side // 2 // 64 * 64 for side in (scene.grid.height, scene.grid.width)]
-    shown = tuple(slice(c - SHOWN // 2, c + SHOWN // 2) for c in center)
+    shown = tuple(slice(c - PANEL_SIZE // 2, c + PANEL_SIZE // 2) for c in center)
     for axis, overlap, words in zip(
         axes, (0.0, 0.5), ("the paper's tiles", "half overlapping, blended"), strict=True
     ):
-        found = probability(scene, network, overlap)
-        ratio = seam(found, task.patch_size)
+        found = predict_probability(scene, network, overlap)
+        ratio = border_step_ratio(found, task.patch_size)
         print(f"window.overlap={overlap:g}: step at borders {ratio:.2f} of that elsewhere")
         image = axis.imshow(found[shown], vmin=0, vmax=1, cmap="magma")
         axis.set_title(f"window.overlap={overlap:g}: {words}\nsteps at borders x {ratio:.2f}")

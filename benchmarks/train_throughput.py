@@ -1,14 +1,14 @@
 """Patches per second of training: a bare loop, step by step; ``train.py``; Keras' ``fit``.
 
-All train on the same patches of a simulated scene. Every contender is a process of its own
-(an allocator's settings cannot be taken back) and stays alive. All take turns of one epoch,
-round after round, so that whatever else happens on the machine happens to all of them;
-ratios are taken within a round.
+All train on the same patches of a simulated scene. Every contender is a process of its own,
+because an allocator's settings cannot be undone, and stays alive. The contenders train one epoch
+each, round after round, so that other load on the machine affects all of them; ratios are taken
+within a round.
 
     python benchmarks/train_throughput.py --keras-python tensorflow-venv/bin/python
 
-On a machine that others keep busy, ``--busy`` gives every contender one thread and reads
-its CPU clock, which does not run while others do.
+On a machine with other load, ``--busy`` gives every contender one thread and reads its CPU
+clock, which stops while other processes run.
 """
 
 import argparse
@@ -57,13 +57,13 @@ class Loop:
     """A bare training loop.
 
     Attributes:
-        name: What it adds to the loop before it.
+        name: Name, which says what the loop adds to the one before it.
         channels_last: Memory layout of images and weights.
         fused: Adam in one kernel instead of a Python loop over the weights.
         subpixel: Transposed convolutions as the package computes them.
         keep: Whether glibc keeps freed memory.
         compiled: Whether ``torch.compile`` writes the kernels.
-        flush_denormals: Whether tiny numbers are taken for zero.
+        flush_denormals: Whether denormal numbers become zero.
         autocast: Whether convolutions run in bfloat16, which is not exact.
         threads: Threads of an operation; None for all cores.
         environment: Variables set before the process starts.
@@ -104,14 +104,14 @@ LOOPS = {loop.name: loop for loop in (*STEPS, *TRIALS)}
 
 
 class Contender:
-    """A process that trains one epoch at the word."""
+    """A process that trains one epoch on request."""
 
     def __init__(self, name: str, command: Sequence[str], environment: dict[str, str]) -> None:
         self.name = name
         self.rates: list[float] = []
         self._tail = b""
         read, write = os.pipe()
-        # A terminal, so that a progress bar does what it does before a user.
+        # In a terminal, a progress bar behaves as it does for a user.
         terminal, child = pty.openpty()
         self._process = subprocess.Popen(
             [*command, "--report-fd", str(write)],
@@ -129,8 +129,8 @@ class Contender:
         threading.Thread(target=self._drain, args=(terminal,), daemon=True).start()
         self.introduction: dict[str, Any] = self._report()
 
-    def turn(self) -> float:
-        """Let it train one epoch; return patches per second."""
+    def train_epoch(self) -> float:
+        """Train one epoch and return the patches per second."""
         assert self._process.stdin is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
@@ -146,7 +146,7 @@ class Contender:
     def _report(self) -> dict[str, Any]:
         line = self._reports.readline()
         if not line:
-            time.sleep(0.5)  # until the last words are drained
+            time.sleep(0.5)  # until the last output is read
             raise SystemExit(f"{self.name} failed:\n{self._tail.decode(errors='replace')}")
         report: dict[str, Any] = json.loads(line)
         return report
@@ -160,19 +160,19 @@ class Contender:
 
 
 class Reporter:
-    """A contender's end of the conversation."""
+    """A contender's end of the protocol."""
 
     def __init__(self, descriptor: int, **introduction: object) -> None:
         self._file = os.fdopen(descriptor, "w", buffering=1)
-        self.say(**introduction)
+        self.send(**introduction)
 
-    def say(self, **message: object) -> None:
+    def send(self, **message: object) -> None:
         """Send one message."""
         print(json.dumps(message), file=self._file)
 
     @staticmethod
     def wait() -> None:
-        """Wait for one's turn."""
+        """Wait for the request to train an epoch."""
         if not sys.stdin.readline():
             os._exit(0)
 
@@ -190,7 +190,7 @@ def bare_step(
     loop: Loop, filters: int = FILTERS, device: str = "cpu"
 ) -> Callable[[Tensor, Tensor], None]:
     """A training step: forward, loss, backward, update."""
-    # Lightning, imported above, has Adam look for GPUs at every step, which a bare loop would not.
+    # With Lightning imported, Adam looks for GPUs at every step, which a bare loop does not do.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     if loop.keep:
         keep_memory()
@@ -219,8 +219,8 @@ def bare_step(
     return step
 
 
-def batches(loop: Loop, patches: Path) -> list[tuple[Tensor, Tensor]]:
-    """Batches in memory, in the layout that the network wants."""
+def load_batches(loop: Loop, patches: Path) -> list[tuple[Tensor, Tensor]]:
+    """Batches in memory, in the layout that the network uses."""
     layout = torch.channels_last if loop.channels_last else torch.contiguous_format
     data = np.load(patches)
     images = torch.from_numpy(data["images"]).permute(0, 3, 1, 2).contiguous(memory_format=layout)
@@ -228,34 +228,34 @@ def batches(loop: Loop, patches: Path) -> list[tuple[Tensor, Tensor]]:
     return [(images[i : i + BATCH], masks[i : i + BATCH]) for i in range(0, len(masks), BATCH)]
 
 
-def clock(busy: bool) -> float:
-    """Seconds of the wall's clock; on a busy machine those of this process' CPU."""
+def read_clock(busy: bool) -> float:
+    """Seconds of the wall clock; on a busy machine those of this process' CPU."""
     return time.process_time() if busy else time.perf_counter()
 
 
 def run_loop(loop: Loop, patches: Path, descriptor: int, busy: bool) -> None:
-    """Be the contender that trains in a bare loop."""
-    step, data = bare_step(loop), batches(loop, patches)
+    """Run the contender that trains in a bare loop."""
+    step, data = bare_step(loop), load_batches(loop, patches)
     count = sum(len(mask) for _, mask in data)
     reporter = Reporter(descriptor, version=f"torch {torch.__version__}")
     while True:
         reporter.wait()
-        start = clock(busy)
+        start = read_clock(busy)
         for image, mask in data:
             step(image, mask)
-        reporter.say(patches=count, seconds=clock(busy) - start)
+        reporter.send(patches=count, seconds=read_clock(busy) - start)
 
 
-class Turns(Callback):
-    """Hold ``train.py`` before every epoch until it is its turn; time the epoch's training.
+class EpochTimer(Callback):
+    """Hold ``train.py`` before every epoch until it is requested; time the epoch's training.
 
-    The clock runs from the epoch's start to the end of its last training batch, so it
-    holds reading, augmentation, normalisation, metrics and logging, not validation. The
-    turn ends after validation and checkpoints.
+    The clock runs from the epoch's start to the end of its last training batch, so it includes
+    reading, augmentation, normalisation, metrics and logging, but no validation. The report
+    follows after validation and checkpoints.
 
     Args:
-        descriptor: Where to report.
-        busy: Which clock to read.
+        descriptor: File descriptor for reports.
+        busy: Whether to read the CPU clock.
     """
 
     def __init__(self, descriptor: int, busy: bool) -> None:
@@ -269,17 +269,17 @@ class Turns(Callback):
         if self._reporter is None:
             self._reporter = Reporter(self._descriptor, patches=patches)
         else:
-            self._reporter.say(patches=patches, seconds=self._end - self._start)
+            self._reporter.send(patches=patches, seconds=self._end - self._start)
         self._reporter.wait()
-        self._start = clock(self._busy)
+        self._start = read_clock(self._busy)
 
     def on_train_batch_end(self, *arguments: object) -> None:
-        """Stop the clock, until there is another batch."""
-        self._end = clock(self._busy)
+        """Record the time after each batch."""
+        self._end = read_clock(self._busy)
 
 
 def compose_training(scene: Path, output: Path, *overrides: str) -> DictConfig:
-    """What ``train.py`` is configured with."""
+    """Compose the configuration of ``train.py``."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose(
             "train",
@@ -299,11 +299,11 @@ def compose_training(scene: Path, output: Path, *overrides: str) -> DictConfig:
 def run_train(
     scene: Path, output: Path, descriptor: int, busy: bool, overrides: Sequence[str]
 ) -> None:
-    """Be the contender that runs what ``train.py`` runs, on a scene."""
+    """Run the contender that trains as ``train.py`` does, on a scene."""
     turns = (
-        "+callbacks.turns._target_=__main__.Turns",
-        f"+callbacks.turns.descriptor={descriptor}",
-        f"+callbacks.turns.busy={busy}",
+        "+callbacks.epoch_timer._target_=__main__.EpochTimer",
+        f"+callbacks.epoch_timer.descriptor={descriptor}",
+        f"+callbacks.epoch_timer.busy={busy}",
     )
     train(compose_training(scene, output, *turns, *overrides))
 
@@ -320,7 +320,7 @@ def write_patches(scene: Path, path: Path) -> None:
     np.savez(path, images=images.permute(0, 2, 3, 1).numpy(), masks=masks.numpy())
 
 
-def contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]:
+def start_contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]:
     """Start every contender."""
     me = [sys.executable, str(Path(__file__).resolve())]
     busy = ["--busy"] if options.busy else []
@@ -331,7 +331,7 @@ def contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]
     full = Contender(FULL, [*run, *(f"--override={word}" for word in options.override)], {})
     patches = str(folder / "patches.npz")
     write_patches(scene, Path(patches))
-    for loop in chosen_loops(options):
+    for loop in choose_loops(options):
         command = [*me, *busy, "--worker", loop.name, "--patches", patches]
         yield Contender(loop.name, command, loop.environment)
     yield full
@@ -344,8 +344,8 @@ def contenders(options: argparse.Namespace, folder: Path) -> Iterator[Contender]
     yield Contender(KERAS, command, {"TF_CPP_MIN_LOG_LEVEL": "2"})
 
 
-def chosen_loops(options: argparse.Namespace) -> list[Loop]:
-    """Leave out what was not asked for, and trials of threads where there is one."""
+def choose_loops(options: argparse.Namespace) -> list[Loop]:
+    """Leave out what was not asked for, and trials of threading where there is one thread."""
     left_out = THREADING if options.busy else set()
     trials = () if options.quick or options.no_trials else TRIALS
     wanted = (loop for loop in trials if loop.name not in left_out)
@@ -354,7 +354,7 @@ def chosen_loops(options: argparse.Namespace) -> list[Loop]:
 
 @dataclass(frozen=True)
 class Row:
-    """What is told of a contender; rates in patches per second."""
+    """Result of a contender; rates in patches per second."""
 
     name: str
     median: float
@@ -365,14 +365,14 @@ class Row:
     to_keras: float | None
 
 
-def ratio(a: Contender, b: Contender) -> float:
+def median_ratio(a: Contender, b: Contender) -> float:
     """Median over rounds of the ratio within a round."""
     return statistics.median(x / y for x, y in zip(a.rates, b.rates, strict=True))
 
 
-def summary(field_of: Sequence[Contender]) -> list[Row]:
-    """Compare all with the one before, with the best exact bare loop, with Keras."""
-    by_name = {contender.name: contender for contender in field_of}
+def compare_contenders(contenders: Sequence[Contender]) -> list[Row]:
+    """Compare every contender with the one before, the best exact bare loop, and Keras."""
+    by_name = {contender.name: contender for contender in contenders}
     exact = [by_name[name] for name, loop in LOOPS.items() if name in by_name and not loop.autocast]
     best = max(exact, key=lambda contender: statistics.median(contender.rates))
     keras = by_name.get(KERAS)
@@ -386,17 +386,17 @@ def summary(field_of: Sequence[Contender]) -> list[Row]:
             median=statistics.median(contender.rates),
             low=min(contender.rates),
             high=max(contender.rates),
-            to_before=ratio(contender, before[contender.name])
+            to_before=median_ratio(contender, before[contender.name])
             if contender.name in before
             else None,
-            to_best=ratio(contender, best),
-            to_keras=ratio(contender, keras) if keras else None,
+            to_best=median_ratio(contender, best),
+            to_keras=median_ratio(contender, keras) if keras else None,
         )
-        for contender in field_of
+        for contender in contenders
     ]
 
 
-def show(rows: Sequence[Row], machine: dict[str, object]) -> None:
+def print_table(rows: Sequence[Row], machine: dict[str, object]) -> None:
     """Print the table."""
     clock_name = "CPU second, one thread" if machine["busy"] else "second"
     table = Table(title=f"Training, patches per {clock_name}")
@@ -418,8 +418,8 @@ def show(rows: Sequence[Row], machine: dict[str, object]) -> None:
     console.print(", ".join(f"{name}: {value}" for name, value in machine.items()), soft_wrap=True)
 
 
-def environment() -> dict[str, object]:
-    """What the numbers depend on."""
+def describe_machine() -> dict[str, object]:
+    """Properties of the machine that the numbers depend on."""
     cpu = [
         line.split(":")[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -436,40 +436,40 @@ def environment() -> dict[str, object]:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Let all take turns and tell the result."""
-    machine = environment() | {"busy": options.busy}
+    """Let all contenders take turns, and print and write the result."""
+    machine = describe_machine() | {"busy": options.busy}
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
-        field_of: list[Contender] = []
-        for contender in contenders(options, Path(temporary)):
+        contenders: list[Contender] = []
+        for contender in start_contenders(options, Path(temporary)):
             stack.callback(contender.close)
-            field_of.append(contender)
+            contenders.append(contender)
             machine |= {k: v for k, v in contender.introduction.items() if k == "patches"}
-        if field_of[-1].name == KERAS:
-            machine["keras"] = field_of[-1].introduction["version"]
+        if contenders[-1].name == KERAS:
+            machine["keras"] = contenders[-1].introduction["version"]
         for number in range(options.warmup + options.rounds):
-            # Forwards and backwards in turn: nobody always follows the same neighbour.
-            for contender in field_of[:: 1 if number % 2 else -1]:
-                rate = contender.turn()
+            # The order alternates, so that no contender always follows the same neighbour.
+            for contender in contenders[:: 1 if number % 2 else -1]:
+                rate = contender.train_epoch()
                 if number >= options.warmup:
                     contender.rates.append(rate)
         machine["load after"] = os.getloadavg()[0]
-        rows = summary(field_of)
-        show(rows, machine | {"rounds": options.rounds})
+        rows = compare_contenders(contenders)
+        print_table(rows, machine | {"rounds": options.rounds})
         if options.output:
-            rates = {contender.name: contender.rates for contender in field_of}
+            rates = {contender.name: contender.rates for contender in contenders}
             result = {"environment": machine, "rows": [asdict(row) for row in rows], "rates": rates}
             options.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, small scene, no trials")
     parser.add_argument("--rounds", type=int, help="epochs measured of each (10; quick: 2)")
     parser.add_argument("--warmup", type=int, default=1, help="epochs before them")
     parser.add_argument("--busy", action="store_true", help="one thread each, CPU seconds")
-    parser.add_argument("--no-trials", action="store_true", help="leave out what did not help")
+    parser.add_argument("--no-trials", action="store_true", help="leave out vain changes")
     parser.add_argument("--compile", action="store_true", help="try torch.compile, which is slow")
-    parser.add_argument("--scene", type=Path, help="scene folder; else one is simulated")
+    parser.add_argument("--scene", type=Path, help="scene folder; default: simulate one")
     parser.add_argument("--keras-python", help="interpreter with TensorFlow")
     parser.add_argument("--override", action="append", default=[], help="of train.py's settings")
     parser.add_argument("--output", type=Path, help="JSON file to write")
@@ -481,7 +481,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    options = arguments()
+    options = parse_arguments()
     if options.worker is None:
         measure(options)
         return

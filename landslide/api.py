@@ -161,7 +161,7 @@ def score(probability: xr.DataArray, truth: xr.DataArray, threshold: float = 0.5
     values = probability.values[0] if probability.ndim == 3 else probability.values
     known = np.where(np.isfinite(values), truth.values, UNKNOWN).astype(np.uint8)
     metrics = pixel_metrics(threshold)
-    metrics.update(from_numpy(np.nan_to_num(values)[None, None]), from_numpy(known[None]))
+    metrics.update(from_numpy(np.nan_to_num(values)[None]), from_numpy(known[None]))
     return {name: value.item() for name, value in metrics.compute().items()}
 
 

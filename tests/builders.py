@@ -1,6 +1,8 @@
-"""What tests are made of: small scenes, tasks and rasters."""
+"""What tests are made of: small scenes, rasters, tasks and finished runs."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,15 @@ from affine import Affine
 from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
+from landslide.data.datamodule import LandslideDataModule
+from landslide.data.samplers import PatchSampler
+from landslide.data.splits import random_split
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.training.task import LandslideTask, save_task
+
+GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80, 100)
+"""Where images of providers lie."""
 
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
 
@@ -43,11 +51,48 @@ def make_scene(
     return root
 
 
+def write_image(
+    path: Path, image: np.ndarray, grid: Grid = GRID, nodata: float | None = np.nan, **tags: str
+) -> Path:
+    """Write a raster of one band, as providers deliver images."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        crs=grid.crs,
+        transform=grid.transform,
+        height=grid.height,
+        width=grid.width,
+        count=1,
+        dtype=image.dtype,
+        nodata=nodata,
+    ) as sink:
+        sink.write(image, 1)
+        sink.update_tags(**tags)
+    return path
+
+
 def add_bands(root: Path, orbit: str = "ascending", **bands: np.ndarray) -> None:
     with rasterio.open(root / f"{orbit}.tif") as source:
         image, grid, names = source.read(), Grid.of(source), list(source.descriptions)
     image = np.concatenate([image, np.stack(list(bands.values()))]).astype(np.float32)
     write_raster(root / f"{orbit}.tif", image, grid, [*names, *bands], np.nan)
+
+
+def small_datamodule(root: Path, bands: Sequence[str] = BANDS) -> LandslideDataModule:
+    """Patches of 32 px under the random split, set up."""
+    datamodule = LandslideDataModule(
+        root=root,
+        orbit="ascending",
+        bands=bands,
+        patch_size=32,
+        batch_size=4,
+        split=partial(random_split, seed=0, test_share=0.3, val_share=0.3),
+        sampler=PatchSampler,
+    )
+    datamodule.setup()
+    return datamodule
 
 
 def read_band(path: Path) -> np.ndarray:
@@ -89,3 +134,42 @@ def perturbed_task() -> LandslideTask:
     perturb(task)
     task.normalization.fit([torch.rand(1, 4, 64, 64) + 0.01])
     return task
+
+
+def equal_counts(f1: float) -> dict[str, int]:
+    """Counts whose precision, recall and F1 are all the same."""
+    tp, wrong = round(1e12 * f1), 10**12 - round(1e12 * f1)
+    return {"tp": tp, "fp": wrong, "fn": wrong, "tn": 10**12, "patches": 9}
+
+
+def write_run(
+    sweep: Path,
+    name: str,
+    val: float,
+    test: float,
+    facts: dict[str, object] | None = None,
+    **settings: object,
+) -> Path:
+    """A finished run as a sweep leaves it."""
+    folder = sweep / name
+    folder.mkdir(parents=True)
+    common = {"split": "random", "dataset.root": "data/x", "trainer.max_epochs": 3, "seed": 0}
+    (folder / "settings.json").write_text(json.dumps(common | settings))
+    scores = {
+        split: dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), f1)
+        | equal_counts(f1)
+        for split, f1 in (("val", val), ("test", test))
+    }
+    replicate = [settings.get(name, 0) for name in ("seed", "split.fold")]
+    replicate[0] = settings.get("split.seed", replicate[0])
+    found = {
+        "simulated": True,
+        "train_patches": 36,
+        "split": f"{replicate}",
+        "tested": f"{replicate}",
+        "code": "1",
+        "data": {},
+    }
+    (folder / "metrics.json").write_text(json.dumps({**scores, **found, **(facts or {})}))
+    (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n1,0.3,0.2\n")
+    return folder

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from landslide.__main__ import main
+from landslide.prepare.prepare import Prepared, prepare_scene
 from landslide.products.mapping import map_scene
 
 REPOSITORY = Path(__file__).parents[1]
@@ -56,3 +57,11 @@ def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> 
 def map_with(*overrides: str) -> dict[str, object]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return map_scene(compose("predict", list(overrides)))
+
+
+def compose_preparation(*overrides: str) -> DictConfig:
+    return composed(*overrides, name="prepare")
+
+
+def prepare(*overrides: str) -> Prepared:
+    return prepare_scene(compose_preparation(*overrides))

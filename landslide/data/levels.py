@@ -119,26 +119,20 @@ def _averages(
     with open_raster(scene.path) as file:
         slope = ["slope"] if "slope" in file.descriptions else []
     source = Scene(scene.path, [*images, *slope])
-    found = []
+    averages, numbers = [], []
     for window in _sample_windows(scene.grid, tiles, step):
         image = source.read(window)["image"]
         means = _block_means(image[: len(images)])
+        valid = means.isfinite().all(dim=0).numpy()
         if slope:  # separately: averages count where the slope is unknown, too
             means = torch.cat([means, _block_means(image[len(images) :])])
-        row, col = (
-            ((start + np.arange(count) * LOOKS) * n // whole).astype(np.intp)
-            for start, count, n, whole in (
-                (window.row, means.shape[1], tiles[0], scene.grid.height),
-                (window.col, means.shape[2], tiles[1], scene.grid.width),
-            )
-        )
-        valid = means[: len(images)].isfinite().all(dim=0).numpy()
-        tile = row[:, None] * tiles[1] + col[None, :]
-        found.append((means.numpy()[:, valid], tile[valid]))
-    values = np.concatenate([pair[0] for pair in found], axis=1)
-    decibels = 10 * np.log10(values[: len(images)])
+        row = (window.row + np.arange(means.shape[1]) * LOOKS) * tiles[0] // scene.grid.height
+        col = (window.col + np.arange(means.shape[2]) * LOOKS) * tiles[1] // scene.grid.width
+        averages.append(means.numpy()[:, valid])
+        numbers.append((row[:, None] * tiles[1] + col)[valid])
+    values = np.concatenate(averages, axis=1)
     angles = values[-1] if slope else np.full(values.shape[1], np.nan, np.float32)
-    return decibels, angles, np.concatenate([pair[1] for pair in found])
+    return 10 * np.log10(values[: len(images)]), angles, np.concatenate(numbers)
 
 
 def _sample_windows(grid: Grid, tiles: tuple[int, int], step: int) -> list[Window]:

@@ -1,10 +1,13 @@
 """Slope and aspect of terrain by Horn's method, and filling of voids."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 Float = NDArray[np.float32]
+FloatType = TypeVar("FloatType", bound=np.floating)
 
 
 def gradient(elevation: NDArray[np.floating], spacing: float) -> tuple[Float, Float]:
@@ -45,11 +48,11 @@ def aspect_degrees(south: Float, east: Float) -> Float:
     return np.where(aspect < 0, aspect + np.float32(360), aspect)
 
 
-def fill_from_nearest(elevation: Float) -> Float:
-    """Elevations (H, W) with every void (NaN) filled from the nearest cell, if there is any."""
-    void = np.isnan(elevation)
+def fill_from_nearest(image: NDArray[FloatType]) -> NDArray[FloatType]:
+    """Image (H, W) with every void (NaN) filled from the nearest other pixel, if there is any."""
+    void = np.isnan(image)
     if void.all() or not void.any():
-        return elevation
+        return image
     nearest = ndimage.distance_transform_edt(void, return_distances=False, return_indices=True)
-    filled: Float = elevation[tuple(nearest)]
+    filled: NDArray[FloatType] = image[tuple(nearest)]
     return filled

@@ -97,18 +97,18 @@ def common_footprint(sources: Sources, crs: CRS) -> BaseGeometry:
     Raises:
         InputError: There is none; names two inputs that do not overlap.
     """
-    common, first = None, ""
+    areas = {}
     for orbit, date, acquisition in sources.images():
-        area = shapely.union_all([footprint(tile, crs) for tile in acquisition.files])
-        common = area if common is None else common.intersection(area)
         paths = sorted(str(tile.path) for tile in acquisition.files)
         name = f"the {orbit} image {date} ({paths[0]}{', …' * (len(paths) > 1)})"
-        if common.is_empty or common.area == 0:
+        areas[name] = shapely.union_all([footprint(tile, crs) for tile in acquisition.files])
+    (first, common), *others = areas.items()
+    for name, area in others:
+        common = common.intersection(area)
+        if not common.area:
             raise InputError(f"{name} does not overlap with {first}: give images of one area")
-        first = first or name
-    if common is None:
-        raise InputError("there is no image")
-    return common
+    outline: BaseGeometry = common
+    return outline
 
 
 def choose_grid(options: DictConfig, area: BaseGeometry | None, sources: Sources) -> Grid:

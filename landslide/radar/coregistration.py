@@ -1,10 +1,10 @@
-"""How far a date lies beside the others of its track, in parts of a pixel.
+"""Co-registration: the displacement of a date from the others of its track, to sub-pixels.
 
-Speckle of two dates differs; what stands still is the pattern of forest edges, roads, ridges and
-bright points. The cross-correlation of both images in decibels, from which brightness that changes
-over more than a few pixels is taken away, peaks at the shift. It is refined to a fraction of a
-pixel by upsampled Fourier transforms (Guizar-Sicairos et al. 2008, Optics Letters 33, 156-158, in
-scikit-image) and measured on tiles, whose median counts.
+The speckle of two dates differs, whereas the pattern of forest edges, roads, ridges and bright
+points stays. The cross-correlation of both images in decibels, without brightness that changes over
+more than a few pixels, peaks at the shift. Upsampled Fourier transforms refine it to a fraction of
+a pixel (Guizar-Sicairos et al. 2008, Optics Letters 33, 156-158, in scikit-image). The result is
+the median over tiles.
 """
 
 from collections.abc import Iterator
@@ -17,30 +17,30 @@ from skimage.registration import phase_cross_correlation
 
 from landslide.geo.relief import Float
 
-TILE = 128
+TILE_SIZE = 128
 """Side of a tile in pixels; a smaller image is one tile."""
 
-MIN_VALID = 0.5
-"""Share of a tile that both images must have measured."""
+MIN_VALID_SHARE = 0.5
+"""Minimum share of a tile that is valid in both images."""
 
 BACKGROUND = 8.0
-"""Standard deviation in pixels of the Gaussian that takes away slow changes of brightness."""
+"""Standard deviation in pixels of the Gaussian that removes slow changes of brightness."""
 
 UPSAMPLING = 50
-"""Steps of a pixel in which a shift is found."""
+"""Steps per pixel in which a shift is measured."""
 
-NOTABLE = 1 / 3
+CORRECTED_SHIFT = 1 / 3
 """Shift in pixels above which a date should be corrected."""
 
 
 class Shift(NamedTuple):
-    """Where a date lies, against its reference, in pixels.
+    """Displacement of a date from its reference in pixels.
 
     Attributes:
         rows: Southwards.
         cols: Eastwards.
         spread: Median distance of the tiles' shifts from their median; NaN for a single tile.
-        tiles: How many tiles were measured.
+        tiles: Number of tiles that were measured.
     """
 
     rows: float
@@ -55,16 +55,16 @@ class Shift(NamedTuple):
 
 
 def measure_shift(date: Float, reference: Float) -> Shift | None:
-    """Measure how far a date is displaced.
+    """Measure the displacement of a date.
 
     Args:
-        date: (P, H, W) backscatter of each polarisation in linear power; what is not above 0 was
+        date: (P, H, W) backscatter of each polarisation in linear power; NaN, zero and below are
             not measured.
-        reference: The same of the other dates, best their geometric mean.
+        reference: The same for the other dates, preferably their geometric mean.
 
     Returns:
         The shift of ``date`` against ``reference``, to about 0.05 px on 100 x 100 px of real hills
-        in both polarisations; None where no tile was measured by both.
+        in both polarisations; None where both measured no tile.
     """
     details = [[_details(image) for image in images] for images in (date, reference)]
     shifts = np.array(
@@ -93,7 +93,7 @@ def shift_image(image: Float, rows: float, cols: float) -> Float:
         cols: Pixels eastwards.
 
     Returns:
-        (H, W), NaN where a pixel comes from outside or mostly from what was not measured.
+        (H, W), NaN where a pixel comes from outside or mostly from unmeasured pixels.
     """
     valid = np.isfinite(image)
     filled = np.where(valid, image, np.nanmedian(image) if valid.any() else 0).astype(np.float32)
@@ -103,7 +103,7 @@ def shift_image(image: Float, rows: float, cols: float) -> Float:
 
 
 def _details(power: Float) -> NDArray[np.float64]:
-    """Decibels without their slow changes; NaN where nothing was measured."""
+    """Decibels without their slow changes; NaN where not measured."""
     decibels = np.full(power.shape, np.nan)
     valid = np.isfinite(power) & (power > 0)
     decibels[valid] = 10 * np.log10(power[valid])
@@ -114,21 +114,21 @@ def _details(power: Float) -> NDArray[np.float64]:
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Tiles that cover an image and overlap by half."""
-    starts = [range(0, max(length - TILE, 0) + 1, TILE // 2) for length in shape]
+    starts = [range(0, max(length - TILE_SIZE, 0) + 1, TILE_SIZE // 2) for length in shape]
     for row in starts[0]:
         for col in starts[1]:
-            yield slice(row, row + TILE), slice(col, col + TILE)
+            yield slice(row, row + TILE_SIZE), slice(col, col + TILE_SIZE)
 
 
 def _tile_shift(date: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[float, float]:
     """Rows and columns by which one tile is displaced; NaN where too little was measured."""
     both = np.isfinite(date) & np.isfinite(reference)
-    if both.mean() < MIN_VALID:
+    if both.mean() < MIN_VALID_SHARE:
         return np.nan, np.nan
     window = np.outer(*(signal.windows.tukey(length, 0.25) for length in date.shape)) * both
     first, second = (np.where(both, image, 0) for image in (reference, date))
     rows = cols = 0.0
-    # A second look at the displaced tile mends what the window's edge made of a large shift.
+    # The second pass corrects the error that the window's edge causes for a large shift.
     for _ in range(2):
         moved = ndimage.shift(second, (-rows, -cols), order=3, mode="nearest")
         step, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]

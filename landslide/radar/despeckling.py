@@ -1,4 +1,4 @@
-"""Less speckle: total variation within a date, and averages over dates."""
+"""Despeckling: total variation within a date, and averages over dates."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ import numpy as np
 from scipy import ndimage
 from skimage.restoration import denoise_tv_bregman
 
-from landslide.geo.relief import Float
+from landslide.geo.relief import Float, fill_from_nearest
 
 TV_WEIGHT = 0.2
-"""Fidelity to the image, as OPERA's disturbance products take it: the smaller, the smoother."""
+"""Fidelity to the image, as in OPERA's disturbance products; the smaller, the smoother."""
 
 
 def total_variation(power: Float, weight: float = TV_WEIGHT) -> Float:
-    """Smooth an image within its edges: least total variation in decibels.
+    """Smooth an image but its edges by minimising the total variation in decibels.
 
-    Goldstein and Osher (2009, SIAM J. Imaging Sciences 2, 323-343), by scikit-image's split
-    Bregman iterations.
+    The method is that of Goldstein and Osher (2009, SIAM J. Imaging Sciences 2, 323-343), with
+    scikit-image's split Bregman iterations.
 
     Args:
-        power: (H, W) linear power; NaN, zero and below are no measurement.
+        power: (H, W) linear power; NaN, zero and below are not measured.
         weight: Fidelity to the image; the smaller, the smoother.
 
     Returns:
@@ -30,25 +30,24 @@ def total_variation(power: Float, weight: float = TV_WEIGHT) -> Float:
         return np.full_like(power, np.nan)
     decibels = np.full(power.shape, np.nan, np.float64)
     decibels[valid] = 10 * np.log10(power[valid])
-    # Holes take the value of their nearest measurement, so that they pull at no neighbour.
-    nearest = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    smooth = denoise_tv_bregman(decibels[tuple(nearest)], weight=weight)
+    # Holes take the value of the nearest measurement, so that they do not affect neighbours.
+    smooth = denoise_tv_bregman(fill_from_nearest(decibels), weight=weight)
     return np.where(valid, 10 ** (smooth / 10), np.nan).astype(np.float32)
 
 
 def temporal_filter(dates: Sequence[Float], size: int = 7) -> list[Float]:
-    """Share the speckle of all dates without touching what changed in one.
+    """Average the speckle of all dates, and keep what changed in one of them.
 
     J_k = <I_k> / N sum_i I_i / <I_i>, with <I> the mean over a window (Quegan and Yu 2001, IEEE
-    TGRS 39, 2373-2379, equation 14 for uncorrelated images); where a date has no measurement, N
-    counts the others.
+    TGRS 39, 2373-2379, equation 14 for uncorrelated images); N counts the dates that measured a
+    pixel.
 
     Args:
-        dates: (H, W) linear power of each date on one grid; NaN is no measurement.
+        dates: (H, W) linear power of each date on one grid; NaN is not measured.
         size: Side of the window in pixels.
 
     Returns:
-        The dates in their order, NaN where they were not measured.
+        The filtered dates in the same order, NaN where they were not measured.
     """
     means = [_local_mean(date, size) for date in dates]
     total = np.zeros(dates[0].shape)
@@ -67,7 +66,7 @@ def temporal_filter(dates: Sequence[Float], size: int = 7) -> list[Float]:
 
 
 def _local_mean(power: Float, size: int) -> Float:
-    """Mean over a window of what was measured; NaN where nothing was."""
+    """Mean of the measured pixels in a window; NaN where there are none."""
     valid = np.isfinite(power)
     total = ndimage.uniform_filter(np.where(valid, power, 0).astype(np.float64), size)
     weight = ndimage.uniform_filter(valid.astype(np.float64), size)

@@ -6,7 +6,7 @@ from landslide.geo.relief import Float
 
 
 class DateStatistics:
-    """Statistics of dates that are added one after the other, in the memory of one.
+    """Statistics of dates that are added one after another, in the memory of a few.
 
     The scatter is that of decibels by Welford's recurrence (1962, Technometrics 4, 419-420), which
     stays exact where dates differ little.
@@ -15,7 +15,7 @@ class DateStatistics:
         shape: (H, W) of every date.
 
     Attributes:
-        count: Dates that measured each pixel.
+        count: (H, W) number of dates that measured each pixel.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:

@@ -24,7 +24,7 @@ DEMO_SIZE = (1024, 1536)
 
 
 @dataclass(frozen=True)
-class Terrain:
+class TerrainOptions:
     """Parameters of simulated terrain; a given DEM replaces it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Terrain:
 class Options:
     """All physical parameters; see each class for units, and ``default_options``."""
 
-    terrain: Terrain
+    terrain: TerrainOptions
     slides: Slides
     changes: Changes
     scattering: Scattering

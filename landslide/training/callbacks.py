@@ -4,17 +4,16 @@ import csv
 import math
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from landslide.geo.files import replacing
-from landslide.training.task import LandslideTask
 
 
 class ProgressBar(RichProgressBar):
@@ -54,16 +53,12 @@ class History(Callback):
         """Start the epoch's clock."""
         self._start = time.perf_counter()
 
-    def on_train_epoch_end(  # type: ignore[override]
-        self, trainer: Trainer, pl_module: LandslideTask
-    ) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Append the epoch, validation included, and write the file anew."""
-        # Lightning has not logged the module's own epoch end yet; all processes take part.
-        training = pl_module.epoch_metrics("train")
+        logged = trainer.callback_metrics  # all processes take part
         if not trainer.is_global_zero:
             return
         row: dict[str, float] = {"epoch": trainer.current_epoch}
-        logged = {**trainer.callback_metrics, **training}
         row |= {name: float(value) for name, value in logged.items()}
         row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row["seconds"] = time.perf_counter() - self._start
@@ -121,38 +116,39 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """The checkpoint that a killed run goes on from, at most ``seconds`` old.
+    """The checkpoint from which a killed run goes on, at most ``seconds`` old.
 
     Small networks finish several epochs a second, and writing each takes longer than some of
-    their batches. Also written are the last epoch and every epoch with a new best checkpoint,
-    so that the two are always of one history.
+    their batches. The last epoch and every epoch with a new best checkpoint are always written,
+    so that best and last are of one history.
     """
 
     seconds = 10.0
 
     state_key = "LastCheckpoint"
 
-    _written = -math.inf
-    _best: Sequence[object] = ()
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self._written = -math.inf
+        self._best_scores: list[Tensor | None] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch if it is due."""
-        best = [
-            other.best_model_score
-            for other in trainer.checkpoint_callbacks
-            if isinstance(other, BestCheckpoint)
+        best_scores = [
+            callback.best_model_score
+            for callback in trainer.checkpoint_callbacks
+            if isinstance(callback, ModelCheckpoint)
         ]
         due = (
             time.monotonic() - self._written >= self.seconds
             or trainer.should_stop
             or trainer.current_epoch + 1 == trainer.max_epochs
-            or best != self._best
+            or best_scores != self._best_scores
         )
-        self._best = best
         # All processes write together.
         if trainer.strategy.broadcast(due):
             super().on_train_epoch_end(trainer, pl_module)
-            self._written = time.monotonic()
+            self._written, self._best_scores = time.monotonic(), best_scores
 
 
 class PatientStopping(EarlyStopping):

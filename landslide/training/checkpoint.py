@@ -16,7 +16,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: The disk is full, for example.
     """
-    # Of a full disk torch's own writer says RuntimeError, and nothing of the disk.
+    # On a full disk torch's own writer raises a RuntimeError that does not name the disk.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with replacing(path) as temporary:

@@ -1,15 +1,14 @@
-"""Metrics of a checkpoint on the validation and test splits, and how they are told."""
+"""Scores of a checkpoint or an ensemble on the validation and test splits."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from lightning import Trainer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 from torch.utils.data import DataLoader
-from torchmetrics import MetricCollection
 from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from landslide.data.datamodule import LandslideDataModule, Split
@@ -22,89 +21,99 @@ from landslide.training.task import LandslideTask
 Results = dict[str, dict[str, float | None]]
 """Counts and scores by split; scores are None where there is no landslide to be found."""
 
-Curve = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+class Predictions(NamedTuple):
+    """Probabilities of all patches of a split beside the truth.
+
+    Attributes:
+        probability: (N, H, W), in [0, 1].
+        mask: (N, H, W): 0, 1, or 255 where it is unknown.
+    """
+
+    probability: Tensor
+    mask: Tensor
+
+    @classmethod
+    def join(cls, batches: Iterable[tuple[Tensor, Tensor]]) -> "Predictions":
+        """Join batches of probabilities and masks."""
+        probabilities, masks = zip(*batches, strict=True)
+        return cls(torch.cat(probabilities), torch.cat(masks))
 
 
-def evaluate(
+def predict_splits(
     trainer: Trainer, task: LandslideTask, datamodule: LandslideDataModule
-) -> tuple[Results, Curve]:
-    """Score a task on validation and test, every pixel of a split pooled.
+) -> dict[Split, Predictions]:
+    """Apply a task to the validation and test patches.
 
     Args:
         trainer: A trainer of one process, so that no patch is scored twice.
         task: A loaded checkpoint.
-        datamodule: Its ``val`` and ``test`` loaders are scored.
-
-    Returns:
-        The metrics of both splits, and the precision and recall of the test split at
-        falling thresholds.
+        datamodule: Gives the patches.
     """
-    results: Results = {}
-    trainer.validate(task, datamodule, verbose=False)
-    results["val"] = _results(task.val_metrics, task.threshold, datamodule, "val")
-    trainer.test(task, datamodule, verbose=False)
-    results["test"] = _results(task.test_metrics, task.threshold, datamodule, "test")
-    ranked = task.test_metrics["average_precision"]
-    precision, recall, _ = binary_precision_recall_curve(
-        _joined(ranked.preds), _joined(ranked.target), ignore_index=UNKNOWN
-    )
-    return results, (precision.cpu().numpy(), recall.cpu().numpy())
+    datamodule.trainer = trainer  # which tells it how many processes share the patches
+
+    def predict(loader: DataLoader[Sample]) -> Predictions:
+        return Predictions.join(trainer.predict(task, loader) or [])  # type: ignore[arg-type]
+
+    return {
+        "val": predict(datamodule.val_dataloader()),
+        "test": predict(datamodule.test_dataloader()),
+    }
 
 
-def score(network: Network, datamodule: LandslideDataModule, threshold: float) -> Results:
+def evaluate_network(
+    network: Network, datamodule: LandslideDataModule, threshold: float
+) -> Results:
     """Score what maps are made with, an ensemble or flips too, on validation and test.
 
     Args:
         network: One or several checkpoints from measurements to probability.
-        datamodule: Its ``val`` and ``test`` loaders are scored.
+        datamodule: Gives the patches.
         threshold: Probability above which a pixel is landslide.
+    """
 
-    Returns:
-        The metrics of both splits, every pixel of a split pooled.
+    def predict(loader: DataLoader[Sample]) -> Predictions:
+        return Predictions.join((network(b["image"])[:, 0], b["mask"]) for b in loader)
+
+    predictions: dict[Split, Predictions] = {
+        "val": predict(datamodule.val_dataloader()),
+        "test": predict(datamodule.test_dataloader()),
+    }
+    return evaluate(predictions, threshold)
+
+
+def evaluate(predictions: Mapping[Split, Predictions], threshold: float) -> Results:
+    """Score predictions, all pixels of a split pooled.
+
+    Args:
+        predictions: By split.
+        threshold: Probability above which a pixel is landslide.
     """
     results: Results = {}
-    loaders: dict[Split, DataLoader[Sample]] = {
-        "val": datamodule.val_dataloader(),
-        "test": datamodule.test_dataloader(),
-    }
-    for split, loader in loaders.items():
+    for split, (probability, mask) in predictions.items():
         metrics = pixel_metrics(threshold)
-        for batch in loader:
-            metrics.update(network(batch["image"])[:, 0], batch["mask"])
-        results[split] = _results(metrics, threshold, datamodule, split)
+        metrics.update(probability, mask)
+        found = {name: value.item() for name, value in metrics.compute().items()}
+        has_landslides = found["tp"] + found["fn"] > 0
+        counts = {name: int(found[name]) for name in COUNTS}
+        scores = {name: found[name] if has_landslides else None for name in SCORES}
+        results[split] = counts | scores | {"threshold": threshold, "patches": len(mask)}
     return results
 
 
-def best_threshold(trainer: Trainer, task: LandslideTask, datamodule: LandslideDataModule) -> float:
-    """Threshold with the highest F1 on the validation split, every pixel pooled.
+def best_threshold(predictions: Predictions) -> float:
+    """Threshold with the highest F1, all pixels pooled.
 
     Returns:
         The middle between the lowest probability that should count and the one below it.
     """
-    trainer.validate(task, datamodule, verbose=False)
-    ranked = task.val_metrics["average_precision"]
     precision, recall, thresholds = binary_precision_recall_curve(
-        _joined(ranked.preds), _joined(ranked.target), ignore_index=UNKNOWN
+        *predictions, ignore_index=UNKNOWN
     )
     f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-12)
     best = int(f1[: len(thresholds)].argmax())
     below = thresholds[best - 1] if best else torch.zeros(())
     return float(thresholds[best].double() + below.double()) / 2
-
-
-def _joined(state: Any) -> Any:  # noqa: ANN401
-    """A list state of torchmetrics as one tensor."""
-    return torch.cat(state) if isinstance(state, list) else state
-
-
-def _results(
-    metrics: MetricCollection, threshold: float, datamodule: LandslideDataModule, split: Split
-) -> dict[str, float | None]:
-    computed = {name: value.item() for name, value in metrics.compute().items()}
-    counts: dict[str, float | None] = {name: int(computed[name]) for name in COUNTS}
-    quiet = computed["tp"] + computed["fn"] == 0
-    scores = {name: None if quiet else computed[name] for name in SCORES}
-    return counts | scores | {"threshold": threshold, "patches": len(datamodule.patches_of(split))}
 
 
 def print_results(results: Results, title: str) -> None:

@@ -1,5 +1,6 @@
 """Figures of a training run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
+from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from landslide.data.datamodule import LandslideDataModule
 from landslide.geo.cartography import (
@@ -25,7 +27,7 @@ from landslide.geo.cartography import (
 )
 from landslide.geo.rasters import UNKNOWN
 from landslide.radar.bands import is_backscatter, is_quotient, polarisation_of
-from landslide.training.evaluation import Curve
+from landslide.training.evaluation import Predictions
 from landslide.training.task import LandslideTask
 
 OUTCOMES = {
@@ -53,16 +55,18 @@ def training_curves(history: Path, path: Path, *, title: str) -> None:
 
 
 def precision_recall(
-    curve: Curve, chosen: tuple[float, float], threshold: float, path: Path, *, title: str
+    predictions: Predictions, scores: Mapping[str, Any], path: Path, *, title: str
 ) -> None:
-    """Precision over recall on the test split, with the working point marked."""
-    points = np.stack(curve)
-    # A large split has a million points, most of which fall on the same place of the figure.
+    """Precision over recall of a split; its scores at the working point are marked."""
+    curve = binary_precision_recall_curve(*predictions, ignore_index=UNKNOWN)
+    points = torch.stack(curve[:2]).cpu().numpy()
+    # A large split has a million points, most of which are the same pixel of the figure.
     moves = np.diff(points.round(3), axis=1).any(axis=0)
     precision, recall = points[:, np.append(moves, True)]
     figure, axis = plt.subplots(figsize=(4.2, 4), layout="constrained")
     axis.step(recall, precision, where="post", color=BLUE)
-    axis.plot(chosen[1], chosen[0], "o", color=VERMILION, label=f"threshold {threshold:.3g}")
+    label = f"threshold {scores['threshold']:.3g}"
+    axis.plot(scores["recall"], scores["precision"], "o", color=VERMILION, label=label)
     axis.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.set_title(title, fontsize=9)
     axis.legend(frameon=False)

@@ -1,9 +1,7 @@
 """Metrics, and the loss, pooled over all pixels of a split."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
@@ -27,22 +25,28 @@ SCORES = {
     "iou": "IoU",
     "average_precision": "average precision",
 }
-"""The scores that are told, and what they are called."""
-
-COUNTED_AT_ONCE = 2**22
-"""Pixels that wait to be counted: counting batch by batch costs 2 percent of a training step."""
+"""The scores that are reported, and their names in tables."""
 
 
-class Counts(BinaryStatScores):
-    """Pixel counts of the confusion matrix, by name."""
+class Count(BinaryStatScores):
+    """One count of the confusion matrix, from the counts that the other metrics share.
 
-    def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
-        """Return tp, fp, tn and fn."""
-        return dict(zip(COUNTS, super().compute(), strict=False))
+    Args:
+        name: One of ``COUNTS``.
+        settings: Those of ``BinaryStatScores``.
+    """
+
+    def __init__(self, name: str, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(**settings)
+        self.position = COUNTS.index(name)
+
+    def compute(self) -> Tensor:
+        """Return the number of pixels."""
+        return super().compute()[self.position]
 
 
 class IoU(BinaryStatScores):
-    """Intersection over union of landslide pixels, from the counts the other metrics share."""
+    """Intersection over union of landslide pixels, from the counts that the other metrics share."""
 
     def compute(self) -> Tensor:
         """Return TP / (TP + FP + FN), 0 where there is nothing."""
@@ -51,75 +55,12 @@ class IoU(BinaryStatScores):
         return iou
 
 
-class PixelMetrics(MetricCollection):
-    """Metrics of one confusion matrix, counted many batches at once."""
-
-    def __init__(self, metrics: dict[str, Metric | MetricCollection]) -> None:
-        super().__init__(metrics)
-        self._waiting: list[tuple[Tensor, Tensor]] = []
-
-    def update(self, probability: Tensor, mask: Tensor) -> None:  # type: ignore[override]
-        """Add a batch of probabilities and its mask, of the same shape."""
-        self._waiting.append((probability, mask))
-        if sum(mask.numel() for _, mask in self._waiting) >= COUNTED_AT_ONCE:
-            self._count()
-
-    def compute(self) -> dict[str, Any]:
-        """Return the metrics of all batches."""
-        self._count()
-        return super().compute()
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        self._waiting = []
-        super().reset()
-
-    def _count(self) -> None:
-        if not self._waiting:
-            return
-        probabilities, masks = zip(*self._waiting, strict=True)
-        self._waiting = []
-        super().update(_flat(probabilities), _flat(masks))
-
-
-def _flat(batches: Sequence[Tensor]) -> Tensor:
-    return torch.cat([batch.flatten() for batch in batches])
-
-
-def pixel_metrics(threshold: float, *, average_precision: bool = True) -> PixelMetrics:
-    """Precision, recall, F1, IoU, counts and average precision of known pixels.
-
-    All take probabilities and a mask of the same shape.
-
-    Args:
-        threshold: Probability above which a pixel counts as landslide.
-        average_precision: Whether to keep all probabilities for it.
-    """
-    settings: dict[str, Any] = {
-        "threshold": threshold,
-        "ignore_index": UNKNOWN,
-        "validate_args": False,
-    }
-    metrics: dict[str, Metric | MetricCollection] = {
-        "precision": BinaryPrecision(**settings),
-        "recall": BinaryRecall(**settings),
-        "f1": BinaryF1Score(**settings),
-        "iou": IoU(**settings),
-        "counts": Counts(**settings),
-    }
-    if average_precision:
-        metrics["average_precision"] = BinaryAveragePrecision(
-            ignore_index=UNKNOWN, validate_args=False
-        )
-    return PixelMetrics(metrics)
-
-
 class PooledLoss(Metric):
     """The loss of all pixels of a split at once, over batches and processes.
 
     It is the same for every batch size, order and number of processes, unlike the mean over
     batches. A batch without landslides has a Dice loss near 1 if a single pixel of it is called
-    landslide, so that such a mean tells more of how the patches were batched than of the network.
+    landslide, so that such a mean says more about how patches were batched than about the network.
 
     Args:
         loss: Gives the sums of a batch, and the loss of sums.
@@ -139,5 +80,45 @@ class PooledLoss(Metric):
         self.sums.append(sums.detach()[None])
 
     def compute(self) -> Tensor:
-        """Return the loss of all batches, a float64 scalar."""
-        return self._value(dim_zero_cat(self.sums).double().sum(dim=0))
+        """Return the loss of all batches, a scalar, added up in float64."""
+        return self._value(dim_zero_cat(self.sums).double().sum(dim=0)).float()
+
+
+def pixel_metrics(
+    threshold: float,
+    *,
+    average_precision: bool = True,
+    loss: PixelLoss | None = None,
+    prefix: str | None = None,
+) -> MetricCollection:
+    """Precision, recall, F1, IoU, counts, average precision and loss of known pixels.
+
+    Args:
+        threshold: Probability above which a pixel counts as landslide.
+        average_precision: Whether to keep all probabilities for it.
+        loss: Also pool this loss.
+        prefix: Put before the names.
+
+    Returns:
+        Metrics that are updated with ``preds``, probabilities, and ``target``, a mask of the
+        same shape; and, where there is a loss, with ``sums``.
+    """
+    settings: dict[str, Any] = {
+        "threshold": threshold,
+        "ignore_index": UNKNOWN,
+        "validate_args": False,
+    }
+    metrics: dict[str, Metric | MetricCollection] = {
+        "precision": BinaryPrecision(**settings),
+        "recall": BinaryRecall(**settings),
+        "f1": BinaryF1Score(**settings),
+        "iou": IoU(**settings),
+        **{name: Count(name, **settings) for name in COUNTS},
+    }
+    if average_precision:
+        metrics["average_precision"] = BinaryAveragePrecision(
+            ignore_index=UNKNOWN, validate_args=False
+        )
+    if loss is not None:
+        metrics["loss"] = PooledLoss(loss)
+    return MetricCollection(metrics, prefix=prefix)

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from landslide.config.checks import check, flatten
 from landslide.config.rules import CALIBRATED, TRAIN
-from landslide.data.datamodule import LandslideDataModule
+from landslide.data.datamodule import LandslideDataModule, Split
 from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.geo.files import write_json
@@ -23,7 +24,13 @@ from landslide.geo.metadata import scene_info
 from landslide.training import figures
 from landslide.training.checkpoint import WholeCheckpoints
 from landslide.training.cpu import tune_cpu
-from landslide.training.evaluation import best_threshold, evaluate, print_results
+from landslide.training.evaluation import (
+    Predictions,
+    best_threshold,
+    evaluate,
+    predict_splits,
+    print_results,
+)
 from landslide.training.task import LandslideTask, load_task, set_threshold
 
 
@@ -41,12 +48,7 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
         InputError: The data or the configuration cannot be used.
     """
     check(config, TRAIN)
-    _quiet_lightning()
-    tune_cpu()
-    # Deterministic mode would fill every new tensor first, a tenth of a step's time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    seed_everything(config.seed, workers=True, verbose=False)
-    output = Path(config.output_dir)
+    _prepare_process(config.seed)
     resumed = _resumable(config)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
     datamodule.memory = memory or datamodule.memory
@@ -54,63 +56,98 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
     datamodule.setup()
     if resumed is not None:
         _require_same_data(resumed, datamodule)
-    calibrated = config.threshold == CALIBRATED
+    output = Path(config.output_dir)
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
+
+    _fit(config, datamodule, simulated, resumed)
+    best, predictions = _load_best(config, datamodule)
+    results = evaluate(predictions, best.threshold)
+
+    title = config.dataset.name + (", simulated backscatter" if simulated else "")
+    _draw_figures(best, datamodule, predictions["test"], results["test"], title, output)
+    facts = {
+        "seed": config.seed,
+        "simulated": simulated,
+        "split": datamodule.split_digest,
+        "tested": datamodule.tested_digest,
+        "train_patches": len(datamodule.patches_of("train")),
+    }
+    # The metrics come last: a run that has them is finished.
+    write_json(output / "metrics.json", {**results, **facts, **identity._asdict()})
+    print_results(results, f"{title}, seed {config.seed}: best checkpoint, percent")
+    Console(soft_wrap=True).print(f"Run folder: {output}")
+    return float(results["val"]["f1"] or 0)
+
+
+def _prepare_process(seed: int) -> None:
+    """Seed, and set up torch and Lightning."""
+    # Lightning's advertisements, and warnings that do not apply: the folder of a resumed run
+    # is not empty; scenes in memory are sliced in microseconds and need no worker processes.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in ("LeafSpec", "exists and is not empty", "does not have many workers"):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
+    tune_cpu()
+    # Deterministic mode would fill every new tensor first, a tenth of a step's time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    seed_everything(seed, workers=True, verbose=False)
+
+
+def _fit(
+    config: DictConfig, datamodule: LandslideDataModule, simulated: bool, resumed: str | None
+) -> None:
+    """Train a task and leave its best and last checkpoints in the run folder."""
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
-    settings |= {"simulated": simulated} | ({"threshold": 0.5} if calibrated else {})
-    task = LandslideTask(**settings)
+    if config.threshold == CALIBRATED:
+        settings["threshold"] = 0.5  # until training is over
+    task = LandslideTask(**settings, simulated=simulated)
     task.normalization.fit(datamodule.training_images())
     trainer = _trainer(
         config,
         callbacks=list(instantiate(config.callbacks).values()),
         logger=instantiate(config.logger),
         plugins=[WholeCheckpoints()],
-        default_root_dir=output,
+        default_root_dir=config.output_dir,
     )
-    identity.write(output)
-    datamodule.write_splits(output / "splits.geojson")
+    datamodule.identity.write(Path(config.output_dir))
+    datamodule.write_splits(Path(config.output_dir) / "splits.geojson")
     trainer.fit(task, datamodule, ckpt_path=resumed)
 
-    # The best checkpoint, as anyone would load it; one process scores every patch once.
-    checkpoint = output / "checkpoints" / "best.ckpt"
-    best = load_task(checkpoint)
-    scorer = _trainer(
-        config,
-        devices=1,
-        strategy="auto",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
-    if calibrated:
-        set_threshold(checkpoint, best_threshold(scorer, best, datamodule))
-        best = load_task(checkpoint)
-    results, curve = evaluate(scorer, best, datamodule)
-    # Simulated data is always called simulated.
-    what = config.dataset.name + (", simulated backscatter" if simulated else "")
-    figures.training_curves(output / "history.csv", output / "figures" / "training.png", title=what)
-    figures.samples(best, datamodule, output / "figures" / "samples.png", title=what)
-    test = results["test"]
-    if test["precision"] is not None and test["recall"] is not None:
-        figures.precision_recall(
-            curve,
-            (test["precision"], test["recall"]),
-            best.threshold,
-            output / "figures" / "precision_recall.png",
-            title=f"{what}: test split",
-        )
-    # Last: a run with metrics is finished.
-    facts = {
-        "seed": config.seed,
-        "simulated": bool(simulated),
-        "split": datamodule.split_digest,
-        "tested": datamodule.tested_digest,
-        "train_patches": len(datamodule.patches_of("train")),
-    }
-    write_json(output / "metrics.json", {**results, **facts, **identity._asdict()})
-    print_results(results, f"{what}, seed {config.seed}: best checkpoint, percent")
-    Console(soft_wrap=True).print(f"Run folder: {output}")
-    return float(results["val"]["f1"] or 0)
+
+def _load_best(
+    config: DictConfig, datamodule: LandslideDataModule
+) -> tuple[LandslideTask, dict[Split, Predictions]]:
+    """Load the best checkpoint as anyone would, and apply it to validation and test.
+
+    Where the threshold is to be calibrated, it is chosen on validation and written into the
+    checkpoint.
+    """
+    path = Path(config.output_dir) / "checkpoints" / "best.ckpt"
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    # One process scores every patch once.
+    trainer = _trainer(config, devices=1, strategy="auto", **options)
+    best = load_task(path)
+    predictions = predict_splits(trainer, best, datamodule)
+    if config.threshold == CALIBRATED:
+        set_threshold(path, best_threshold(predictions["val"]))
+        best = load_task(path)
+    return best, predictions
+
+
+def _draw_figures(
+    best: LandslideTask,
+    datamodule: LandslideDataModule,
+    predictions: Predictions,
+    scores: Mapping[str, float | None],
+    title: str,
+    output: Path,
+) -> None:
+    """Draw the training, sample patches, and the test split's precision and recall."""
+    folder = output / "figures"
+    figures.training_curves(output / "history.csv", folder / "training.png", title=title)
+    figures.samples(best, datamodule, folder / "samples.png", title=title)
+    if scores["precision"] is not None:
+        path, title = folder / "precision_recall.png", f"{title}: test split"
+        figures.precision_recall(predictions, scores, path, title=title)
 
 
 def _trainer(config: DictConfig, **options: object) -> Trainer:
@@ -128,16 +165,6 @@ def _trainer(config: DictConfig, **options: object) -> Trainer:
             f"trainer: {str(error.__cause__).rstrip('.!')}: choose another, such as trainer=cpu"
         ) from error
     return trainer
-
-
-def _quiet_lightning() -> None:
-    """Leave out what Lightning says of itself and of torch's deprecations."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    # A resumed run goes on in its folder.
-    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-    # Scenes in memory are sliced in microseconds: worker processes would only cost.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def _resumable(config: DictConfig) -> str | None:

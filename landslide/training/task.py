@@ -4,7 +4,7 @@ import pickle
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import torch
@@ -24,20 +24,18 @@ from landslide.models.halo import Halo, measure_halo
 from landslide.models.sizes import size_multiple
 from landslide.training.checkpoint import write_checkpoint
 from landslide.training.losses import PixelLoss, PixelMean
-from landslide.training.metrics import PooledLoss, pixel_metrics
+from landslide.training.metrics import pixel_metrics
 
 Config = dict[str, Any]
-Stage = Literal["train", "val", "test"]
 
 FORMAT = "landslide_version"
-"""Key by which a checkpoint is known as ours; holds the version that wrote it."""
+"""Key of our checkpoints; holds the version of the program that wrote it."""
 
-
-MOVED = {
+MOVED_MODULES = {
     "landslide.normalization": "landslide.data.normalization",
     "landslide.losses": "landslide.training.losses",
 }
-"""Modules by the names that older checkpoints know them by."""
+"""Modules whose classes older checkpoints name, and where these classes are now."""
 
 
 class LandslideTask(LightningModule):
@@ -94,10 +92,11 @@ class LandslideTask(LightningModule):
         self._require_size(patch_size, patch_size)
         criterion = _module(loss)
         self.loss = criterion if isinstance(criterion, PixelLoss) else PixelMean(criterion)
-        self.train_metrics = pixel_metrics(threshold, average_precision=False)
-        self.val_metrics = pixel_metrics(threshold)
-        self.test_metrics = pixel_metrics(threshold)
-        self.train_loss, self.val_loss, self.test_loss = (PooledLoss(self.loss) for _ in range(3))
+        self.train_metrics = pixel_metrics(
+            threshold, average_precision=False, loss=self.loss, prefix="train_"
+        )
+        self.val_metrics = pixel_metrics(threshold, loss=self.loss, prefix="val_")
+        self.test_metrics = pixel_metrics(threshold, loss=self.loss, prefix="test_")
 
     def measure_halo(self) -> Halo | None:
         """What makes windows exact, as the checkpoint has it or else measured; None without one."""
@@ -135,22 +134,25 @@ class LandslideTask(LightningModule):
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        return self._step(batch, "train")
+        return self._step(batch, self.train_metrics)
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         """Add a batch to the validation metrics."""
-        self._step(batch, "val")
+        self._step(batch, self.val_metrics)
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
         """Add a batch to the test metrics."""
-        self._step(batch, "test")
+        self._step(batch, self.test_metrics)
 
-    def _step(self, batch: Sample, stage: Stage) -> Tensor:
-        image, mask = batch["image"], batch["mask"]
-        logits = self(image)
+    def predict_step(self, batch: Sample, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return the probabilities and the mask of a batch, both (B, H, W)."""
+        return torch.sigmoid(self(batch["image"]).squeeze(1)), batch["mask"]
+
+    def _step(self, batch: Sample, metrics: MetricCollection) -> Tensor:
+        mask = batch["mask"]
+        logits = self(batch["image"])
         sums = self.loss.sums(logits, mask)
-        self.metrics(stage).update(torch.sigmoid(logits.detach().squeeze(1)), mask)
-        self._pooled_loss(stage).update(sums)
+        metrics.update(preds=torch.sigmoid(logits.detach().squeeze(1)), target=mask, sums=sums)
         return self.loss.value(sums)
 
     def on_fit_start(self) -> None:
@@ -167,60 +169,38 @@ class LandslideTask(LightningModule):
         self._seed = torch.initial_seed() + self.global_rank
 
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's counts; seed the epoch, so that resuming changes nothing."""
-        self._reset("train")
+        """Log the epoch's metrics; seed the epoch, so that resuming changes nothing."""
+        self._log_metrics(self.train_metrics)
         torch.manual_seed(self._seed + 1000 * (self.current_epoch + 1))
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's counts."""
-        self._reset("val")
+        """Log the validation metrics."""
+        self._log_metrics(self.val_metrics)
 
     def on_test_epoch_start(self) -> None:
-        """Forget the last epoch's counts."""
-        self._reset("test")
+        """Log the test metrics."""
+        self._log_metrics(self.test_metrics)
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's pooled metrics."""
-        self._log_metrics("train")
+    def _log_metrics(self, metrics: MetricCollection) -> None:
+        """Let Lightning compute, log and reset the metrics at the end of the epoch.
+
+        They are logged once an epoch: at every step Lightning would visit all batches that
+        average precision keeps.
+        """
+        for name, metric in metrics.items(copy_state=False):
+            self.log(str(name), metric, prog_bar=name.endswith(("_loss", "_f1")))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's pooled metrics.
+        """Check that training has not diverged.
 
         Raises:
             InputError: The loss is not a finite number.
         """
-        if not self.val_loss.compute().isfinite():
+        if not self.trainer.callback_metrics["val_loss"].isfinite():
             raise InputError(
                 f"training diverged: after epoch {self.current_epoch} the validation loss is "
                 "not a finite number: choose a smaller learning_rate"
             )
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the pooled metrics."""
-        self._log_metrics("test")
-
-    def _reset(self, stage: Stage) -> None:
-        self._pooled_loss(stage).reset()
-        self.metrics(stage).reset()
-
-    def metrics(self, stage: Stage) -> MetricCollection:
-        """Pooled metrics of a stage."""
-        metrics: MetricCollection = getattr(self, f"{stage}_metrics")
-        return metrics
-
-    def _pooled_loss(self, stage: Stage) -> PooledLoss:
-        loss: PooledLoss = getattr(self, f"{stage}_loss")
-        return loss
-
-    def epoch_metrics(self, stage: Stage) -> dict[str, Tensor]:
-        """Loss and metrics so far, as ``<stage>_<name>``, pooled over all processes."""
-        computed = self.metrics(stage).compute() | {"loss": self._pooled_loss(stage).compute()}
-        return {f"{stage}_{name}": value.float() for name, value in computed.items()}
-
-    def _log_metrics(self, stage: Stage) -> None:
-        for name, value in self.epoch_metrics(stage).items():
-            self.log(name, value, prog_bar=name.endswith(("_loss", "_f1")))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and, where one is set, the scheduler."""
@@ -281,7 +261,10 @@ def load_task(path: Path) -> LandslideTask:
             "converted with `landslide keras`"
         )
     try:
-        task = LandslideTask(**_at_their_place(checkpoint["hyper_parameters"]))
+        settings = checkpoint["hyper_parameters"]
+        for part in ("loss", "normalization"):
+            settings[part] = _with_current_path(settings[part])
+        task = LandslideTask(**settings)
         task.load_state_dict(checkpoint["state_dict"])
     except (KeyError, TypeError, RuntimeError, ImportError) as error:
         raise InputError(
@@ -291,16 +274,10 @@ def load_task(path: Path) -> LandslideTask:
     return task.eval()
 
 
-def _at_their_place(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a checkpoint with the classes that have moved since it was written."""
-
-    def moved(value: object) -> object:
-        if not isinstance(value, Mapping) or "_target_" not in value:
-            return value
-        module, _, name = value["_target_"].rpartition(".")
-        return {**value, "_target_": f"{MOVED.get(module, module)}.{name}"}
-
-    return {name: moved(value) for name, value in settings.items()}
+def _with_current_path(config: Config) -> Config:
+    """Name the class where it is now, though its module may have moved."""
+    module, _, name = str(config["_target_"]).rpartition(".")
+    return config | {"_target_": f"{MOVED_MODULES.get(module, module)}.{name}"}
 
 
 def _module(config: Config, **arguments: object) -> nn.Module:
@@ -319,7 +296,7 @@ def _module(config: Config, **arguments: object) -> nn.Module:
             raise
         reason = str(error.__cause__).splitlines()[0].rstrip(".")
         raise InputError(
-            f"model.encoder_weights={weights}: these weights cannot be had ({reason}): choose "
+            f"model.encoder_weights={weights}: these weights are not available ({reason}): choose "
             "others, or null to start from random ones"
         ) from error
     return module

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from builders import BANDS, add_bands, make_scene
-from test_validity import SIZE, datamodule
+from builders import BANDS, add_bands, make_scene, small_datamodule
 
 from landslide.data.augmentation import RandomGain, RandomSpeckle
 from landslide.data.normalization import PatchMinMax, ZScore
@@ -17,6 +16,7 @@ from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import write_raster
 from landslide.radar.bands import is_backscatter, naming_notes
 
+SIZE = (192, 256)
 POWER = [
     *("vv", "VH", "vv_pre", "vv_post", "hh_post12", "VV_Pre1", "vv_pre_mean", "vh_post_mean"),
     *("vv_20180905", "gamma0_vv_pre", "sigma0_vv_pre", "beta0_hv", "vv_pre@descending"),
@@ -53,16 +53,16 @@ def test_everything_else_is_used_as_it_is(name: str) -> None:
     torch.testing.assert_close(scaled[:, 0], (image[:, 0] + 3) / 43)
 
 
-def test_training_reads_and_scales_strange_bands_as_measured(root: Path) -> None:
+def test_training_reads_and_scales_other_bands_as_measured(root: Path) -> None:
     rng = np.random.default_rng(0)
-    strange = {
+    other_bands = {
         "vv_coherence": rng.uniform(0, 1, SIZE).round(1),  # has exact zeros
         "vh_std": rng.normal(-2, 1, SIZE),  # mostly negative, as decibels are
         "vv_incidence": rng.uniform(30, 45, SIZE),
     }
-    add_bands(root, **strange, sigma0_vv_post1=np.zeros(SIZE) + 0.1)
-    names = [*strange, "sigma0_vv_post1"]
-    module = datamodule(root, names)
+    add_bands(root, **other_bands, sigma0_vv_post1=np.zeros(SIZE) + 0.1)
+    names = [*other_bands, "sigma0_vv_post1"]
+    module = small_datamodule(root, names)
     # Nothing is missing in them, a coherence of 0 included.
     assert (Scene.of(root, "ascending", names).read(Window(0, 0, *SIZE))["image"]).isfinite().all()
     normalization = ZScore(names, "decibel")

@@ -3,22 +3,18 @@
 import json
 import pickle
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 import torch
-from builders import BANDS, add_bands, make_scene, perturbed_task, read_band
+from builders import BANDS, add_bands, make_scene, perturbed_task, read_band, small_datamodule
 from commands import map_with
 from scipy.ndimage import gaussian_filter
 
-from landslide.data.datamodule import LandslideDataModule
 from landslide.data.memory import SceneMemory, SceneSource
-from landslide.data.samplers import PatchSampler
 from landslide.data.scene import Scene
-from landslide.data.splits import random_split
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN, write_raster
@@ -66,20 +62,6 @@ def add_geometry(root: Path) -> np.ndarray:
     return (-along > INCIDENCE) | (along > 90 - INCIDENCE)
 
 
-def datamodule(root: Path, bands: list[str] = BANDS) -> LandslideDataModule:
-    module = LandslideDataModule(
-        root=root,
-        orbit="ascending",
-        bands=bands,
-        patch_size=PATCH,
-        batch_size=4,
-        split=partial(random_split, seed=0, test_share=0.3, val_share=0.3),
-        sampler=PatchSampler,
-    )
-    module.setup()
-    return module
-
-
 def known(root: Path) -> np.ndarray:
     """Where all dates are measured and the inventory knows."""
     with rasterio.open(root / "ascending.tif") as source:
@@ -94,7 +76,7 @@ def test_training_and_map_count_the_same_pixels(
     hidden = hide(root)
     expected = known(root) & ~hidden
     assert 0.02 < hidden.mean() < 0.6
-    module = datamodule(root)
+    module = small_datamodule(root)
     (table,) = module.tables
 
     checkpoint, output = tmp_path / "model.ckpt", tmp_path / "map"
@@ -149,7 +131,7 @@ def test_a_pixel_counts_where_every_orbit_sees_it(root: Path) -> None:
 def test_landslides_that_the_radar_cannot_see_choose_no_patches(root: Path) -> None:
     hidden = add_layover(root)
     landslide = (read_band(root / "landslides.tif") == 1) & known(root) & ~hidden
-    table = datamodule(root).patches
+    table = small_datamodule(root).patches
     assert table.landslide_pixels.sum() == landslide.sum()
     assert (table.landslide_pixels > 0).all()  # the paper's split keeps patches with landslides
 
@@ -188,17 +170,17 @@ def test_training_on_a_truncated_raster_is_one_sentence(root: Path, name: str) -
             sink.write(mask)
     truncate(root / name)
     with pytest.raises(InputError, match=rf"{name} cannot be read to its end") as error:
-        datamodule(root)
+        small_datamodule(root)
     assert "\n" not in str(error.value)
 
 
 def test_a_band_that_is_not_named_as_backscatter_is_warned_of(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    datamodule(root)
+    small_datamodule(root)
     assert caplog.text == ""
     add_bands(root, vv_coherence=np.full(SIZE, 0.5))
-    datamodule(root, [*BANDS, "vv_coherence"])
+    small_datamodule(root, [*BANDS, "vv_coherence"])
     assert "vv_coherence: used as measured, not as backscatter" in caplog.text
 
 

@@ -9,10 +9,8 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from builders import make_scene
-from commands import REPOSITORY, run_here
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from builders import GRID, make_scene, write_image
+from commands import compose_preparation, prepare, run_here
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
@@ -24,43 +22,11 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.prepare.calibration import calibrate, guess_units
 from landslide.prepare.files import read_facts
-from landslide.prepare.prepare import Prepared, prepare_scene
 from landslide.prepare.sources import Event, Tile
 from landslide.simulate import SimulatedScene, simulate
 
 NAN = float("nan")
 Damage = Callable[[dict[str, Path], Path], dict[str, str]]
-GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80, 100)
-
-
-def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base=None):
-        return compose("prepare", list(overrides))
-
-
-def prepare(*overrides: str) -> Prepared:
-    return prepare_scene(composed(*overrides))
-
-
-def write(
-    path: Path, image: np.ndarray, grid: Grid = GRID, nodata: float | None = NAN, **tags: str
-) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        crs=grid.crs,
-        transform=grid.transform,
-        height=grid.height,
-        width=grid.width,
-        count=1,
-        dtype=image.dtype,
-        nodata=nodata,
-    ) as sink:
-        sink.write(image, 1)
-        sink.update_tags(**tags)
-    return path
 
 
 @pytest.fixture
@@ -73,12 +39,12 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
         ("pre", "post1", "post2"), ("20180905", "20180917", "20180929"), power, strict=True
     ):
         stem = f"S1A_IW_GRDH_1SDV_{day}T084300_{day}T084325_023590_02910F_ABCD_VV.tif"
-        files[name] = write(tmp_path / name / stem, image, UNITS="power")
+        files[name] = write_image(tmp_path / name / stem, image, UNITS="power")
     wide = GRID._replace(
         transform=GRID.transform @ Affine.translation(-20, -20), height=120, width=140
     )
     rows, cols = np.indices((120, 140), dtype=np.float32)
-    files["dem"] = write(tmp_path / "dem.tif", 3 * cols + 100 * np.sin(rows / 9), wide)
+    files["dem"] = write_image(tmp_path / "dem.tif", 3 * cols + 100 * np.sin(rows / 9), wide)
     slide = shapely.box(600_200, 4_739_500, 600_400, 4_739_800)
     frame = gpd.GeoDataFrame(geometry=[slide], crs=GRID.crs)
     files["inventory"] = tmp_path / "slides.gpkg"
@@ -187,12 +153,12 @@ def test_a_simulated_scene_survives_the_way_through_raw_files(
 ) -> None:
     """Ascending in dB and degrees; descending as scaled amplitude, next zone, two tiles."""
     dates, like = ("20180901", "20180913", "20180925"), tmp_path / "like.tif"
-    write(like, simulated.slope, simulated.grid)
+    write_image(like, simulated.slope, simulated.grid)
     ascending, descending = [], []
     for day, image in zip(dates, simulated.backscatter["ascending"], strict=True):
         raw, grid = warp(image, simulated.grid, 4326, 2e-5)
         path = tmp_path / f"a_{day}_db.tif"
-        write(path, (10 * np.log10(raw)).astype(np.float32), grid, SIMULATED="yes")
+        write_image(path, (10 * np.log10(raw)).astype(np.float32), grid, SIMULATED="yes")
         ascending.append(str(path))
     for day, image in zip(dates, simulated.backscatter["descending"], strict=True):
         raw, grid = warp(image, simulated.grid, 32653, 2)
@@ -203,12 +169,12 @@ def test_a_simulated_scene_survives_the_way_through_raw_files(
                 transform=grid.transform @ Affine.translation(left, 0), width=right - left
             )
             path = tmp_path / f"d_{day}_{number}.tif"
-            write(path, stored[:, left:right], part, None, UNITS="amplitude", SIMULATED="yes")
+            write_image(path, stored[:, left:right], part, None, UNITS="amplitude", SIMULATED="yes")
             with rasterio.open(path, "r+") as sink:
                 sink.scales = (1e-4,)
             tiles.append(str(path))
         descending.append("[" + ",".join(tiles) + "]")
-    write(tmp_path / "dem.tif", simulated.elevation, simulated.grid)
+    write_image(tmp_path / "dem.tif", simulated.elevation, simulated.grid)
     simulated.inventory.to_crs(4326).to_file(tmp_path / "slides.geojson")
     prepared = prepare(
         f"root={tmp_path / 'scene'}",
@@ -242,7 +208,7 @@ def test_backscatter_is_resampled_in_linear_power(inputs: dict[str, Path], tmp_p
     )
     checker = np.where(np.indices((160, 200)).sum(0) % 2, -20.0, 0.5).astype(np.float32)
     for name, day in (("pre", "20180905"), ("post1", "20180917")):
-        inputs[name] = write(tmp_path / f"{day}.tif", checker, fine)
+        inputs[name] = write_image(tmp_path / f"{day}.tif", checker, fine)
     pair = f"[{inputs['pre']},{inputs['post1']}]"
     root = tmp_path / "scene"
     prepare(*options(inputs, root, **{"sar.ascending": pair}), "resampling.backscatter=average")
@@ -257,7 +223,9 @@ def test_tiles_fill_each_others_gaps_and_zeros_are_no_measurement(
     west, east = image.copy(), 2 * image
     west[:, 60:], east[:, :40] = 0, 0
     west[:10], east[:10] = 0, 0
-    tiles = [write(tmp_path / f"{n}.tif", i, nodata=None) for n, i in (("w", west), ("e", east))]
+    tiles = [
+        write_image(tmp_path / f"{n}.tif", i, nodata=None) for n, i in (("w", west), ("e", east))
+    ]
     pair = f"[[{tiles[0]},{tiles[1]}],{inputs['post1']}]"
     given = options(inputs, tmp_path / "scene", **{"sar.ascending": pair})
     prepared = prepare(*given, "sar.dates.ascending=[2018-09-05,2018-09-17]")
@@ -274,7 +242,7 @@ def test_the_grid_is_the_common_area_on_whole_tens_of_metres(
     shifted = GRID._replace(transform=GRID.transform @ Affine.translation(10.37, -0.42))
     with rasterio.open(inputs["post1"]) as source:
         image = source.read(1)
-    inputs["post1"] = write(tmp_path / "20180917.tif", image, shifted)
+    inputs["post1"] = write_image(tmp_path / "20180917.tif", image, shifted)
     prepared = prepare(*options(inputs, tmp_path / "scene"))
     west, south, east, north = prepared.scene.inputs.grid.bounds
     assert (west, east, north) == (600_110, 601_000, 4_740_000)
@@ -302,7 +270,7 @@ def test_several_polarisations_follow_the_paper_s_bands(
         with rasterio.open(inputs[name]) as source:
             vh = source.read(1) / 5
         path = inputs[name].parent / inputs[name].name.replace("_VV", "_VH")
-        pairs.append(f"[{inputs[name]},{write(path, vh)}]")
+        pairs.append(f"[{inputs[name]},{write_image(path, vh)}]")
     given = options(inputs, tmp_path / "s", **{"sar.ascending": f"[{','.join(pairs)}]"})
     prepare(*given, "sar.polarisations=[vv,vh]")
     bands = read(tmp_path / "s" / "ascending.tif")
@@ -333,7 +301,7 @@ def test_units_are_guessed_from_values(median: float) -> None:
 def test_units_of_names_and_tags_precede_guesses(
     name: str, tags: dict[str, str], expected: str, tmp_path: Path
 ) -> None:
-    path = write(tmp_path / name, np.full((80, 100), 0.1, np.float32), **tags)
+    path = write_image(tmp_path / name, np.full((80, 100), 0.1, np.float32), **tags)
     assert calibrate(Tile(path), "vv").units == expected
     assert calibrate(Tile(path), "vv", "power").units == "power"
 
@@ -343,10 +311,10 @@ def test_undeclared_zeros_in_decibels_are_fill_and_declared_nodata_keeps_them(
 ) -> None:
     image = np.full((80, 100), -10.0, np.float32)
     image[:40] = 0
-    path = write(tmp_path / "a_db.tif", image, nodata=None)
+    path = write_image(tmp_path / "a_db.tif", image, nodata=None)
     valid = np.ones(image.shape, bool)
     assert np.isnan(calibrate(Tile(path), "vv")(image, valid)[:40]).all()
-    path = write(tmp_path / "b_db.tif", image, nodata=-99)
+    path = write_image(tmp_path / "b_db.tif", image, nodata=-99)
     np.testing.assert_allclose(calibrate(Tile(path), "vv")(image, valid)[:40], 1)
 
 
@@ -373,7 +341,7 @@ def test_dates_passes_and_tracks_are_read_from_names(
     name: str, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     # Relative orbits of the first two are those of the provider's own metadata.
-    facts = read_facts(write(tmp_path / f"{name}.tif", np.ones((80, 100), np.float32)))
+    facts = read_facts(write_image(tmp_path / f"{name}.tif", np.ones((80, 100), np.float32)))
     facts |= {"time": facts["time"].isoformat()} if "time" in facts else {}
     assert {key: facts[key] for key in expected} == expected
     assert bool(expected) == ("time" in facts)
@@ -438,11 +406,11 @@ def test_a_mask_raster_is_warped_by_the_nearest_pixel(
     mask[50:] = 255
     for nodata in (None, 0, 255):
         root = tmp_path / f"s{nodata}"
-        path = write(tmp_path / "mask.tif", mask, nodata=nodata)
+        path = write_image(tmp_path / "mask.tif", mask, nodata=nodata)
         prepare(*options(inputs, root, **{"inventory.file": str(path)}))
         with rasterio.open(root / "landslides.tif") as source:
             np.testing.assert_array_equal(source.read(1), mask)
-    write(tmp_path / "mask.tif", 7 * mask, nodata=None)
+    write_image(tmp_path / "mask.tif", 7 * mask, nodata=None)
     with pytest.raises(InputError, match="holds the value 7"):
         prepare(*options(inputs, tmp_path / "x", **{"inventory.file": str(tmp_path / "mask.tif")}))
 
@@ -479,7 +447,7 @@ def test_mixed_tracks_swapped_orbits_wrong_units_and_empty_bands_are_warned_of(
     stem = "S1A_IW_GRDH_1SDV_20180917T204300_20180917T204325_023600_02910F_ABCD_VV.tif"
     image = np.full((80, 100), NAN, np.float32)
     image[:20] = 50
-    inputs["post1"] = write(tmp_path / stem, image)
+    inputs["post1"] = write_image(tmp_path / stem, image)
     text = " ".join(prepare(*options(inputs, tmp_path / "s"), "sar.units=power").info["warnings"])
     assert "different relative orbits" in text
     assert "post1 was acquired at 6 h local solar time, when Sentinel-1 is descending" in text
@@ -492,19 +460,19 @@ def test_mixed_tracks_swapped_orbits_wrong_units_and_empty_bands_are_warned_of(
 
 def rotated(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     turned = GRID._replace(transform=GRID.transform @ Affine.rotation(5))
-    path = write(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), turned)
+    path = write_image(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), turned)
     return {"sar.ascending": f"[{path},{inputs['post1']}]"}
 
 
 def without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     nowhere = GRID._replace(crs=None)
-    path = write(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), nowhere)
+    path = write_image(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), nowhere)
     return {"sar.ascending": f"[{path},{inputs['post1']}]"}
 
 
 def elsewhere(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     far = GRID._replace(transform=Affine(10, 0, 500_000, 0, -10, 4_740_000))
-    path = write(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), far)
+    path = write_image(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), far)
     return {"sar.ascending": f"[{path},{inputs['post1']}]"}
 
 
@@ -514,12 +482,12 @@ def post_before_pre(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
 
 def other_pass(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     image = np.full((80, 100), 0.1, np.float32)
-    path = write(folder / "20180905.tif", image, orbit_state="descending")
+    path = write_image(folder / "20180905.tif", image, orbit_state="descending")
     return {"sar.ascending": f"[{path},{inputs['post1']}]"}
 
 
 def digital_numbers(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
-    path = write(folder / "20180905.tif", np.full((80, 100), 812, np.uint16), nodata=None)
+    path = write_image(folder / "20180905.tif", np.full((80, 100), 812, np.uint16), nodata=None)
     return {"sar.ascending": f"[{path},{inputs['post1']}]"}
 
 
@@ -539,7 +507,7 @@ def like_web_mercator(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     place = Affine(10, 0, 15_830_000, 0, -10, 5_280_000)
     like = GRID._replace(crs=CRS.from_epsg(3857), transform=place)
     image = np.ones((GRID.height, GRID.width), np.float32)
-    return {"grid.like": str(write(folder / "like.tif", image, like))}
+    return {"grid.like": str(write_image(folder / "like.tif", image, like))}
 
 
 def far_inventory(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
@@ -550,17 +518,17 @@ def far_inventory(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
 
 def small_dem(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     part = GRID._replace(height=40)
-    return {"dem": str(write(folder / "small.tif", np.ones((40, 100), np.float32), part))}
+    return {"dem": str(write_image(folder / "small.tif", np.ones((40, 100), np.float32), part))}
 
 
 def far_dem(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     far = GRID._replace(transform=Affine(10, 0, 500_000, 0, -10, 4_740_000))
-    return {"dem": str(write(folder / "far.tif", np.ones((80, 100), np.float32), far))}
+    return {"dem": str(write_image(folder / "far.tif", np.ones((80, 100), np.float32), far))}
 
 
 def dem_without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     nowhere = GRID._replace(crs=None)
-    return {"dem": str(write(folder / "dem.tif", np.ones((80, 100), np.float32), nowhere))}
+    return {"dem": str(write_image(folder / "dem.tif", np.ones((80, 100), np.float32), nowhere))}
 
 
 def inventory_without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
@@ -571,7 +539,7 @@ def inventory_without_crs(inputs: dict[str, Path], folder: Path) -> dict[str, st
 
 def south_up(inputs: dict[str, Path], folder: Path) -> dict[str, str]:
     turned = GRID._replace(transform=Affine(10, 0, 600_000, 0, 10, 4_739_200))
-    path = write(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), turned)
+    path = write_image(folder / "20180905.tif", np.full((80, 100), 0.1, np.float32), turned)
     return {"sar.ascending": f"[{path},{inputs['post1']}]"}
 
 
@@ -651,7 +619,7 @@ def test_the_command_prints_bands_landslides_and_files(
 
 
 def test_the_papers_event_is_a_ready_configuration() -> None:
-    config = composed("event=iburi_2018", "root=data/iburi_2018")
+    config = compose_preparation("event=iburi_2018", "root=data/iburi_2018")
     event = Event.of(config.event.name, config.event.date)
     assert event.time.isoformat() == "2018-09-05T18:07:59+00:00"
     assert list(config.sar.dates.ascending) == ["2018-09-05", "2018-09-17", "2018-09-29"]
@@ -659,13 +627,15 @@ def test_the_papers_event_is_a_ready_configuration() -> None:
     west, south, east, north = config.aoi
     assert west < 141.97 < east
     assert south < 42.76 < north
-    other = composed("event=iburi_2018", "root=x", "event.date=2020-01-01", "aoi=[1,2,3,4]")
+    other = compose_preparation(
+        "event=iburi_2018", "root=x", "event.date=2020-01-01", "aoi=[1,2,3,4]"
+    )
     assert (other.event.date, list(other.aoi)) == ("2020-01-01", [1, 2, 3, 4])
 
 
 def test_a_file_for_a_group_of_options_names_its_key(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"write inventory\.file=a\.gpkg"):
-        prepare_scene(composed(f"root={tmp_path}/s", "event.date=2018-09-06", "inventory=a.gpkg"))
+        prepare(f"root={tmp_path}/s", "event.date=2018-09-06", "inventory=a.gpkg")
 
 
 # Real data ---------------------------------------------------------------------------------
@@ -719,7 +689,7 @@ def test_slope_of_a_real_dem_in_degrees_is_horns_with_metres_per_degree(
     )
     image = np.full((grid.height, grid.width), 0.1, np.float32)
     for day in ("20180905", "20180917"):
-        write(tmp_path / f"{day}.tif", image, grid)
+        write_image(tmp_path / f"{day}.tif", image, grid)
     prepared = prepare(
         f"root={tmp_path / 's'}",
         "event=iburi_2018",

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from test_prepare import GRID, composed, prepare, write
+from builders import GRID, write_image
+from commands import compose_preparation, prepare
 
 from landslide.errors import InputError
 from landslide.prepare.calibration import calibrate_orbit, texts_on_units
@@ -74,7 +75,7 @@ def test_images_that_seem_to_be_of_different_units_are_refused_and_both_named(
 ) -> None:
     """A median of 0.25 is likely power, one of 0.32 amplitude: a pair of them is neither."""
     pre, post = (
-        write(tmp_path / f"{day}.tif", speckle(mean))
+        write_image(tmp_path / f"{day}.tif", speckle(mean))
         for day, mean in zip(DAYS, (0.27, 0.36), strict=False)
     )
     with pytest.raises(InputError, match=r"20180905.tif is in power .*20180917.tif.*sar.units="):
@@ -82,15 +83,15 @@ def test_images_that_seem_to_be_of_different_units_are_refused_and_both_named(
 
 
 def test_a_tile_that_differs_from_what_the_other_declares_is_refused(tmp_path: Path) -> None:
-    pre = write(tmp_path / "a_db_20180905.tif", 10 * np.log10(speckle(0.1)))
-    post = write(tmp_path / "20180917.tif", speckle(0.1))
+    pre = write_image(tmp_path / "a_db_20180905.tif", 10 * np.log10(speckle(0.1)))
+    post = write_image(tmp_path / "20180917.tif", speckle(0.1))
     with pytest.raises(InputError, match=r"is in db by its metadata, but .* power by its values"):
         calibrate_orbit(acquisitions([pre], [post]))
 
 
 def test_units_that_only_the_values_tell_are_warned_of(tmp_path: Path) -> None:
-    files = [write(tmp_path / f"{day}.tif", speckle(0.1)) for day in DAYS[:2]]
-    dem = write(tmp_path / "dem.tif", np.zeros(SHAPE, np.float32))
+    files = [write_image(tmp_path / f"{day}.tif", speckle(0.1)) for day in DAYS[:2]]
+    dem = write_image(tmp_path / "dem.tif", np.zeros(SHAPE, np.float32))
     given = [
         f"root={tmp_path / 'scene'}",
         "event.date=2018-09-06",
@@ -108,7 +109,7 @@ def test_units_that_only_the_values_tell_are_warned_of(tmp_path: Path) -> None:
 
 def test_negative_values_are_no_power(tmp_path: Path) -> None:
     files = [
-        write(tmp_path / f"{day}.tif", 10 * np.log10(speckle(0.1)), units="power")
+        write_image(tmp_path / f"{day}.tif", 10 * np.log10(speckle(0.1)), units="power")
         for day in DAYS[:2]
     ]
     with pytest.raises(InputError, match=r"most of its values are negative.* sar.units=db"):
@@ -129,7 +130,7 @@ def test_the_letters_of_hyp3_tell_the_units_of_every_polarisation(
     vv, vh = speckle(0.12), speckle(0.028, 1)
     pairs = [
         [
-            write(tmp_path / HYP3.format(day, letters, name), store(power), nodata=-999)
+            write_image(tmp_path / HYP3.format(day, letters, name), store(power), nodata=-999)
             for name, power in (("VV", vv), ("VH", vh))
         ]
         for day in DAYS[:2]
@@ -143,7 +144,7 @@ def test_the_letters_of_hyp3_tell_the_units_of_every_polarisation(
 
 def test_cross_polarised_amplitude_is_recognised_by_its_own_level(tmp_path: Path) -> None:
     pair = [
-        write(tmp_path / f"20180905_{name}.tif", np.sqrt(speckle(power)))
+        write_image(tmp_path / f"20180905_{name}.tif", np.sqrt(speckle(power)))
         for name, power in (("VV", 0.12), ("VH", 0.03))
     ]
     dates = acquisitions(pair, polarisations=("vv", "vh"))
@@ -156,7 +157,7 @@ def test_scale_offset_and_nodata_of_integers_are_applied(tmp_path: Path) -> None
     power = speckle(0.1)
     stored = np.round((10 * np.log10(power) + 40) * 100).astype(np.int16)
     stored[:10] = -32768
-    path = write(tmp_path / "20180905_VV.tif", stored, nodata=-32768, units="decibel")
+    path = write_image(tmp_path / "20180905_VV.tif", stored, nodata=-32768, units="decibel")
     with rasterio.open(path, "r+") as sink:
         sink.scales, sink.offsets = (0.01,), (-40.0,)
     dates = acquisitions([path])
@@ -187,30 +188,30 @@ def test_names_tell_which_backscatter_an_image_is(text: str, expected: Radiometr
 
 
 def test_gamma_with_sigma_nought_and_flattened_with_unflattened_are_refused(tmp_path: Path) -> None:
-    gamma = write(tmp_path / "gamma0_20180905.tif", speckle(0.1))
-    sigma = write(tmp_path / "sigma0_20180917.tif", speckle(0.1))
-    other = write(tmp_path / "20180929.tif", speckle(0.1))
+    gamma = write_image(tmp_path / "gamma0_20180905.tif", speckle(0.1))
+    sigma = write_image(tmp_path / "sigma0_20180917.tif", speckle(0.1))
+    other = write_image(tmp_path / "20180929.tif", speckle(0.1))
     for pair in (
         [gamma, sigma],
-        [write(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1)), sigma],
+        [write_image(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1)), sigma],
     ):
         sources = Sources({"ascending": acquisitions(*([path] for path in pair))}, Dem(()))
         with pytest.raises(InputError, match=r"gamma0.*sigma0_20180917.tif is sigma0"):
             check_radiometry(sources)
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
-        acquisitions([gamma, write(tmp_path / "sigma0_20180905.tif", speckle(0.1))])
+        acquisitions([gamma, write_image(tmp_path / "sigma0_20180905.tif", speckle(0.1))])
     # They are compared although the date between them has no such information.
-    flat = write(tmp_path / "terrain-flattened_20180917.tif", speckle(0.1))
-    last = write(tmp_path / "sigma0_20180929.tif", speckle(0.1))
+    flat = write_image(tmp_path / "terrain-flattened_20180917.tif", speckle(0.1))
+    last = write_image(tmp_path / "sigma0_20180929.tif", speckle(0.1))
     sources = Sources({"ascending": acquisitions([gamma], [flat], [last])}, Dem(()))
     with pytest.raises(InputError, match=r"gamma0_20180905.*sigma0_20180929.tif is sigma0"):
         check_radiometry(sources)
-    same_day = [write(tmp_path / f"{k}_20180905.tif", speckle(0.1)) for k in ("a", "sigma0")]
+    same_day = [write_image(tmp_path / f"{k}_20180905.tif", speckle(0.1)) for k in ("a", "sigma0")]
     with pytest.raises(InputError, match=r"is gamma0 .* is sigma0"):
         acquisitions([same_day[0], gamma, same_day[1]])
     # The files of one date are merged before they are compared with the next date.
-    raw = write(tmp_path / "not-terrain-flattened_20180917.tif", speckle(0.1))
-    flat = write(tmp_path / "terrain-flattened_20180905.tif", speckle(0.1))
+    raw = write_image(tmp_path / "not-terrain-flattened_20180917.tif", speckle(0.1))
+    flat = write_image(tmp_path / "terrain-flattened_20180905.tif", speckle(0.1))
     sources = Sources({"ascending": acquisitions([gamma, flat], [raw])}, Dem(()))
     with pytest.raises(InputError, match=r"is gamma0, terrain-flattened and .* not terrain"):
         check_radiometry(sources)
@@ -219,29 +220,29 @@ def test_gamma_with_sigma_nought_and_flattened_with_unflattened_are_refused(tmp_
 
 
 def test_images_of_different_producers_are_warned_of(tmp_path: Path) -> None:
-    pre = write(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1))
-    post = write(tmp_path / OPERA.format(DAYS[1], "VV"), speckle(0.1))
+    pre = write_image(tmp_path / HYP3.format(DAYS[0], "gpuned", "VV"), speckle(0.1))
+    post = write_image(tmp_path / OPERA.format(DAYS[1], "VV"), speckle(0.1))
     sources = Sources({"ascending": acquisitions([pre], [post])}, Dem(()))
     assert "are of HyP3 and OPERA" in check_radiometry(sources)[0]
 
 
 def test_one_image_given_for_two_dates_is_warned_of(tmp_path: Path) -> None:
-    path = write(tmp_path / "a_VV.tif", speckle(0.1))
+    path = write_image(tmp_path / "a_VV.tif", speckle(0.1))
     sources = Sources({"ascending": acquisitions([path], [path])}, Dem(()))
     assert (
         "pre and post1 are the same pixels" in check_dates(sources, Event.of("", "2018-09-06"))[0]
     )
-    other = write(tmp_path / "b_VV.tif", speckle(0.1))
+    other = write_image(tmp_path / "b_VV.tif", speckle(0.1))
     sources = Sources({"ascending": acquisitions([path], [other], [path])}, Dem(()))
     warnings = check_dates(sources, Event.of("", "2018-09-06"))
     assert "pre and post2 are the same pixels" in warnings[0]
 
 
 def test_a_day_of_an_option_that_is_not_the_files_own_is_noted(tmp_path: Path) -> None:
-    files = [write(tmp_path / f"{day}_VV.tif", speckle(0.1)) for day in DAYS[:2]]
+    files = [write_image(tmp_path / f"{day}_VV.tif", speckle(0.1)) for day in DAYS[:2]]
     given = ("root=x", "event.date=2018-09-06", "sar.dates.ascending=[2018-09-05,2018-09-29]")
     sources = Sources({"ascending": acquisitions(*([path] for path in files))}, Dem(()))
-    dates = apply_options(sources, composed(*given).sar).orbits["ascending"]
+    dates = apply_options(sources, compose_preparation(*given).sar).orbits["ascending"]
     assert dates["pre"].notes == ()
     assert (
         "own day is 2018-09-17, but sar.dates.ascending says 2018-09-29" in dates["post1"].notes[0]
@@ -263,9 +264,9 @@ def test_bands_of_a_stack_are_chosen_by_day(tmp_path: Path) -> None:
         f"sar.ascending=[{path},{path},{path}]",
     )
     with pytest.raises(InputError, match=r"3 bands of VV .*\[2018-09-05,2018-09-17,2018-09-29\]"):
-        acquire_from_files(composed(*given))
+        acquire_from_files(compose_preparation(*given))
     days = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
-    dates = acquire_from_files(composed(*given, days)).orbits["ascending"]
+    dates = acquire_from_files(compose_preparation(*given, days)).orbits["ascending"]
     assert [a.tiles["vv"][0].band for a in dates.values()] == [1, 2, 3]
     assert [str(a.day) for a in dates.values()] == ["2018-09-05", "2018-09-17", "2018-09-29"]
     with pytest.raises(InputError, match=r"3 bands of VV .* and none of 2018-09-06"):
@@ -287,19 +288,19 @@ def test_a_ratio_of_polarisations_is_neither(tmp_path: Path) -> None:
     path = stack(tmp_path / "20180905.tif", ("VV", "VH", "VV/VH"), (0.1, 0.02, 5))
     tiles = read_acquisition([path], ["vv", "vh"], NUMBERS).tiles
     assert [tile.band for found in tiles.values() for tile in found] == [1, 2]
-    ratio = write(tmp_path / "VV_VH_20180905.tif", speckle(5))
+    ratio = write_image(tmp_path / "VV_VH_20180905.tif", speckle(5))
     with pytest.raises(InputError, match="contains VH and VV"):
         read_acquisition([ratio], ["vv"], NUMBERS)
 
 
 def test_a_file_that_names_no_polarisation_is_not_silently_vv(tmp_path: Path) -> None:
-    path = write(tmp_path / "20180905.tif", speckle(0.1))
+    path = write_image(tmp_path / "20180905.tif", speckle(0.1))
     assert read_acquisition([path], ["vv"], NUMBERS).notes == (
         "20180905.tif names no polarisation and is taken for vv",
     )
     with pytest.raises(InputError, match="does not say which polarisation"):
         read_acquisition([path], ["vv", "vh"], NUMBERS)
-    named = write(tmp_path / "20180905_VV.tif", speckle(0.1))
+    named = write_image(tmp_path / "20180905_VV.tif", speckle(0.1))
     with pytest.raises(InputError, match=r"20180905.tif does not say which polarisation"):
         read_acquisition([named, path], ["vv"], NUMBERS)
 
@@ -309,8 +310,8 @@ def test_a_file_that_names_no_polarisation_is_not_silently_vv(tmp_path: Path) ->
 )
 def test_files_beside_the_backscatter_are_left_out(name: str, tmp_path: Path) -> None:
     stem = HYP3.format(DAYS[0], "gpuned", "{}")
-    image = write(tmp_path / stem.format("VV"), speckle(0.1), nodata=0)
-    other = write(tmp_path / stem.format(name), np.full(SHAPE, 2, np.uint8), nodata=None)
+    image = write_image(tmp_path / stem.format("VV"), speckle(0.1), nodata=0)
+    other = write_image(tmp_path / stem.format(name), np.full(SHAPE, 2, np.uint8), nodata=None)
     found = read_acquisition([other, image], ["vv"], NUMBERS)
     assert [tile.path for tile in found.tiles["vv"]] == [image]
     assert name in found.notes[0]
@@ -320,7 +321,7 @@ def test_files_beside_the_backscatter_are_left_out(name: str, tmp_path: Path) ->
 
 def test_files_of_one_date_are_of_one_overpass(tmp_path: Path) -> None:
     first, second, later = (
-        write(
+        write_image(
             tmp_path / f"S1A_IW_GRDH_1SDV_{start}_{start}_{orbit}_02910F_ABCD_VV.tif", speckle(0.1)
         )
         for start, orbit in (
@@ -336,9 +337,9 @@ def test_files_of_one_date_are_of_one_overpass(tmp_path: Path) -> None:
 
 def test_an_invalid_tag_for_the_pass_is_refused(tmp_path: Path) -> None:
     for state, expected in (("DESC", "descending"), ("Ascending", "ascending")):
-        path = write(tmp_path / "a.tif", speckle(0.1), orbit_state=state)
+        path = write_image(tmp_path / "a.tif", speckle(0.1), orbit_state=state)
         assert read_facts(path)["direction"] == expected
-    path = write(tmp_path / "a.tif", speckle(0.1), orbit_state="north")
+    path = write_image(tmp_path / "a.tif", speckle(0.1), orbit_state="north")
     with pytest.raises(InputError, match="the tag for the pass is 'north'"):
         read_facts(path)
 
@@ -398,7 +399,7 @@ def test_a_files_name_tells_units_only_of_what_is_measured(name: str, units: str
 
 
 def test_a_tag_that_is_no_unit_tells_nothing_of_units(tmp_path: Path) -> None:
-    path = write(tmp_path / "20180905_VV.tif", speckle(0.1))
+    path = write_image(tmp_path / "20180905_VV.tif", speckle(0.1))
     with rasterio.open(path, "r+") as file:
         file.update_tags(1, interpolation_method="linear")
         assert units_from_texts(*texts_on_units(file, Tile(path, 1))) is None

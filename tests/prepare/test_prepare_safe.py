@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from commands import REPOSITORY
-from hydra import compose, initialize_config_dir
+from commands import composed
 from pyproj import Geod, Transformer, datadir
 from rasterio.crs import CRS
 from scipy.interpolate import CubicHermiteSpline, RegularGridInterpolator
@@ -90,9 +89,7 @@ def annotation(path: Path) -> Path:
 
 def prepare(root: Path, *overrides: str) -> Prepared:
     given = [f"root={root}", f"cache={root.parent / 'cache'}", "sar.source=safe"]
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base=None):
-        config = compose("prepare", ["event.date=2021-12-20", *given, *overrides])
-    return prepare_scene(config)
+    return prepare_scene(composed("event.date=2021-12-20", *given, *overrides, name="prepare"))
 
 
 def bands(root: Path) -> dict[str, np.ndarray]:

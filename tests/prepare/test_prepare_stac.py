@@ -13,8 +13,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from commands import CONF
-from hydra import compose, initialize_config_dir
+from commands import CONF, composed
 from omegaconf import DictConfig, OmegaConf
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
@@ -70,6 +69,13 @@ def backscatter(seed: int) -> np.ndarray:
 @cache
 def image(seed: int, transform: Affine) -> bytes:
     return cog(backscatter(seed), transform, nodata=-32768)
+
+
+@cache
+def elevation(west: float, north: float) -> tuple[np.ndarray, bytes]:
+    heights = np.arange(720 * 720, dtype=np.float32).reshape(720, 720) / 1000 - 300
+    transform = Affine(1 / 3600, 0, west, 0, -1 / 3600, north)
+    return heights, cog(heights, transform, "EPSG:4326")
 
 
 def item(
@@ -134,10 +140,7 @@ def hash_of(name: str) -> int:
 def add_elevation(archive: Archive) -> np.ndarray:
     """Add one tile of a DEM in degrees, 0.1 degrees wide around the area."""
     west, north = round(AOI.centroid.x, 1) - 0.1, round(AOI.centroid.y, 1) + 0.1
-    heights = np.arange(720 * 720, dtype=np.float32).reshape(720, 720) / 1000 - 300
-    archive.files["/data/dem.tif"] = cog(
-        heights, Affine(1 / 3600, 0, west, 0, -1 / 3600, north), "EPSG:4326"
-    )
+    heights, archive.files["/data/dem.tif"] = elevation(west, north)
     assets = {"data": f"{archive.address}/data/dem.tif"}
     bounds = (west, north - 0.2, west + 0.2, north)
     archive.items[ELEVATION].append(item("dem", "2021-04-22T00:00:00Z", bounds, assets))
@@ -843,17 +846,14 @@ def test_a_scene_comes_out_of_an_archive(
     archive: Archive, config: DictConfig, tmp_path: Path
 ) -> None:
     west, south, east, north = AOI.bounds
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        whole = compose(
-            "prepare",
-            [
-                f"root={tmp_path}/scene",
-                f"aoi=[{west},{south},{east},{north}]",
-                "event.date=2018-09-05T18:08:00Z",
-                "sar.source=stac",
-                f"cache={config.cache}",
-            ],
-        )
+    whole = composed(
+        f"root={tmp_path}/scene",
+        f"aoi=[{west},{south},{east},{north}]",
+        "event.date=2018-09-05T18:08:00Z",
+        "sar.source=stac",
+        f"cache={config.cache}",
+        name="prepare",
+    )
     whole.sar.stac = config.sar.stac
     prepare_scene(whole)
     with rasterio.open(tmp_path / "scene" / "ascending.tif") as source:

@@ -25,14 +25,18 @@ from landslide.training.task import save_task
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def large_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_scene(tmp_path_factory.mktemp("scene") / "scene", size=(384, 512))
 
 
 @pytest.fixture(scope="module")
-def local(checkpoint: Path, scene: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+def local(
+    checkpoint: Path, scene_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> np.ndarray:
     output = tmp_path_factory.mktemp("local") / "map"
-    map_with(f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}", "window.size=128")
+    map_with(
+        f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={output}", "window.size=128"
+    )
     return read_band(output / "probability.tif")
 
 
@@ -52,19 +56,19 @@ def predict(
 
 
 def test_a_scene_in_a_zip_gives_the_same_map(
-    checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
+    checkpoint: Path, scene_root: Path, local: np.ndarray, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
-        archive.write(scene / "ascending.tif", "ascending.tif")
+        archive.write(scene_root / "ascending.tif", "ascending.tif")
     source = f"/vsizip/{tmp_path / 's.zip'}/ascending.tif"
     output = tmp_path / "map"
     map_with(f"checkpoint={checkpoint}", f"scene={source}", f"output={output}", "window.size=128")
     np.testing.assert_array_equal(read_band(output / "probability.tif"), local)
 
 
-def map_from_server(checkpoint: Path, scene: Path, output: Path, query: str = "") -> None:
+def map_from_server(checkpoint: Path, scene_root: Path, output: Path, query: str = "") -> None:
     with Archive() as server:
-        server.files["/data/ascending.tif"] = (scene / "ascending.tif").read_bytes()
+        server.files["/data/ascending.tif"] = (scene_root / "ascending.tif").read_bytes()
         source = f"/vsicurl/{server.address}/data/ascending.tif{query}"
         done = predict(
             f"checkpoint={checkpoint}", f"scene='{source}'", f"output={output}", "window.size=128"
@@ -74,19 +78,19 @@ def map_from_server(checkpoint: Path, scene: Path, output: Path, query: str = ""
 
 @pytest.mark.slow
 def test_a_scene_on_a_server_gives_the_same_map(
-    checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
+    checkpoint: Path, scene_root: Path, local: np.ndarray, tmp_path: Path
 ) -> None:
     output = tmp_path / "map"
-    map_from_server(checkpoint, scene, output)
+    map_from_server(checkpoint, scene_root, output)
     np.testing.assert_array_equal(read_band(output / "probability.tif"), local)
 
 
 @pytest.mark.slow
 def test_a_server_that_vanishes_is_one_sentence(
-    checkpoint: Path, scene: Path, tmp_path: Path
+    checkpoint: Path, large_scene: Path, tmp_path: Path
 ) -> None:
     # Not compressed, so that there is something left to fetch.
-    with rasterio.open(scene / "ascending.tif") as source:
+    with rasterio.open(large_scene / "ascending.tif") as source:
         profile = {**source.profile, "compress": None}
         with rasterio.open(tmp_path / "a.tif", "w", **profile) as sink:
             sink.write(source.read())
@@ -107,8 +111,10 @@ def test_a_server_that_vanishes_is_one_sentence(
     assert not (tmp_path / "map").exists()
 
 
-def test_a_damaged_raster_is_one_sentence(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
-    content = bytearray((scene / "ascending.tif").read_bytes())
+def test_a_damaged_raster_is_one_sentence(
+    checkpoint: Path, scene_root: Path, tmp_path: Path
+) -> None:
+    content = bytearray((scene_root / "ascending.tif").read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     (tmp_path / "damaged.tif").write_bytes(content)
     output = tmp_path / "map"
@@ -120,7 +126,7 @@ def test_a_damaged_raster_is_one_sentence(checkpoint: Path, scene: Path, tmp_pat
 
 
 def test_an_ensemble_maps_mean_and_spread(
-    checkpoint: Path, scene: Path, tmp_path: Path, figures: None
+    checkpoint: Path, scene_root: Path, tmp_path: Path, figures: None
 ) -> None:
     other = perturbed_task()
     perturb(other)
@@ -128,7 +134,7 @@ def test_an_ensemble_maps_mean_and_spread(
     output = tmp_path / "map"
     summary = map_with(
         f"checkpoint=[{checkpoint},{tmp_path / 'b.ckpt'}]",
-        *(f"scene={scene}", f"output={output}", "min_area=0", "geojson=true", "pdf=true"),
+        *(f"scene={scene_root}", f"output={output}", "min_area=0", "geojson=true", "pdf=true"),
     )
     assert summary["members"] == 2
     with rasterio.open(output / "probability.tif") as source:
@@ -146,10 +152,12 @@ def test_an_ensemble_maps_mean_and_spread(
 
 
 def test_the_other_orbit_is_mapped_with_a_note(
-    checkpoint: Path, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, scene_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "map"
-    map_with(f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}", "orbit=descending")
+    map_with(
+        f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={output}", "orbit=descending"
+    )
     note = "model was trained on ascending images, these are descending"
     assert note in capsys.readouterr().out
     assert note in (output / "report.html").read_text()
@@ -180,10 +188,10 @@ def small_files() -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_sentence(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence(checkpoint: Path, large_scene: Path, tmp_path: Path) -> None:
     output = tmp_path / "map"
     done = predict(
-        f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}", before=small_files
+        f"checkpoint={checkpoint}", f"scene={large_scene}", f"output={output}", before=small_files
     )
     assert done.returncode != 0
     assert "reading or writing failed" in done.stderr
@@ -201,11 +209,11 @@ def test_a_map_is_not_written_over_a_scene(checkpoint: Path, tmp_path: Path) -> 
 
 
 def test_an_inventory_outside_the_scene_is_refused(
-    checkpoint: Path, scene: Path, tmp_path: Path
+    checkpoint: Path, scene_root: Path, tmp_path: Path
 ) -> None:
     square = gpd.GeoSeries([shapely.box(0, 0, 100, 100)], crs="EPSG:32654")
     square.to_file(tmp_path / "far.gpkg")
-    words = (f"checkpoint={checkpoint}", f"scene={scene}", f"output={tmp_path / 'map'}")
+    words = (f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={tmp_path / 'map'}")
     with pytest.raises(InputError, match="none of its 1 features touches the scene"):
         map_with(*words, f"inventory={tmp_path / 'far.gpkg'}")
     assert not (tmp_path / "map").exists()
@@ -224,9 +232,9 @@ def test_a_model_of_simulated_images_says_so_on_a_real_scene(tmp_path: Path) -> 
 
 
 def test_a_map_killed_after_its_rasters_is_finished(
-    checkpoint: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, scene_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (f"checkpoint={checkpoint}", f"scene={scene}", f"output={tmp_path / 'map'}")
+    words = (f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={tmp_path / 'map'}")
 
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
@@ -244,10 +252,10 @@ def test_a_map_killed_after_its_rasters_is_finished(
 
 @pytest.mark.slow
 def test_a_signed_address_is_a_scene_and_its_signature_stays_private(
-    checkpoint: Path, scene: Path, local: np.ndarray, tmp_path: Path
+    checkpoint: Path, scene_root: Path, local: np.ndarray, tmp_path: Path
 ) -> None:
     output = tmp_path / "map"
-    map_from_server(checkpoint, scene, output, query="?sig=secret%3D")
+    map_from_server(checkpoint, scene_root, output, query="?sig=secret%3D")
     np.testing.assert_array_equal(read_band(output / "probability.tif"), local)
     for name in ("summary.json", "report.html", "probability.tif"):
         assert b"secret" not in (output / name).read_bytes()

@@ -22,7 +22,7 @@ from landslide.study.page import write_study
 from landslide.study.runs import SETTINGS, read_runs
 from landslide.study.sweeps import settings_of
 from landslide.study.tables import comparable_runs
-from landslide.training.evaluation import score
+from landslide.training.evaluation import evaluate_network
 from landslide.training.network import Network
 from landslide.training.task import LandslideTask, load_task, save_task
 
@@ -208,9 +208,8 @@ def test_a_comparison_as_a_user_types_it(tmp_path: Path) -> None:
         pixels.add((test["patches"], test["tp"] + test["fn"]))
         # The patches of the run, the network as maps are made with.
         task = load_task(folder / "checkpoints" / "best.ckpt")
-        again = score(Network([task], CPU), shared_data([folder], SceneMemory()), task.threshold)[
-            "test"
-        ]
+        network, data = Network([task], CPU), shared_data([folder], SceneMemory())
+        again = evaluate_network(network, data, task.threshold)["test"]
         assert abs(again["tp"] - test["tp"]) + abs(again["fp"] - test["fp"]) <= 10
         assert again["tp"] + again["fn"] == test["tp"] + test["fn"]
     assert len(pixels) == 1  # the same ground for all

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import write_run
 from commands import composed, run_program
 from scipy import stats
 
@@ -23,45 +24,6 @@ from landslide.study.tables import comparable_runs, score_table
 
 BY = ["dataset", "augmentation"]
 BANDS = {"ba": ["vv_pre", "vv_post1", "slope"], "baa": ["vv_pre", "vv_post1", "vv_post2", "slope"]}
-
-
-def counts(f1: float) -> dict[str, int]:
-    """Counts whose precision, recall and F1 are all the same."""
-    tp, wrong = round(1e12 * f1), 10**12 - round(1e12 * f1)
-    return {"tp": tp, "fp": wrong, "fn": wrong, "tn": 10**12, "patches": 9}
-
-
-def write_run(
-    sweep: Path,
-    name: str,
-    val: float,
-    test: float,
-    facts: dict[str, object] | None = None,
-    **settings: object,
-) -> Path:
-    """A finished run as a sweep leaves it."""
-    folder = sweep / name
-    folder.mkdir(parents=True)
-    common = {"split": "random", "dataset.root": "data/x", "trainer.max_epochs": 3, "seed": 0}
-    (folder / "settings.json").write_text(json.dumps(common | settings))
-    scores = {
-        split: dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), f1)
-        | counts(f1)
-        for split, f1 in (("val", val), ("test", test))
-    }
-    replicate = [settings.get(name, 0) for name in ("seed", "split.fold")]
-    replicate[0] = settings.get("split.seed", replicate[0])
-    found = {
-        "simulated": True,
-        "train_patches": 36,
-        "split": f"{replicate}",
-        "tested": f"{replicate}",
-        "code": "1",
-        "data": {},
-    }
-    (folder / "metrics.json").write_text(json.dumps({**scores, **found, **(facts or {})}))
-    (folder / "history.csv").write_text("epoch,train_f1,val_f1\n0,0.1,0.1\n1,0.3,0.2\n")
-    return folder
 
 
 def dataset(orbit: str, dates: str) -> dict[str, object]:
@@ -232,6 +194,12 @@ def test_variants_are_compared_with_the_baseline_alone(variants: Path) -> None:
     assert list(scores.variant) == ["baseline", "a", "b"]
     assert "loss" not in scores  # follows from the variant
     assert varying_settings(runs) == ["seed", "variant"]
+
+
+def test_seeds_of_one_split_can_be_rows(variants: Path) -> None:
+    runs = runs_of(variants, ["variant", "seed"])
+    assert len(score_table(runs, ["variant", "seed"])) == 9
+    assert set(effects(runs, ["variant", "seed"]).factor) == {"variant"}
 
 
 def test_a_variant_may_not_change_the_protocol(variants: Path) -> None:

@@ -14,12 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from builders import make_scene
+from builders import make_scene, write_run
 from commands import REPOSITORY, SMALL, composed, run_program
 from hydra.core.utils import JobReturn, JobStatus
 from lightning import Trainer
 from omegaconf import OmegaConf
-from test_study import write_run
 
 from landslide.study import leaderboard
 from landslide.study.sweeps import SweepReport

@@ -5,8 +5,7 @@ from pathlib import Path
 import rasterio
 import torch
 from builders import make_scene
-from commands import CONF
-from hydra import compose, initialize_config_dir
+from commands import SMALL, composed
 from hydra.utils import instantiate
 from torch import Tensor
 
@@ -17,21 +16,10 @@ from landslide.training.task import LandslideTask, load_task
 
 def trained(root: Path, output: Path, callbacks: str) -> tuple[LandslideTask, Tensor]:
     """A network after two epochs, and the mean of its first convolution over the training split."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(
-            "train",
-            [
-                f"dataset.root={root}",
-                f"output_dir={output}",
-                f"callbacks={callbacks}",
-                "~callbacks.progress",
-                "trainer=cpu",
-                "trainer.max_epochs=2",
-                "patch_size=32",
-                "model.filters=2",
-                "batch_size=1",
-            ],
-        )
+    config = composed(
+        *(f"dataset.root={root}", f"output_dir={output}", f"callbacks={callbacks}"),
+        *("~callbacks.progress", *SMALL, "batch_size=1"),
+    )
     train(config)
     task = load_task(output / "checkpoints" / "last.ckpt")
     datamodule = instantiate(config.datamodule)
@@ -58,15 +46,10 @@ def test_a_fold_whose_test_ground_is_quiet_counts_its_false_alarms(tmp_path: Pat
         mask = file.read(1)
         mask[:, :64] = 0
         file.write(mask, 1)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(
-            "train",
-            [
-                *(f"dataset.root={root}", f"output_dir={tmp_path / 'run'}", "split=blocks"),
-                *("~callbacks.progress", "trainer=cpu", "trainer.max_epochs=1", "patch_size=32"),
-                *("model.filters=2", "batch_size=4"),
-            ],
-        )
+    config = composed(
+        *(f"dataset.root={root}", f"output_dir={tmp_path / 'run'}", "split=blocks"),
+        *("~callbacks.progress", *SMALL, "trainer.max_epochs=1", "batch_size=4"),
+    )
     train(config)
     test = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
     assert test["tp"] == test["fn"] == 0

@@ -1,11 +1,9 @@
 import pytest
 import torch
-from builders import make_task
 from torchmetrics.functional.classification import binary_f1_score
 
-from landslide.training.evaluation import best_threshold
+from landslide.training.evaluation import Predictions, best_threshold
 from landslide.training.metrics import pixel_metrics
-from landslide.training.task import LandslideTask
 
 
 def test_counts_are_pooled_over_batches_not_averaged() -> None:
@@ -39,14 +37,7 @@ def test_the_best_threshold_is_that_of_a_search() -> None:
     probability = torch.rand(2, 40, 50, generator=generator)
     truth = (probability + 0.4 * torch.randn(2, 40, 50, generator=generator) > 0.7).long()
     truth[:, :3] = 255
-    task = make_task()
-
-    class Validated:
-        def validate(self, task: LandslideTask, *_: object, **__: object) -> None:
-            task.val_metrics.update(probability, truth)
-            task.val_metrics.compute()
-
-    found = best_threshold(Validated(), task, None)  # type: ignore[arg-type]
+    found = best_threshold(Predictions(probability, truth))
 
     def f1(threshold: float) -> float:
         return float(binary_f1_score(probability, truth, threshold, ignore_index=255))
@@ -55,17 +46,15 @@ def test_the_best_threshold_is_that_of_a_search() -> None:
     assert f1(found) >= max(f1(t) for t in torch.linspace(0, 0.999, 500).tolist()) - 1e-7
 
 
-def test_counting_batches_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_do_not_depend_on_how_patches_are_batched() -> None:
     torch.manual_seed(0)
     batches = [(torch.rand(n, 8, 8), torch.randint(0, 2, (n, 8, 8))) for n in (3, 4, 1)]
-    pooled, singly = pixel_metrics(0.5), pixel_metrics(0.5)
-    for batch in batches:
-        pooled.update(*batch)
-    monkeypatch.setattr("landslide.training.metrics.COUNTED_AT_ONCE", 1)
+    at_once, singly = pixel_metrics(0.5), pixel_metrics(0.5)
+    at_once.update(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
     for batch in batches:
         singly.update(*batch)
-    assert pooled.compute() == singly.compute()
-    pooled.reset()
-    pooled.update(*batches[0])
+    assert at_once.compute() == singly.compute()
+    at_once.reset()
+    at_once.update(*batches[0])
     tp = ((batches[0][0] > 0.5) & (batches[0][1] == 1)).sum()
-    assert pooled.compute()["tp"] == tp
+    assert at_once.compute()["tp"] == tp

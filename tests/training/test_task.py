@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from landslide.data.scene import Sample
 from landslide.errors import InputError
 from landslide.models.halo import Halo
+from landslide.training.metrics import PooledLoss
 from landslide.training.task import LandslideTask, load_task
 
 
@@ -109,9 +110,10 @@ def test_the_network_that_finds_all_landslides_is_monitored_as_the_better_one() 
     losses, means = [], []
     for probability in (finds_all, finds_half):
         task = make_task()
+        pooled = PooledLoss(task.loss)
         for p, truth in zip(torch.logit(probability), mask, strict=True):
-            task.val_loss.update(task.loss.sums(p[None, None], truth[None]))
-        losses.append(float(task.val_loss.compute()))
+            pooled.update(task.loss.sums(p[None, None], truth[None]))
+        losses.append(float(pooled.compute()))
         means.append(
             sum(
                 float(task.loss(p[None, None], truth[None]))
@@ -160,7 +162,7 @@ def test_a_checkpoint_downloads_no_encoder_weights_again(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("weights", "expected"),
-    [("imagenet", "imagenet: these weights cannot be had"), ("moon", r"Available options are")],
+    [("imagenet", "imagenet: these weights are not available"), ("moon", r"Available options are")],
 )
 def test_encoder_weights_that_cannot_be_downloaded_are_one_sentence(
     weights: str, expected: str, monkeypatch: pytest.MonkeyPatch
@@ -206,7 +208,10 @@ def test_a_checkpoint_from_before_its_classes_moved_is_read(tmp_path: Path) -> N
     image = torch.rand(1, 4, 32, 32)
     task = make_task().eval()
     task.load_state_dict(content["state_dict"])
-    assert load_task(path)(image).equal(task(image))
+    loaded = load_task(path)
+    assert loaded(image).equal(task(image))
+    # A run that is resumed from it has the settings of the present.
+    assert loaded.hparams["loss"] == {"_target_": "landslide.training.losses.DiceLoss"}
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from http import HTTPStatus
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast, get_args
 
@@ -26,17 +25,11 @@ INSTALL = "pip install -e '.[stac]'"
 PAUSE = 1.0
 """Seconds before the first retry; each further pause is twice as long or longer."""
 
-TRANSIENT = (
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
-"""Answers after which a request is repeated; GDAL repeats the same."""
+TRANSIENT = (429, 500, 502, 503, 504)
+"""HTTP statuses after which a request is repeated; GDAL repeats the same."""
 
-REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
-"""Answers without permission; Azure's storage says 409 where an address is not signed."""
+REFUSED = (401, 403, 409)
+"""HTTP statuses without permission; Azure's storage answers 409 to an unsigned address."""
 
 MESSAGE_LENGTH = 160
 """Characters of another program's message that are quoted."""

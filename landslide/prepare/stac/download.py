@@ -21,7 +21,7 @@ from landslide.geo.files import replacing
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import raster_profile
 from landslide.prepare.sources import Units
-from landslide.prepare.stac.archive import PAUSE, REFUSED, Archive, Box, root_cause
+from landslide.prepare.stac.archive import PAUSE, REFUSED, TRANSIENT, Archive, Box, root_cause
 
 WORKERS = 4
 """Files downloaded at a time: enough to hide the latency without burdening the server."""
@@ -142,7 +142,7 @@ def _refusal(subset: Subset, archive: Archive, status: int) -> str:
             f"{subset} is refused (HTTP {status}): sign addresses with sar.stac.sign=…, "
             f"now {archive.sign or 'null'}, or renew the key that it uses"
         )
-    if status < requests.codes.server_error and status != requests.codes.too_many_requests:
+    if status not in TRANSIENT and status < requests.codes.server_error:
         return (
             f"{subset} is not available (HTTP {status}): the archive lists it but does not hold "
             "it; choose other dates with sar.dates, or for elevation give a file with dem=…"
