@@ -29,9 +29,6 @@ BACKGROUND = 8.0
 UPSAMPLING = 50
 """Steps per pixel in which a shift is measured."""
 
-CORRECTED_SHIFT = 1 / 3
-"""Shift in pixels above which a date should be corrected."""
-
 
 class Shift(NamedTuple):
     """Displacement of a date from its reference in pixels.
