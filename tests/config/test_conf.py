@@ -18,7 +18,7 @@ from landslide.study.sweeps import settings_of
 from landslide.training.task import LandslideTask
 
 PREPARE = ("archive", "event")
-"""Groups of options that are not training's."""
+"""Groups of options that belong to the preparation of scenes."""
 
 OPTIONS = [
     f"{group.name}={option.stem}"

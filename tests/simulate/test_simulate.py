@@ -300,9 +300,9 @@ def test_whole_dates_move_all_the_ground_by_what_the_scene_says() -> None:
     np.testing.assert_array_equal(moved.mask, still.mask)
     for orbit, images in moved.backscatter.items():
         change = decibel(images / still.backscatter[orbit])
-        said = moved.date_shifts[orbit].T.ravel()  # VV's dates, then VH's
+        expected = moved.date_shifts[orbit].T.ravel()  # VV's dates, then VH's
         assert not still.date_shifts[orbit].any()
-        np.testing.assert_allclose(np.median(change, axis=(1, 2)), said, atol=0.01, rtol=0.01)
+        np.testing.assert_allclose(np.median(change, axis=(1, 2)), expected, atol=0.01, rtol=0.01)
 
 
 def test_whole_dates_scatter_as_on_real_quiet_hills() -> None:
@@ -327,7 +327,7 @@ def test_vv_is_the_same_with_vh_as_without(polarised: SimulatedScene) -> None:
         assert polarised.backscatter[orbit].shape == (6, 384, 512)
         np.testing.assert_array_equal(polarised.backscatter[orbit][:3], images)
     np.testing.assert_array_equal(polarised.mask, plain.mask)
-    # As it was before there was VH, and before whole dates moved.
+    # Values from before VH and shifts of whole dates were simulated.
     pixels = [plain.backscatter[orbit][date, 100, 200] for orbit, date in PINNED]
     np.testing.assert_allclose(pixels, list(PINNED.values()), rtol=1e-4)
 
