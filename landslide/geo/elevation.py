@@ -11,7 +11,7 @@ from rasterio.io import DatasetReader
 from landslide.errors import InputError
 from landslide.geo.relief import Float
 
-LOWEST, HIGHEST = -500.0, 9000.0
+MIN_ELEVATION, MAX_ELEVATION = -500.0, 9000.0
 """Range of elevations on land in metres; other values, such as an undeclared -32768, are fill."""
 
 US_FEET = r"(us|u s) (survey )?(ft|foot|feet)|us ?ft|(ft|foot|feet) ?us|survey (ft|foot|feet)"
@@ -59,7 +59,7 @@ class ElevationUnit(NamedTuple):
         """Return elevations in metres, NaN in voids."""
         elevation = values * np.float32(self.metres)
         with np.errstate(invalid="ignore"):
-            valid = valid & (elevation > LOWEST) & (elevation < HIGHEST)
+            valid = valid & (elevation > MIN_ELEVATION) & (elevation < MAX_ELEVATION)
         return np.where(valid, elevation, np.float32(np.nan))
 
 

@@ -19,8 +19,8 @@ BLOCK_SIZE = 4 * TILE_SIZE
 """Side in pixels of the blocks in which a scene is processed."""
 
 STRIP = 512
-"""Rows that are read at once. GDAL reads a window band by band and decodes whatever its cache no
-longer holds anew for every band."""
+"""Rows that are read at once. GDAL reads a window band by band, and it decodes tiles anew for every
+band once they no longer fit into its cache."""
 
 
 class Window(NamedTuple):

@@ -20,7 +20,7 @@ from landslide.geo.relief import Float
 TILE_SIZE = 128
 """Side of a tile in pixels; a smaller image is one tile."""
 
-MIN_VALID = 0.5
+MIN_VALID_SHARE = 0.5
 """Minimum share of a tile that is valid in both images."""
 
 BACKGROUND = 8.0
@@ -28,9 +28,6 @@ BACKGROUND = 8.0
 
 UPSAMPLING = 50
 """Steps per pixel in which a shift is measured."""
-
-CORRECTED_SHIFT = 1 / 3
-"""Shift in pixels above which a date should be corrected."""
 
 
 class Shift(NamedTuple):
@@ -123,7 +120,7 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
 def _tile_shift(date: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[float, float]:
     """Rows and columns by which one tile is displaced; NaN where too little was measured."""
     both = np.isfinite(date) & np.isfinite(reference)
-    if both.mean() < MIN_VALID:
+    if both.mean() < MIN_VALID_SHARE:
         return np.nan, np.nan
     window = np.outer(*(signal.windows.tukey(length, 0.25) for length in date.shape)) * both
     first, second = (np.where(both, image, 0) for image in (reference, date))

@@ -15,7 +15,7 @@ from landslide.geo.relief import Float, gradient
 EARTH_RADIUS, ORBIT_ALTITUDE = 6_371_000.0, 700_000.0
 """Radius of the Earth and altitude of Sentinel-1 in metres, both to 1 percent."""
 
-TOLERANCE = 1e-2
+ORDER_TOLERANCE = 1e-2
 """Metres by which lines of sight and slant ranges may be out of order."""
 
 
@@ -138,11 +138,11 @@ def distortion(
         drop = np.cumsum(spacing / np.tan(incidence)).astype(np.float32)
         near = np.cumsum(spacing * np.sin(incidence)).astype(np.float32)
     sight = z + drop
-    shadow = sight < np.maximum.accumulate(sight, axis=1) - TOLERANCE
+    shadow = sight < np.maximum.accumulate(sight, axis=1) - ORDER_TOLERANCE
     slant = near - z * np.cos(incidence)
     before = np.maximum.accumulate(slant, axis=1)
     after = np.minimum.accumulate(slant[:, ::-1], axis=1)[:, ::-1]
-    layover = (slant < before - TOLERANCE) | (slant > after + TOLERANCE)
+    layover = (slant < before - ORDER_TOLERANCE) | (slant > after + ORDER_TOLERANCE)
     return Distortion(rotation.rotate_back(shadow), rotation.rotate_back(layover))
 
 

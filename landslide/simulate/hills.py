@@ -10,7 +10,7 @@ from landslide.simulate.noise import fractal_noise, pixel_indices, resample, smo
 
 POSTING = 30.0
 """Posting in metres of the simulated DEM, as SRTM and AW3D30."""
-MARGIN = 48
+MARGIN_CELLS = 48
 """Cells of the 30 m grid that are simulated around the scene and cut off, to hide the edge."""
 
 
@@ -40,9 +40,9 @@ def hills(
     """
     step = spacing / POSTING
     inner = (int(np.ceil(shape[0] * step)) + 2, int(np.ceil(shape[1] * step)) + 2)
-    outer = (inner[0] + 2 * MARGIN, inner[1] + 2 * MARGIN)
+    outer = (inner[0] + 2 * MARGIN_CELLS, inner[1] + 2 * MARGIN_CELLS)
     relief, area = _dissected(outer, rng)
-    window = np.s_[MARGIN : MARGIN + inner[0], MARGIN : MARGIN + inner[1]]
+    window = np.s_[MARGIN_CELLS : MARGIN_CELLS + inner[0], MARGIN_CELLS : MARGIN_CELLS + inner[1]]
     floor = _valley_floor(relief, area, window, valley_share)
     # Sediment meets the hillside in a narrow concave foot.
     soft = 0.012 * float(relief.std())

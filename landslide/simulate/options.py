@@ -24,7 +24,7 @@ DEMO_SIZE = (1024, 1536)
 
 
 @dataclass(frozen=True)
-class Terrain:
+class TerrainOptions:
     """Parameters of simulated terrain; a given DEM replaces it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Terrain:
 class Options:
     """All physical parameters; see each class for units, and ``default_options``."""
 
-    terrain: Terrain
+    terrain: TerrainOptions
     slides: Slides
     changes: Changes
     scattering: Scattering
@@ -55,7 +55,7 @@ def check_polarisations(polarisations: Sequence[str]) -> None:
     """
     given = list(polarisations or [])
     if given not in (["vv"], ["vv", "vh"]):
-        raise InputError(f"polarisations={given} is not simulated; give [vv] or [vv,vh].")
+        raise InputError(f"polarisations={given} is not simulated; give [vv] or [vv,vh]")
 
 
 def check_options(
@@ -71,21 +71,21 @@ def check_options(
         InputError: Names the key, what is wrong and what to do.
     """
     if size is None and dem is None:
-        raise InputError("size is missing; give size=[rows,cols] at 10 m, or a DEM with dem=.")
+        raise InputError("size is missing; give size=[rows,cols] at 10 m, or a DEM with dem=…")
     if size is not None and (len(size) != 2 or min(size) < MIN_SIZE):
         raise InputError(
-            f"size={list(size)} is not usable; give [rows,cols], each at least {MIN_SIZE}."
+            f"size={list(size)} is not usable; give [rows,cols], each at least {MIN_SIZE}"
         )
     check_value("seed", seed, SIMULATE["seed"])
     if landslides is not None and dem is None:
-        raise InputError("landslides= needs the terrain they happened on; add dem=.")
+        raise InputError("landslides= needs the terrain they happened on; add dem=…")
     for key, value in flatten(asdict(options)):
         check_value(key, value, SIMULATE[key])
     slides = options.slides
     if slides.minimum_area > slides.mean_area:
         raise InputError(
             f"slides.minimum_area={slides.minimum_area:g} is larger than "
-            f"slides.mean_area={slides.mean_area:g}; choose a smaller one."
+            f"slides.mean_area={slides.mean_area:g}; choose a smaller one"
         )
 
 
@@ -98,7 +98,7 @@ def size_of(config: DictConfig) -> list[int] | None:
     if config.size is None:
         return None if config.dem is not None else list(DEMO_SIZE)
     if not OmegaConf.is_list(config.size) or not all(isinstance(n, int) for n in config.size):
-        raise InputError(f"size={config.size} is not usable; give [rows,cols] as whole numbers.")
+        raise InputError(f"size={config.size} is not usable; give [rows,cols] as whole numbers")
     return list(config.size)
 
 

@@ -16,7 +16,13 @@ from landslide.geo.relief import Float
 from landslide.radar.geometry import RadarGeometry
 from landslide.simulate.options import DEMO_SIZE, Options, default_options
 from landslide.simulate.preview import draw_overview
-from landslide.simulate.simulation import DAYS, HEADINGS, Progress, SimulatedScene, simulate
+from landslide.simulate.simulation import (
+    ACQUISITION_DAYS,
+    FLIGHT_HEADINGS,
+    Progress,
+    SimulatedScene,
+    simulate,
+)
 
 DATE_NAMES = ("pre", "post1", "post2")
 EPICENTRE = (42.6908, 142.0067)
@@ -110,12 +116,12 @@ def scene_metadata(scene: SimulatedScene, settings: Mapping[str, Any]) -> dict[s
     polarisations = settings.get("polarisations", ["vv"])
     bands = [f"{polarisation}_{date}" for polarisation in polarisations for date in DATE_NAMES]
     dates, shifts, geometry = {}, {}, {}
-    for name, days in DAYS.items():
+    for name, days in ACQUISITION_DAYS.items():
         days_of_bands = [f"2018-09-{int(day):02d}" for day in days] * len(polarisations)
         dates[name] = dict(zip(bands, days_of_bands, strict=True))
         by_band = zip(bands, scene.date_shifts[name].T.ravel(), strict=False)
         shifts[name] = {band: round(float(shift), 3) for band, shift in by_band}
-        orbit = RadarGeometry(HEADINGS[name], settings["radar"]["incidence"])
+        orbit = RadarGeometry(FLIGHT_HEADINGS[name], settings["radar"]["incidence"])
         hidden = scene.layover_shadow[name]
         geometry[name] = {
             "incidence": orbit.incidence,

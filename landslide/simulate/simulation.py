@@ -30,7 +30,7 @@ from landslide.simulate.landcover import land_cover
 from landslide.simulate.options import (
     DEMO_SIZE,
     Options,
-    Terrain,
+    TerrainOptions,
     check_options,
     check_polarisations,
     default_options,
@@ -44,9 +44,9 @@ from landslide.simulate.scattering import (
 )
 from landslide.simulate.slides import coverage, draw_landslides, first_covering, map_inventory
 
-HEADINGS = {"ascending": 348.0, "descending": 192.0}
+FLIGHT_HEADINGS = {"ascending": 348.0, "descending": 192.0}
 """Headings of Sentinel-1 over Hokkaido in degrees clockwise from north."""
-DAYS = {"ascending": (5.74, 17.74, 29.74), "descending": (1.24, 13.24, 25.24)}
+ACQUISITION_DAYS = {"ascending": (5.74, 17.74, 29.74), "descending": (1.24, 13.24, 25.24)}
 """Days of the acquisitions in September 2018 (JST), Table 2 of Nava et al. (2022)."""
 EPICENTRE_UTM = (582_400.0, 4_727_000.0)
 """Epicentre of the Eastern Iburi earthquake in EPSG:32654, to 100 m."""
@@ -127,16 +127,17 @@ def simulate(
     progress("land cover")
     cover = land_cover(elevation, SPACING, options.changes, draws["cover"])
     ground = Ground(cover, scars, options.scattering, options.changes, SPACING, draws["ground"])
-    lasting, *cross_draws = draws["cross"].spawn(1 + len(HEADINGS))
+    lasting, *cross_draws = draws["cross"].spawn(1 + len(FLIGHT_HEADINGS))
     cross = ground.cross_ratio(lasting) if "vh" in polarisations else None
     backscatter, layover_shadow, date_shifts = {}, {}, {}
-    for (name, heading), cross_draw in zip(HEADINGS.items(), cross_draws, strict=True):
+    for (name, heading), cross_draw in zip(FLIGHT_HEADINGS.items(), cross_draws, strict=True):
         progress(name)
         geometry = RadarGeometry(heading, options.radar.incidence)
         shadow, layover = distortion(elevation, SPACING, geometry)
         imager = RadarImager(elevation, shadow, geometry, options.radar)
-        shifts = draw_date_shifts(options.changes.whole_date, len(DAYS[name]), draws["dates"])
-        images = _acquire(ground, imager, DAYS[name], shifts, draws[name], cross, cross_draw)
+        days = ACQUISITION_DAYS[name]
+        shifts = draw_date_shifts(options.changes.whole_date, len(days), draws["dates"])
+        images = _acquire(ground, imager, days, shifts, draws[name], cross, cross_draw)
         backscatter[name] = _mask_invalid(images, valid)
         layover_shadow[name] = _mask_invalid(layover + np.float32(2) * shadow, valid)
         date_shifts[name] = shifts
@@ -161,7 +162,10 @@ def _mask_invalid(image: Float, valid: NDArray[np.bool_]) -> Float:
 
 
 def _terrain(
-    size: tuple[int, int] | None, dem: Path | str | None, options: Terrain, rng: np.random.Generator
+    size: tuple[int, int] | None,
+    dem: Path | str | None,
+    options: TerrainOptions,
+    rng: np.random.Generator,
 ) -> tuple[Float, NDArray[np.bool_], Grid]:
     """Elevation without voids, valid pixels, grid."""
     if dem is not None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from landslide.geo.cartography import BLUE, GREY, ORANGE, save_figure
 from landslide.study.tables import FOLD_RANGE, free_settings, select_best, validation_f1
@@ -15,14 +18,15 @@ from landslide.study.tables import FOLD_RANGE, free_settings, select_best, valid
 def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) -> None:
     """Test F1 of each row with its spread, the paper's beside it."""
     figure, axis = plt.subplots(figsize=(6.5, 0.42 * len(table) + 1.6), layout="constrained")
-    places = np.arange(len(table))[::-1]
-    spread, what = _spread(table)
+    y = np.arange(len(table))[::-1]
+    whiskers, meaning = _whiskers(table)
     axis.errorbar(
-        table.f1, places, xerr=spread, fmt="o", color=BLUE, capsize=3, label=f"this study{what}"
+        table.f1, y, xerr=whiskers, fmt="o", color=BLUE, capsize=3, label=f"this study{meaning}"
     )
     if "paper_f1" in table:
-        axis.plot(table.paper_f1, places, "D", color=ORANGE, label="Nava et al. (2022)")
-    axis.set_yticks(places, _row_names(table, by), fontsize=8)
+        axis.plot(table.paper_f1, y, "D", color=ORANGE, label="Nava et al. (2022)")
+    names = [", ".join(map(str, row)) for row in table[list(by)].itertuples(index=False)]
+    axis.set_yticks(y, names, fontsize=8)
     axis.set_xlabel("Test F1 (%)")
     axis.grid(alpha=0.3, axis="x")
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
@@ -30,8 +34,8 @@ def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) ->
     save_figure(figure, path)
 
 
-def _spread(table: pd.DataFrame) -> tuple[np.ndarray | None, str]:
-    """Whiskers of F1 and what they show: the folds, else the standard deviation."""
+def _whiskers(table: pd.DataFrame) -> tuple[np.ndarray | None, str]:
+    """Whiskers of F1 and what they show: the range of folds, or the standard deviation."""
     if FOLD_RANGE[0] in table:
         low, high = (table[name].to_numpy(dtype=float) for name in FOLD_RANGE)
         f1 = table.f1.to_numpy(dtype=float)
@@ -42,25 +46,45 @@ def _spread(table: pd.DataFrame) -> tuple[np.ndarray | None, str]:
     return None, ""
 
 
+def panels(
+    count: int,
+    size: tuple[float, float],
+    margins: tuple[float, float],
+    **options: Any,  # noqa: ANN401
+) -> tuple[Figure, NDArray[Any]]:
+    """Make a figure of panels, at most four in a row.
+
+    Args:
+        count: Number of panels.
+        size: Width and height of a panel, in inches.
+        margins: Added to the width and height of the figure.
+        options: Passed to ``plt.subplots``.
+
+    Returns:
+        The figure and its axes by row and column; those after ``count`` are not drawn.
+    """
+    columns = min(4, count)
+    rows = -(-count // columns)
+    width, height = size[0] * columns + margins[0], size[1] * rows + margins[1]
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options
+    )
+    for axis in list(axes.flat)[count:]:
+        axis.remove()
+    return figure, axes
+
+
 def heat_maps(
     runs: pd.DataFrame, by: Sequence[str], settings: tuple[str, str], path: Path, *, title: str
 ) -> None:
     """Validation F1 over two settings, one map a row; the chosen setting is framed."""
     groups = list(runs.groupby(list(by), dropna=False))
-    columns = min(4, len(groups))
-    rows = -(-len(groups) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.7 * columns + 0.8, 2.6 * rows + 0.4),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = panels(len(groups), (2.7, 2.6), (0.8, 0.4))
     values = 100 * runs.val_f1.astype(float)
     for axis, (names, group) in zip(axes.flat, groups, strict=False):
         tried = group.groupby(list(settings), dropna=False)
-        found = pd.Series({place: 100 * validation_f1(part) for place, part in tried})
-        grid: pd.DataFrame = found.unstack().sort_index()
+        scores = pd.Series({setting: 100 * validation_f1(part) for setting, part in tried})
+        grid: pd.DataFrame = scores.unstack().sort_index()
         image = axis.imshow(grid, cmap="viridis", vmin=values.min(), vmax=values.max())
         for (y, x), value in np.ndenumerate(grid.to_numpy()):
             light = value > values.min() + 0.6 * (values.max() - values.min())
@@ -78,8 +102,6 @@ def heat_maps(
         axis.set_title(", ".join(map(str, names)), fontsize=8)
         axis.set_xlabel(settings[1], fontsize=7)
         axis.set_ylabel(settings[0], fontsize=7)
-    for axis in list(axes.flat)[len(groups) :]:
-        axis.remove()
     figure.colorbar(image, ax=axes, shrink=0.6, label="Validation F1 (%)")
     figure.suptitle(title, fontsize=9)
     save_figure(figure, path)
@@ -88,13 +110,15 @@ def heat_maps(
 def forest(effects: pd.DataFrame, path: Path, *, title: str) -> None:
     """Paired differences of test F1 with their 95 % intervals."""
     figure, axis = plt.subplots(figsize=(7, 0.3 * len(effects) + 1.2), layout="constrained")
-    places = np.arange(len(effects))[::-1]
-    for place, row in zip(places, effects.to_dict("records"), strict=True):
+    positions = np.arange(len(effects))[::-1]
+    rows = effects.to_dict("records")
+    for y, row in zip(positions, rows, strict=True):
         color = BLUE if row["p_holm"] < 0.05 else GREY
-        axis.plot([row["low"], row["high"]], [place, place], color=color)
-        axis.plot(row["mean"], place, "o", color=color, markersize=5)
-    names = [f"{row['difference']}  ({row['where']})" for row in effects.to_dict("records")]
-    axis.set_yticks(places, names, fontsize=7)
+        axis.plot([row["low"], row["high"]], [y, y], color=color)
+        axis.plot(row["mean"], y, "o", color=color, markersize=5)
+    axis.set_yticks(
+        positions, [f"{row['difference']}  ({row['where']})" for row in rows], fontsize=7
+    )
     axis.axvline(0, color="black", linewidth=0.8)
     tested = effects["p_holm"].notna().any()
     axis.set_xlabel(
@@ -110,17 +134,7 @@ def learning_curves(
 ) -> None:
     """F1 over the epochs of each row's chosen runs, a line a run."""
     groups = list(select_best(runs, by).groupby(list(by), dropna=False))
-    columns = min(4, len(groups))
-    rows = -(-len(groups) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.7 * columns + 0.4, 2.3 * rows + 0.4),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = panels(len(groups), (2.7, 2.3), (0.4, 0.4), sharex=True, sharey=True)
     for axis, (names, group) in zip(axes.flat, groups, strict=False):
         for run in group.run:
             history = pd.read_csv(sweep / run / "history.csv")
@@ -128,8 +142,6 @@ def learning_curves(
             axis.plot(history.epoch, 100 * history.val_f1, color=ORANGE, alpha=0.9, linewidth=0.9)
         axis.set_title(", ".join(map(str, names)), fontsize=8)
         axis.grid(alpha=0.3)
-    for axis in list(axes.flat)[len(groups) :]:
-        axis.remove()
     for axis in axes[-1]:
         axis.set_xlabel("Epoch", fontsize=8)
     for axis in axes[:, 0]:
@@ -144,7 +156,3 @@ def grid_settings(runs: pd.DataFrame, by: Sequence[str]) -> tuple[str, str] | No
     if {"model.filters", "batch_size"} <= set(free):
         return "model.filters", "batch_size"
     return (free[0], free[1]) if len(free) == 2 else None
-
-
-def _row_names(table: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    return [", ".join(map(str, row)) for row in table[list(by)].itertuples(index=False)]

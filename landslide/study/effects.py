@@ -1,14 +1,14 @@
-"""What a choice is worth: paired differences of test F1, with intervals and tests.
+"""Effects of choices: paired differences of test F1, with intervals and tests.
 
-Two runs are a pair when they share everything but the choice. Choices are compared in all
-pairs, or, where one of them is named ``baseline``, each with it. Runs of each row's chosen
-setting are paired by seed and fold, and the differences of one split are averaged: the sample
-is of distinct splits. Splits of one scene share training data, so that their differences vary
-together; the variance is corrected for it after Nadeau and Bengio (2003), and p-values for the
-number of effects after Holm (1979). Fewer than five splits have an interval and no p-value.
+Two runs are a pair if they share everything but the choice. Choices are compared in all pairs,
+or each with the one named ``baseline``. Runs of each row's chosen setting are paired by seed and
+fold, and the differences within one split are averaged: the sample is of distinct splits. Splits
+of one scene share training data, so that their differences are correlated; the variance is
+corrected for it after Nadeau and Bengio (2003), and p-values for the number of effects after
+Holm (1979). With fewer than five splits there is an interval and no p-value.
 
-Where all runs are of one split, the interval is over its seeds, and with one seed over all
-settings that were tried: neither says what another split would show, and neither has a p-value.
+If all runs are of one split, the interval is over its seeds, and with one seed over all settings
+that were tried: neither predicts another split, and neither has a p-value.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """
     factors = _factors(runs, by)
     over, unit, runs = _sample(runs, by)
-    names = {factor: _names(_levels(runs, factor)) for factor in factors}
+    names = {factor: _level_names(_levels(runs, factor)) for factor in factors}
     rows = [
         {
             "factor": factor,
@@ -63,8 +63,8 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             "validation": per_unit.validation.mean(),
         }
         for factor in factors
-        for first, second in _compared(_levels(runs, factor))
-        for where, part in _parts(runs, {f: names[f] for f in factors if f != factor})
+        for first, second in _level_pairs(_levels(runs, factor))
+        for where, part in _subsets(runs, {f: names[f] for f in factors if f != factor})
         if len(pairs := _pairs(part, factor, (first, second), factors, unit))
         and len(per_unit := _by_unit(pairs, unit)) > 1
     ]
@@ -75,7 +75,7 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def _sample(runs: pd.DataFrame, by: Sequence[str]) -> tuple[str, list[str], pd.DataFrame]:
-    """What differences are a sample of, the columns that tell its members apart, and its runs."""
+    """What differences are a sample of, the columns that identify its members, and its runs."""
     if len(runs[repetition_settings(runs)].drop_duplicates()) == 1:
         return "settings", free_settings(runs, by), runs
     runs = select_best(runs, by)
@@ -89,35 +89,34 @@ def _tested_to_trained(runs: pd.DataFrame) -> float:
 
 
 def _factors(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    """The settings of ``by`` that vary; a dataset as orbit and bands where these tell it."""
-    factors = [name for name in by if runs[name].nunique(dropna=False) > 1]
-    parts = [p for p in ("dataset.orbit", "dataset.bands") if runs[p].nunique() > 1]
-    if "dataset" in factors and parts:
-        told = (runs.groupby(parts).dataset.nunique() == 1).all()
-        if told:
-            factors = [*parts, *(name for name in factors if name != "dataset")]
+    """The settings of ``by`` that vary; orbit and bands for a dataset that they determine."""
+    repetitions = repetition_settings(runs)
+    factors = [n for n in by if runs[n].nunique(dropna=False) > 1 and n not in repetitions]
+    parts = [p for p in ("dataset.orbit", "dataset.bands") if p in runs and runs[p].nunique() > 1]
+    if "dataset" in factors and parts and (runs.groupby(parts).dataset.nunique() == 1).all():
+        return [*parts, *(name for name in factors if name != "dataset")]
     return factors
 
 
 def _levels(runs: pd.DataFrame, factor: str) -> list[object]:
-    """Levels of a factor; longer band lists first, so that a difference is what more bring."""
+    """Levels of a factor; longer lists of bands first, so that differences are gains."""
     return sorted(runs[factor].unique(), key=lambda level: (-str(level).count(","), str(level)))
 
 
-def _compared(levels: Sequence[object]) -> list[tuple[object, object]]:
-    """Pairs of levels: each with the baseline, or all of them where there is none."""
+def _level_pairs(levels: Sequence[object]) -> list[tuple[object, object]]:
+    """Pairs of levels: each with the baseline, or all pairs if there is none."""
     if BASELINE in levels:
         return [(level, BASELINE) for level in levels if level != BASELINE]
     return list(combinations(levels, 2))
 
 
-def _names(levels: Sequence[object]) -> dict[object, str]:
-    """Levels in words; of lists, what not all have: ``with vv_post2``, ``without vv_post2``."""
-    words = [str(level).split(", ") for level in levels]
-    if max(map(len, words)) == 1:
+def _level_names(levels: Sequence[object]) -> dict[object, str]:
+    """Names of levels; of lists by what not all have: ``with vv_post2``, ``without vv_post2``."""
+    items = [str(level).split(", ") for level in levels]
+    if max(map(len, items)) == 1:
         return {level: str(level) for level in levels}
-    common = set.intersection(*map(set, words))
-    own = [", ".join(word for word in part if word not in common) for part in words]
+    common = set.intersection(*map(set, items))
+    own = [", ".join(item for item in part if item not in common) for part in items]
     missing = " or ".join(dict.fromkeys(filter(None, own)))
     return {
         level: f"with {part}" if part else f"without {missing}"
@@ -125,7 +124,7 @@ def _names(levels: Sequence[object]) -> dict[object, str]:
     }
 
 
-def _parts(
+def _subsets(
     runs: pd.DataFrame, others: Mapping[str, Mapping[object, str]]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """All runs, then those at each level of every other factor."""
@@ -154,7 +153,7 @@ def _pairs(
 
 
 def _by_unit(pairs: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame:
-    """Mean differences of each member of the sample: one where no column tells them apart."""
+    """Mean differences of each member of the sample; one member if no column identifies any."""
     if not unit:
         return pairs.mean().to_frame().T
     return pairs.groupby(level=list(unit), dropna=False).mean()
@@ -172,22 +171,20 @@ def _estimate(differences: pd.Series, ratio: float) -> dict[str, float]:
         ratio: n_test/n_train; 0 for independent differences, which is Student's test.
 
     Returns:
-        NaN for interval and p-value where all differences are the same, which tells nothing of
-        their spread.
+        NaN for interval and p-value if all differences are the same, since their spread is then
+        unknown.
     """
     units, mean = len(differences), float(differences.mean())
-    spread = float(differences.std(ddof=1))
-    # Differences that are the same but for rounding.
-    same = spread <= 1e-9 * max(1.0, abs(mean))
-    error = np.nan if same else float(np.sqrt(1 / units + ratio)) * spread
+    std = float(differences.std(ddof=1))
+    constant = std <= 1e-9 * max(1.0, abs(mean))  # up to rounding
+    error = np.nan if constant else float(np.sqrt(1 / units + ratio)) * std
     reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, units - 1)) * error
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = float(2 * stats.t.sf(abs(np.float64(mean) / error), units - 1))
+    p = float(2 * stats.t.sf(abs(mean / error), units - 1))
     return {"mean": mean, "low": mean - reach, "high": mean + reach, "units": units, "p": p}
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P-values corrected for their number after Holm (1979); NaN is none, and stays."""
+    """Correct p-values for their number after Holm (1979); NaN stays and does not count."""
     order = np.argsort(p)[: np.isfinite(p).sum()]
     stepped = p[order] * np.arange(len(order), 0, -1)
     corrected = np.full_like(p, np.nan)
@@ -196,8 +193,8 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def format_effects(table: pd.DataFrame) -> pd.DataFrame:
-    """The effects in words."""
-    words = pd.DataFrame(
+    """The effects as text."""
+    text = pd.DataFrame(
         {
             "difference": table.difference,
             "where": table["where"],
@@ -211,8 +208,8 @@ def format_effects(table: pd.DataFrame) -> pd.DataFrame:
         }
     )
     if table.p.isna().all():
-        return words
-    return words.assign(p=table.p.map(_p_value), **{"p (Holm)": table.p_holm.map(_p_value)})
+        return text
+    return text.assign(p=table.p.map(_p_value), **{"p (Holm)": table.p_holm.map(_p_value)})
 
 
 def _p_value(p: float) -> str:

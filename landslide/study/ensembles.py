@@ -1,6 +1,6 @@
-"""What several seeds together and flips at test time are worth, without training anything.
+"""Gains of averaging several seeds and of flips at test time, without any training.
 
-The finished runs' checkpoints are scored as ``predict.py`` would use them, on the patches
+The checkpoints of finished runs are scored as ``predict.py`` would use them, on the patches
 of their own validation and test splits.
 """
 
@@ -26,8 +26,8 @@ from landslide.training.metrics import SCORES
 from landslide.training.network import FLIPS, Network
 from landslide.training.task import LandslideTask, load_task
 
-BATCH = 32
-"""Patches a pass; changes no score."""
+BATCH_SIZE = 32
+"""Patches in one pass; it changes no score."""
 
 
 def score_ensembles(
@@ -42,29 +42,25 @@ def score_ensembles(
         device: Where the networks run.
 
     Returns:
-        ``by``; ``members`` (1, or how many are averaged); ``flips`` (yes, no); ``val_f1`` and
-        the test scores in percent, of single members the mean over seeds with ``<score>_std``;
-        ``gain`` and ``val_gain``, F1 above that of single members without flips, in points.
+        ``by``; number of averaged ``members``; ``flips`` (yes, no); ``val_f1`` and the test scores
+        in percent, for single members the mean over seeds with ``<score>_std``; ``gain`` and
+        ``val_gain``, F1 above that of single members without flips, in points.
 
     Raises:
         InputError: Runs of a row do not share their split, or their scene has changed.
     """
     best = select_best(runs, by)
     rows = sorted(best.groupby(list(by), dropna=False), key=lambda row: BASELINE not in row[0])
-    table: list[dict[str, Any]] = []
+    tables = []
     memory = SceneMemory()  # rows mostly share their scene
     for _, row in track(rows, "Scoring ensembles", transient=True):
         folders = [sweep / run for run in row.sort_values(SEED).run]
-        lines = list(_lines(folders, device, memory))
         names = {name: row.iloc[0][name] for name in by}
-        single = lines[0]
-        table += [
-            names
-            | line
-            | {f"{split}gain": line[f"{split}f1"] - single[f"{split}f1"] for split in ("", "val_")}
-            for line in lines
-        ]
-    return pd.DataFrame(table)
+        lines = pd.DataFrame([names | line for line in _lines(folders, device, memory)])
+        for gain, f1 in (("gain", "f1"), ("val_gain", "val_f1")):
+            lines[gain] = lines[f1] - lines[f1][0]
+        tables.append(lines)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _lines(
@@ -103,13 +99,13 @@ def _summary(results: Sequence[Results]) -> dict[str, float]:
 
 
 def shared_data(folders: Sequence[Path], memory: SceneMemory) -> LandslideDataModule:
-    """The patches that runs were validated and tested on, all the same.
+    """Return the patches that all these runs were validated and tested on.
 
     Raises:
-        InputError: They are not the same, or cannot be had again.
+        InputError: The runs do not share their patches, or the scene has changed.
     """
-    found = [read_metrics(folder) for folder in folders]
-    if len({metrics["split"] for metrics in found}) > 1:
+    metrics = [read_metrics(folder) for folder in folders]
+    if len({run["split"] for run in metrics}) > 1:
         raise InputError(
             f"{folders[0]} and {folders[-1]} do not share their split, so that an ensemble would "
             "be tested on what members were trained on: sweep the seeds with split.seed=0 and one "
@@ -117,19 +113,21 @@ def shared_data(folders: Sequence[Path], memory: SceneMemory) -> LandslideDataMo
         )
     settings = folders[0] / ".hydra" / "config.yaml"
     if not settings.is_file():
-        raise InputError(f"there is no {settings}, which says what the run was scored on")
+        raise InputError(
+            f"{settings} is missing, which names the run's scene and split: start the sweep again"
+        )
     config = OmegaConf.load(settings)
-    config.batch_size = BATCH
+    config.batch_size = BATCH_SIZE
     data: LandslideDataModule = instantiate(config.datamodule)
     data.memory = memory
-    others = data.identity.data.items() ^ found[0]["data"].items()
-    if others:
+    changed = data.identity.data.items() ^ metrics[0]["data"].items()
+    if changed:
         raise InputError(
-            f"{min(file for file, _ in others)} is not what {folders[0]} was trained on: bring it "
-            "back or start the sweep again"
+            f"{min(file for file, _ in changed)} is not what {folders[0]} was trained on: restore "
+            "it or start the sweep again"
         )
     data.setup()
-    if data.split_digest != found[0]["split"]:
+    if data.split_digest != metrics[0]["split"]:
         raise InputError(
             f"{folders[0]} was scored on other patches than this version of the program makes: "
             "start the sweep again"
@@ -138,8 +136,8 @@ def shared_data(folders: Sequence[Path], memory: SceneMemory) -> LandslideDataMo
 
 
 def format_ensembles(table: pd.DataFrame) -> pd.DataFrame:
-    """The table in words."""
-    words = format_scores(table.drop(columns=["gain", "val_gain"]))
-    words["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
-    words["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
-    return words
+    """The table as text."""
+    text = format_scores(table.drop(columns=["gain", "val_gain"]))
+    text["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
+    text["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
+    return text

@@ -1,8 +1,7 @@
-"""One run: trained, or left alone where a sweep has it already.
+"""One run: it is trained unless a sweep has finished it before.
 
-In a sweep, a finished run is left alone and an interrupted one goes on from its last checkpoint.
-One that another version of the program trained, or on a scene that has changed since, is trained
-anew.
+In a sweep, a finished run is kept and an interrupted one goes on from its last checkpoint. A run
+of another version of the program, or of a scene that has changed since, is trained anew.
 """
 
 import shutil
@@ -29,7 +28,7 @@ MEMORY = SceneMemory()
 
 
 def run(config: DictConfig) -> float:
-    """Train; in a sweep, leave a finished run alone and take up an interrupted one.
+    """Train; in a sweep, keep a finished run and resume an interrupted one.
 
     Args:
         config: Composed from ``conf/train.yaml`` by ``hydra.main``.
@@ -49,12 +48,12 @@ def run(config: DictConfig) -> float:
     data: LandslideDataModule = instantiate(config.datamodule)
     data.memory = MEMORY
     if reason := _why_stale(folder, data.identity):
-        data.setup()  # a scene that cannot be used, or is not there now, costs no finished run
+        data.setup()  # fails before a finished run is removed for a scene that cannot be used
         console.print(f"Trained anew: {folder} {reason}", markup=False, highlight=False)
         _clear(folder, keep=hydra.output_subdir)
     if (folder / METRICS).exists():
         console.print(f"Finished before: {folder}")
-        return float(read_metrics(folder)["val"]["f1"])
+        return float(read_metrics(folder)["val"]["f1"] or 0)
     (folder / ERROR).unlink(missing_ok=True)
     write_json(folder / SETTINGS, settings)
     last = folder / "checkpoints" / "last.ckpt"
@@ -65,18 +64,18 @@ def run(config: DictConfig) -> float:
 
 
 def _why_stale(folder: Path, now: Identity) -> str | None:
-    """Why what an earlier run left would not come out again; None where it would, or is none."""
+    """Say why an earlier run's results are out of date; None if they are not, or do not exist."""
     if not (folder / METRICS).exists() and not (folder / "checkpoints").exists():
         return None
     before = Identity.read(folder)
     if before is None:
-        return f"has no {IDENTITY} that tells by which code and from which data it was trained"
+        return f"has no {IDENTITY}, which names the code and the data that it was trained with"
     changes = before.changes(now)
     return f"was trained {' and '.join(changes)}" if changes else None
 
 
 def _clear(folder: Path, *, keep: str | None) -> None:
-    """Remove a run's files but Hydra's of today: its metrics first, what tells its age last."""
+    """Remove a run's files except Hydra's new ones: its metrics first, its identity last."""
     order = {METRICS: 0, IDENTITY: 2}
     for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
         if path.name != keep:
@@ -84,7 +83,7 @@ def _clear(folder: Path, *, keep: str | None) -> None:
 
 
 def _readable(checkpoint: Path) -> bool:
-    """Whether a checkpoint is there and whole; one cut off while being written is not."""
+    """Whether a checkpoint exists and is complete."""
     try:
         load_task(checkpoint)
     except InputError:

@@ -9,21 +9,21 @@ import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from landslide.geo.cartography import BLUE, ORANGE, save_figure
-from landslide.geo.files import replacing
+from landslide.geo.files import write_text
+from landslide.study.charts import panels
 from landslide.study.replications import FOLD, replications
 from landslide.study.runs import read_runs, varying_settings
 
-SHOWN = 20
+PRINTED_RUNS = 20
 """Runs that are printed; the files hold all."""
 
-PANELS = 8
+FIGURE_PANELS = 8
 """Settings that the figure shows at most."""
 
 
@@ -35,25 +35,24 @@ def write_leaderboard(sweep: Path, *, figure: bool = True) -> None:
         figure: Whether the figure, which takes most of the time, is drawn too.
     """
     board, settings = _board(sweep)
-    with replacing(sweep / "leaderboard.csv") as temporary:
-        board.to_csv(temporary, index=False)
-    counts = board.status.value_counts()
-    lines = [f"# {sweep.name}", "", ", ".join(f"{n} {status}" for status, n in counts.items()), ""]
-    with replacing(sweep / "leaderboard.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n" + markdown(_said(board)))
+    write_text(sweep / "leaderboard.csv", board.to_csv(index=False))
+    counts = ", ".join(f"{n} {status}" for status, n in board.status.value_counts().items())
+    table = markdown_table(_format_board(board))
+    write_text(sweep / "leaderboard.md", f"# {sweep.name}\n\n{counts}\n\n{table}")
     if figure and (board.status == "finished").any():
         _figure(board[board.status == "finished"], settings, sweep / "leaderboard.png")
 
 
 def print_leaderboard(sweep: Path) -> None:
     """Print the best runs of a sweep, and the failed ones."""
-    said = _said(_board(sweep)[0])
-    shown = pd.concat([said.iloc[:SHOWN], said.iloc[SHOWN:].query("status == 'failed'")])
-    shown = shown.drop(columns=["run", "precision", "recall"])
-    table = Table(title=f"Sweep: {len(said)} {'settings' if 'folds' in said else 'runs'}")
-    for heading in shown.columns:
+    board = _format_board(_board(sweep)[0])
+    best, rest = board.iloc[:PRINTED_RUNS], board.iloc[PRINTED_RUNS:]
+    rows = pd.concat([best, rest[rest.status == "failed"]])
+    rows = rows.drop(columns=["run", "precision", "recall"])
+    table = Table(title=f"Sweep: {len(board)} {'settings' if 'folds' in board else 'runs'}")
+    for heading in rows.columns:
         table.add_column(heading, overflow="fold")
-    for row in shown.itertuples(index=False):
+    for row in rows.itertuples(index=False):
         table.add_row(*(escape(str(value)) for value in row))
     console = Console(soft_wrap=True)
     console.print(table)
@@ -96,22 +95,18 @@ def _fold_line(folds: pd.DataFrame) -> dict[str, Any]:
     return line
 
 
-def _said(board: pd.DataFrame) -> pd.DataFrame:
-    """The leaderboard in words, scores in percent."""
-    said = board.drop(columns=[c for c in ("val_iou", "val_average_precision") if c in board])
-    for column in said.columns:
-        if column.startswith("val_"):
-            said[column] = [("" if math.isnan(v) else f"{100 * v:.2f}") for v in said[column]]
+def _format_board(board: pd.DataFrame) -> pd.DataFrame:
+    """The leaderboard as text, scores in percent."""
+    text = board.drop(columns=["val_iou", "val_average_precision"])
+    for column in ("val_f1", "val_precision", "val_recall"):
+        text[column] = ["" if math.isnan(value) else f"{100 * value:.2f}" for value in text[column]]
     if not board.error.notna().any():
-        said = said.drop(columns="error")
-    return said.astype(object).where(said.notna(), "").rename(columns=_heading)
+        text = text.drop(columns="error")
+    headings = {"val_f1": "validation F1", "val_precision": "precision", "val_recall": "recall"}
+    return text.astype(object).where(text.notna(), "").rename(columns=headings)
 
 
-def _heading(column: str) -> str:
-    return {"val_f1": "validation F1"}.get(column, column.replace("val_", ""))
-
-
-def markdown(table: pd.DataFrame) -> str:
+def markdown_table(table: pd.DataFrame) -> str:
     """A table in Markdown."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
     cells = [[str(value).replace("|", r"\|").replace("\n", " ") for value in row] for row in rows]
@@ -120,32 +115,20 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
     """Validation F1 of every run over each setting, one panel a setting."""
-    panels = settings[:PANELS] or ["status"]
-    columns = min(4, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.9 * columns + 0.6, 2.8 * rows),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis, setting in zip(axes.flat, panels, strict=False):
-        groups = sorted(
-            board.groupby(setting, dropna=False).val_f1, key=lambda pair: _order(pair[0])
-        )
-        for place, (_, scores) in enumerate(groups):
-            axis.plot([place] * len(scores), scores, "o", color=BLUE, alpha=0.4, markersize=4)
-            axis.plot(place, scores.max(), "_", color=ORANGE, markersize=16, markeredgewidth=2)
+    shown = settings[:FIGURE_PANELS] or ["status"]
+    figure, axes = panels(len(shown), (2.9, 2.8), (0.6, 0), sharey=True)
+    for axis, setting in zip(axes.flat, shown, strict=False):
+        by_value = board.groupby(setting, dropna=False).val_f1
+        groups = sorted(by_value, key=lambda group: _sort_key(group[0]))
+        for x, (_, scores) in enumerate(groups):
+            axis.plot([x] * len(scores), scores, "o", color=BLUE, alpha=0.4, markersize=4)
+            axis.plot(x, scores.max(), "_", color=ORANGE, markersize=16, markeredgewidth=2)
         axis.set_xticks(range(len(groups)), [str(value) for value, _ in groups], fontsize=7)
         if max(len(str(value)) for value, _ in groups) > 6:
             axis.tick_params(axis="x", rotation=30)
         axis.set(xlim=(-0.6, len(groups) - 0.4))
         axis.set_xlabel(setting, fontsize=8)
         axis.grid(alpha=0.3, axis="y")
-    for axis in list(axes.flat)[len(panels) :]:
-        axis.remove()
     for axis in axes[:, 0]:
         axis.set_ylabel("Validation F1")
     simulated = ", simulated backscatter" if board.attrs["simulated"] else ""
@@ -155,7 +138,7 @@ def _figure(board: pd.DataFrame, settings: list[str], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _order(value: object) -> tuple[bool, float, str]:
-    """Numbers by size, then words."""
+def _sort_key(value: object) -> tuple[bool, float, str]:
+    """Sort numbers by size, then text."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return (not number, float(value) if number else 0.0, str(value))  # type: ignore[arg-type]

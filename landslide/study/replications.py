@@ -1,7 +1,7 @@
-"""Repetitions of one setting: which splits they are of, and folds pooled to one score.
+"""Repetitions of one setting: their splits, and the pooled score of their folds.
 
-Runs that differ only in seed, place of the blocks or fold repeat each other; nothing is chosen
-among them. Over the folds of one division every patch is tested once, so that they are one
+Runs that differ only in seed, place of the blocks or fold are repetitions; nothing is chosen
+among them. The folds of one division together test every patch once, so that they are one
 replication, whose pixels are pooled.
 """
 
@@ -13,12 +13,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from landslide.study.runs import DIGEST, SPLITS
-from landslide.training.metrics import SCORES
 
 SEED, SPLIT_SEED, FOLD = "seed", "split.seed", "split.fold"
 
 REPETITION_SETTINGS = (SEED, SPLIT_SEED, FOLD)
-"""Settings by which repetitions differ."""
+"""Settings in which repetitions differ."""
 
 
 def repetition_settings(runs: pd.DataFrame) -> list[str]:
@@ -27,18 +26,18 @@ def repetition_settings(runs: pd.DataFrame) -> list[str]:
 
 
 def distinct_splits(runs: pd.DataFrame) -> pd.Series:
-    """Number of the split that each run is of.
+    """Number the split of each run.
 
-    Two runs of one seed and fold are of one split even where their digests differ, since one
-    dataset may lack a patch that another has. Two seeds or folds are of one split as soon as
-    any of their runs share a digest.
+    Runs of one seed and fold share a split even if their digests differ, since one dataset may
+    lack a patch that another has. Two seeds or folds share a split if any of their runs share a
+    digest.
     """
     keys = runs.groupby(repetition_settings(runs), dropna=False).ngroup().to_numpy()
     digests = pd.factorize(runs[DIGEST])[0] + keys.max() + 1
     size = digests.max() + 1
     links = coo_array((np.ones(len(runs)), (keys, digests)), shape=(size, size))
-    _, part = connected_components(links, directed=False)
-    return pd.Series(pd.factorize(part[keys])[0], index=runs.index)
+    _, component = connected_components(links, directed=False)
+    return pd.Series(pd.factorize(component[keys])[0], index=runs.index)
 
 
 def replications(runs: pd.DataFrame) -> pd.DataFrame:
@@ -48,52 +47,52 @@ def replications(runs: pd.DataFrame) -> pd.DataFrame:
         runs: Runs of one setting.
 
     Returns:
-        A row per seed and place of the blocks: ``folds`` (how many are pooled), ``division`` of
-        the scene, and all scores of both splits as fractions; of average precision, which cannot
-        be pooled from counts, the mean over folds.
+        A row per seed and place of the blocks: number of pooled ``folds``, ``division`` of the
+        scene, and all scores of both splits as fractions. Average precision cannot be pooled from
+        counts and is the mean over folds.
     """
     keys = [name for name in repetition_settings(runs) if name != FOLD]
     rows = []
     for _, folds in runs.groupby(keys, dropna=False):
         row: dict[str, Any] = {"folds": len(folds), "division": ",".join(sorted(folds[DIGEST]))}
         for split in SPLITS:
-            row |= {f"{split}_{name}": value for name, value in _pooled(folds, split).items()}
+            row |= _pool_folds(folds, split)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def sample(runs: pd.DataFrame) -> pd.DataFrame:
-    """The scores of one setting that its mean and standard deviation are over.
+def sample_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """Scores of one setting for its mean and standard deviation.
 
-    Several seeds of one division of the scene are one look at it: their scores are averaged. Where
-    there is one division only, the sample is of seeds.
+    The scores of several seeds of one division of the scene are averaged, since they are tested on
+    the same ground. If there is only one division, the sample is of seeds.
 
     Returns:
         A row per division, or per seed of the only one, with the scores of ``replications``.
     """
-    found = replications(runs)
-    scores = found.drop(columns="division")
-    several = found.division.nunique() > 1
-    return scores.groupby(found.division, sort=False).mean() if several else scores
+    rows = replications(runs)
+    if rows.division.nunique() > 1:
+        return rows.groupby("division", sort=False).mean()
+    return rows.drop(columns="division")
 
 
 def count_divisions(runs: pd.DataFrame) -> int:
-    """How many ways of dividing the scene stand behind the runs of one setting."""
+    """Count the divisions of the scene among the runs of one setting."""
     return int(replications(runs).division.nunique())
 
 
-def _pooled(folds: pd.DataFrame, split: str) -> dict[str, float]:
+def _pool_folds(folds: pd.DataFrame, split: str) -> dict[str, float]:
+    """Scores of one split from the counts of all folds."""
     tp, fp, fn = (float(folds[f"{split}_{count}"].sum()) for count in ("tp", "fp", "fn"))
-    scores = {
-        "precision": _share(tp, tp + fp),
-        "recall": _share(tp, tp + fn),
-        "f1": _share(2 * tp, 2 * tp + fp + fn),
-        "iou": _share(tp, tp + fp + fn),
-        "average_precision": float(folds[f"{split}_average_precision"].astype(float).mean()),
+    return {
+        f"{split}_precision": _fraction(tp, tp + fp),
+        f"{split}_recall": _fraction(tp, tp + fn),
+        f"{split}_f1": _fraction(2 * tp, 2 * tp + fp + fn),
+        f"{split}_iou": _fraction(tp, tp + fp + fn),
+        f"{split}_average_precision": folds[f"{split}_average_precision"].astype(float).mean(),
     }
-    return {name: scores[name] for name in SCORES}
 
 
-def _share(part: float, whole: float) -> float:
-    """A quotient; 0 where there is nothing, as in the runs' own metrics."""
+def _fraction(part: float, whole: float) -> float:
+    """A quotient; 0 if there are no pixels, as in the runs' own metrics."""
     return part / whole if whole else 0.0

@@ -21,11 +21,12 @@ VARIANT = "variant"
 """Config group that sets other groups."""
 
 DIGEST, CODE, DATA = "split digest", "code", "data"
-"""What a run found out about itself: its division of patches, its code, its files."""
+"""Columns of what a run recorded: its division of patches, its code, its files."""
 
-FOUND = {"run", "status", "error", "simulated", "test_patches", "train_patches", DIGEST, CODE, DATA}
-FOUND |= {f"{split}_{name}" for split in SPLITS for name in (*SCORES, *COUNTS)}
-"""Columns that are no settings."""
+RESULTS = {"run", "status", "error", "simulated", "test_patches", "train_patches"}
+RESULTS |= {DIGEST, CODE, DATA}
+RESULTS |= {f"{split}_{name}" for split in SPLITS for name in (*SCORES, *COUNTS)}
+"""Columns that are not settings."""
 
 
 def read_runs(sweep: Path) -> pd.DataFrame:
@@ -57,11 +58,20 @@ def read_runs(sweep: Path) -> pd.DataFrame:
 def _row(folder: Path) -> dict[str, Any]:
     settings = _read_json(folder / SETTINGS)
     row: dict[str, Any] = {"run": folder.name, "status": _status(folder), "error": None}
-    row |= {name: _cell(value) for name, value in settings.items()}
+    # Lists become text, which can be compared and sorted.
+    row |= {n: ", ".join(map(str, v)) if isinstance(v, list) else v for n, v in settings.items()}
     if row["status"] == "failed":
         row["error"] = (folder / ERROR).read_text().rstrip().splitlines()[-1]
     if row["status"] == "finished":
-        row |= _found(read_metrics(folder))
+        metrics = read_metrics(folder)
+        row |= flatten_metrics(metrics) | {
+            "test_patches": metrics["test"]["patches"],
+            "train_patches": metrics["train_patches"],
+            "simulated": bool(metrics.get("simulated")),
+            DIGEST: metrics["tested"],
+            CODE: metrics["code"],
+            DATA: metrics["data"],
+        }
     return row
 
 
@@ -73,24 +83,8 @@ def _status(folder: Path) -> str:
 
 def flatten_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
     """Scores and counts of both splits as ``test_f1``, ``val_tp``, …; NaN without a landslide."""
-    found = {f"{s}_{name}": metrics[s][name] for s in SPLITS for name in (*SCORES, *COUNTS)}
-    return {name: math.nan if value is None else value for name, value in found.items()}
-
-
-def _found(metrics: dict[str, Any]) -> dict[str, Any]:
-    return flatten_metrics(metrics) | {
-        "test_patches": metrics["test"]["patches"],
-        "train_patches": metrics["train_patches"],
-        "simulated": bool(metrics.get("simulated")),
-        DIGEST: metrics["tested"],
-        CODE: metrics["code"],
-        DATA: metrics["data"],
-    }
-
-
-def _cell(value: object) -> object:
-    """A setting that can be compared and sorted: lists as words."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    flat = {f"{s}_{name}": metrics[s][name] for s in SPLITS for name in (*SCORES, *COUNTS)}
+    return {name: math.nan if value is None else value for name, value in flat.items()}
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -102,8 +96,8 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     metrics = _read_json(folder / METRICS)
     for split in SPLITS:
         part = metrics.get(split)
-        wanted = (*SCORES, *COUNTS, "patches")
-        missing = [name for name in wanted if not isinstance(part, dict) or name not in part]
+        required = (*SCORES, *COUNTS, "patches")
+        missing = [name for name in required if not isinstance(part, dict) or name not in part]
         if missing:
             raise InputError(
                 f"{folder / METRICS} has no {missing[0]} of the {split} split: remove the run's "
@@ -132,14 +126,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def varying_settings(runs: pd.DataFrame) -> list[str]:
-    """Settings that differ between runs, each said once: config groups, then values.
+    """Settings that differ between runs, without repetition: config groups, then values.
 
     A value that follows from the chosen option of its group (``dataset.orbit`` from
     ``dataset``) is left out, and so is all that follows from the ``variant``.
     """
-    differing = [
-        name for name in runs.columns if name not in FOUND and runs[name].nunique(dropna=False) > 1
-    ]
+    settings = [name for name in runs.columns if name not in RESULTS]
+    differing = [name for name in settings if runs[name].nunique(dropna=False) > 1]
     return [name for name in differing if not _follows(runs, name, differing)]
 
 

@@ -16,16 +16,16 @@ from landslide.study.replications import (
     count_divisions,
     distinct_splits,
     repetition_settings,
-    sample,
+    sample_scores,
 )
 from landslide.study.runs import DATA, varying_settings
 from landslide.training.metrics import SCORES
 
 BASELINE = "baseline"
-"""Level that the other levels of a setting are compared with; comes first."""
+"""Level that the other levels of a setting are compared with; it comes first."""
 
 PROTOCOL = ("dataset.root", "trainer.max_epochs", "patch_size")
-"""Settings, beside those of the split but its seed and fold, that compared runs share."""
+"""Settings that compared runs share, beside those of the split except its seed and fold."""
 
 FOLD_RANGE = ("f1_lowest", "f1_highest")
 """Columns of the lowest and the highest test F1 of a fold."""
@@ -42,7 +42,7 @@ HEADINGS = {
 def comparable_runs(
     runs: pd.DataFrame, sweep: Path, by: Sequence[str], *, partial: bool
 ) -> pd.DataFrame:
-    """The finished runs of a sweep, once it is known that they may be compared.
+    """Return the finished runs of a sweep after checking that they may be compared.
 
     Args:
         runs: All runs (see ``read_runs``).
@@ -55,22 +55,21 @@ def comparable_runs(
             scene, its content or budget.
     """
     finished = runs[runs.status == "finished"]
-    rest = runs[runs.status != "finished"]
-    if len(rest) and not partial:
-        first = rest.iloc[0]
+    others = runs[runs.status != "finished"]
+    if len(others) and not partial:
+        first = others.iloc[0]
         raise InputError(
-            f"{sweep} holds {len(rest)} runs that are not finished (the first, {first.run}, is "
+            f"{sweep} holds {len(others)} runs that are not finished (the first, {first.run}, is "
             f"{first.status}): start the sweep again to finish them, or say partial=true"
         )
     if finished.empty:
         raise InputError(f"{sweep} holds no finished run yet")
     unknown = [name for name in by if name not in runs.columns]
     if unknown:
-        groups = [name for name in runs.columns if isinstance(runs[name].iloc[0], str)]
+        groups = ", ".join(n for n in runs.columns if n in ("dataset", "model", "loss"))
         raise InputError(
             f"by: no run has the setting {unknown[0]!r}; name a config group or a value such as "
-            f"{', '.join(name for name in groups if name in ('dataset', 'model', 'loss'))}, "
-            "model.filters"
+            f"{groups}, model.filters"
         )
     _require_one_protocol(finished, sweep, by)
     _require_one_scene(finished, sweep)
@@ -91,12 +90,12 @@ def _require_one_protocol(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) ->
 
 
 def _require_one_scene(runs: pd.DataFrame, sweep: Path) -> None:
-    """Raise where a file had other content when other runs read it."""
+    """Raise if runs read a file with different contents."""
     first: dict[str, tuple[str, str]] = {}
     for run, data in zip(runs.run, runs[DATA], strict=True):
         for file, digest in data.items():
-            earlier, known = first.setdefault(file, (run, digest))
-            if digest != known:
+            earlier, first_digest = first.setdefault(file, (run, digest))
+            if digest != first_digest:
                 raise InputError(
                     f"{sweep}: {run} and {earlier} were trained on different versions of {file}: "
                     "start the sweep again, which trains anew what is of another version"
@@ -104,17 +103,17 @@ def _require_one_scene(runs: pd.DataFrame, sweep: Path) -> None:
 
 
 def _require_same_splits(runs: pd.DataFrame, sweep: Path, by: Sequence[str]) -> None:
-    """Raise where rows would be compared that were tested on different splits."""
+    """Raise if rows were tested on different splits."""
     split = distinct_splits(runs)
     rows = {name: set(split[row.index]) for name, row in runs.groupby(list(by), dropna=False)}
-    (first, known), *others = rows.items()
+    (first, expected), *others = rows.items()
     for name, splits in others:
-        if splits != known:
+        if splits != expected:
             a, b = (", ".join(map(str, row)) for row in (first, name))
             raise InputError(
-                f"{sweep}: {a} is scored on {len(known)} splits and {b} on {len(splits)}, of which "
-                f"they share {len(known & splits)}: train both on the same seeds and folds, or say "
-                "partial=true to compare them all the same"
+                f"{sweep}: {a} is scored on {len(expected)} splits and {b} on {len(splits)}, of "
+                f"which they share {len(expected & splits)}: train both on the same seeds and "
+                "folds, or say partial=true to compare them nevertheless"
             )
 
 
@@ -130,28 +129,28 @@ def free_settings(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
 
 
 def select_best(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The runs of each row's best setting: highest F1 on validation (see ``validation_f1``).
+    """Return the runs of each row's best setting: highest F1 on validation.
 
-    Among settings that were tried with as many seeds and folds as any, lest a lucky one decide.
-    Test scores play no part.
+    Settings that were tried with fewer seeds and folds than others do not count, since one of
+    them could win by luck. Test scores play no part.
     """
 
-    def merit(runs: pd.DataFrame) -> tuple[int, float]:
+    def rank(runs: pd.DataFrame) -> tuple[int, float]:
         return len(runs[repetition_settings(runs)].drop_duplicates()), validation_f1(runs)
 
     free = free_settings(runs, by)
     if not free:
         return runs
-    chosen = []
-    for _, row in runs.groupby(list(by), dropna=False, sort=False):
-        candidates = [runs for _, runs in row.groupby(free, dropna=False)]
-        chosen.append(max(candidates, key=merit))
-    return pd.concat(chosen, ignore_index=True)
+    best = [
+        max((candidate for _, candidate in row.groupby(free, dropna=False)), key=rank)
+        for _, row in runs.groupby(list(by), dropna=False, sort=False)
+    ]
+    return pd.concat(best, ignore_index=True)
 
 
 def validation_f1(runs: pd.DataFrame) -> float:
-    """F1 of one setting on validation: pooled over folds, the mean over divisions or seeds."""
-    return float(sample(runs).val_f1.mean())
+    """F1 of one setting on validation: pooled over folds, then averaged over divisions or seeds."""
+    return float(sample_scores(runs).val_f1.mean())
 
 
 def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -162,11 +161,11 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: Settings whose combinations are the rows.
 
     Returns:
-        ``by``, the chosen settings, ``seeds``, ``divisions``, ``folds`` where there are several and
-        the test F1 of the lowest and highest of them, ``val_f1``, and for each score ``<score>``
-        and ``<score>_std`` over ``divisions`` of the scene, or over seeds where it is divided in
-        one way, in percent (NaN for one); ``paper_<score>`` where rows
-        are the paper's, by dataset and augmentation.
+        ``by``, the chosen settings, number of ``seeds``, ``divisions`` and ``folds`` with the
+        lowest and highest test F1 of a fold, ``val_f1``, and for each score its mean ``<score>``
+        and ``<score>_std`` over ``divisions`` of the scene, or over seeds if there is one division,
+        in percent (NaN for one); ``paper_<score>`` if rows are by dataset and augmentation, as the
+        paper's are.
     """
     best = select_best(runs, by)
     shown = [
@@ -192,48 +191,41 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 def _scores(row: pd.DataFrame) -> dict[str, Any]:
     """Scores of one row in percent, over divisions of the scene or seeds."""
-    found = 100 * sample(row)
+    scores = 100 * sample_scores(row)
     line: dict[str, Any] = {"seeds": row[SEED].nunique(), "divisions": count_divisions(row)}
     if FOLD in row and row[FOLD].nunique() > 1:
         f1 = 100 * row.test_f1.astype(float)
-        line |= {"folds": row[FOLD].nunique()} | dict(
-            zip(FOLD_RANGE, (f1.min(), f1.max()), strict=True)
-        )
-    line["val_f1"] = found.val_f1.mean()
+        lowest, highest = FOLD_RANGE
+        line |= {"folds": row[FOLD].nunique(), lowest: f1.min(), highest: f1.max()}
+    line["val_f1"] = scores.val_f1.mean()
     for name in SCORES:
-        line[name], line[f"{name}_std"] = found[f"test_{name}"].mean(), found[f"test_{name}"].std()
+        test = scores[f"test_{name}"]
+        line |= {name: test.mean(), f"{name}_std": test.std()}
     return line
 
 
 def format_scores(table: pd.DataFrame) -> pd.DataFrame:
-    """The score table in words: mean ± standard deviation, percent."""
-    words: dict[str, list[str]] = {}
+    """The score table as text: mean ± standard deviation, percent."""
+    text: dict[str, list[str]] = {}
     for name in table.columns:
+        column = table[name]
         if name.endswith("_std") or name == FOLD_RANGE[1]:
             continue
-        if name == "val_f1":  # what rows are chosen by comes before the scores
-            cells = [f"{value:.2f}" for value in table.val_f1]
-        elif name in SCORES:
-            spread = table.get(f"{name}_std", pd.Series(math.nan, index=table.index))
-            cells = [mean_and_std(m, s) for m, s in zip(table[name], spread, strict=True)]
+        if name in SCORES:
+            std = table.get(f"{name}_std", pd.Series(math.nan, index=table.index))
+            cells = [_mean_and_std(*pair) for pair in zip(column, std, strict=True)]
         elif name == FOLD_RANGE[0]:
             ends = zip(*(table[end] for end in FOLD_RANGE), strict=True)
             cells = [f"{low:.2f} to {high:.2f}" for low, high in ends]
-        elif name.startswith("paper_"):
-            cells = ["" if math.isnan(value) else f"{value:.2f}" for value in table[name]]
+        elif name == "val_f1" or name.startswith("paper_"):
+            cells = ["" if math.isnan(value) else f"{value:.2f}" for value in column]
         else:
-            cells = ["" if value is None else str(value) for value in table[name]]
-        words[heading(name)] = cells
-    return pd.DataFrame(words)
+            cells = ["" if value is None else str(value) for value in column]
+        heading = HEADINGS.get(name.removeprefix("paper_"), name)
+        text[f"paper's {heading}" if name.startswith("paper_") else heading] = cells
+    return pd.DataFrame(text)
 
 
-def mean_and_std(mean: float, std: float) -> str:
-    """Two numbers as ``60.02 ± 1.10``; the mean alone where there is one replication."""
+def _mean_and_std(mean: float, std: float) -> str:
+    """Two numbers as ``60.02 ± 1.10``; the mean alone if there is one replication."""
     return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
-
-
-def heading(name: str) -> str:
-    """A column's heading in words."""
-    if name.startswith("paper_"):
-        return f"paper's {heading(name.removeprefix('paper_'))}"
-    return HEADINGS.get(name, name)

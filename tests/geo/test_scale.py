@@ -11,7 +11,7 @@ from landslide.geo.grid import Grid
 from landslide.geo.scale import length_error, require_true_scale
 
 
-def placed(crs: str, longitude: float, latitude: float) -> Grid:
+def grid_around(crs: str, longitude: float, latitude: float) -> Grid:
     """A grid of 1 km around a place."""
     x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(longitude, latitude)
     return Grid(CRS.from_user_input(crs), Affine(10, 0, x - 500, 0, -10, y + 500), 100, 100)
@@ -25,12 +25,12 @@ def test_lengths_in_web_mercator_are_those_of_its_formula(latitude: float) -> No
     w = 1 - squared * np.sin(phi) ** 2
     parallel = np.sqrt(w) / np.cos(phi)
     meridian = w**1.5 / (1 - squared) / np.cos(phi)
-    found = length_error(CRS.from_epsg(3857), placed("EPSG:3857", 142, latitude))
+    found = length_error(CRS.from_epsg(3857), grid_around("EPSG:3857", 142, latitude))
     assert 1 + found == pytest.approx(max(parallel, meridian), rel=0.007)
     # The same place, seen from another grid.
-    assert length_error(CRS.from_epsg(3857), placed("EPSG:6933", 142, latitude)) == pytest.approx(
-        found, abs=2e-3
-    )
+    assert length_error(
+        CRS.from_epsg(3857), grid_around("EPSG:6933", 142, latitude)
+    ) == pytest.approx(found, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_lengths_in_web_mercator_are_those_of_its_formula(latitude: float) -> No
     ],
 )
 def test_grids_of_surveys_have_true_scale(crs: str, longitude: float, latitude: float) -> None:
-    require_true_scale(placed(crs, longitude, latitude), "a.tif")
+    require_true_scale(grid_around(crs, longitude, latitude), "a.tif")
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_grids_without_true_scale_are_refused(
     crs: str, longitude: float, latitude: float, percent: int
 ) -> None:
     with pytest.raises(InputError, match=f"a.tif is in {crs}, .* up to {percent} % here"):
-        require_true_scale(placed(crs, longitude, latitude), "a.tif")
+        require_true_scale(grid_around(crs, longitude, latitude), "a.tif")

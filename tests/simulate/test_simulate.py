@@ -22,7 +22,7 @@ from landslide.simulate import SimulatedScene, default_options, simulate, simula
 from landslide.simulate.backscatter import RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
 from landslide.simulate.scattering import draw_date_shifts
-from landslide.simulate.simulation import HEADINGS
+from landslide.simulate.simulation import FLIGHT_HEADINGS
 from landslide.simulate.slides import landslide_areas
 from landslide.simulate.summary import print_summary
 
@@ -154,10 +154,10 @@ def test_shadow_behind_a_drop_is_height_times_tangent() -> None:
 def test_layover_of_a_cliff_reaches_height_over_tangent_to_both_sides() -> None:
     surface = step_up(200)
     hidden = distortion(surface, 10, EAST)
-    places = np.flatnonzero(hidden.layover[32]) * 10
-    reach = 200 / np.tan(np.radians(36))
-    assert places.min() == pytest.approx(995 - reach, abs=16)
-    assert places.max() == pytest.approx(995 + reach, abs=16)
+    columns = np.flatnonzero(hidden.layover[32]) * 10
+    length = 200 / np.tan(np.radians(36))
+    assert columns.min() == pytest.approx(995 - length, abs=16)
+    assert columns.max() == pytest.approx(995 + length, abs=16)
     assert not hidden.shadow.any()
 
 
@@ -383,11 +383,11 @@ def test_a_steep_scene_says_what_the_radar_does_not_see() -> None:
         (96, 128),
         options=replace(DEFAULTS, terrain=replace(DEFAULTS.terrain, mean_slope=32, valley_share=0)),
     )
-    for orbit, heading in HEADINGS.items():
-        places = distortion(scene.elevation, 10, RadarGeometry(heading, 36))
-        np.testing.assert_array_equal(scene.layover_shadow[orbit] % 2 == 1, places.layover)
-        np.testing.assert_array_equal(scene.layover_shadow[orbit] >= 2, places.shadow)
-        assert places.layover.any()
+    for orbit, heading in FLIGHT_HEADINGS.items():
+        hidden = distortion(scene.elevation, 10, RadarGeometry(heading, 36))
+        np.testing.assert_array_equal(scene.layover_shadow[orbit] % 2 == 1, hidden.layover)
+        np.testing.assert_array_equal(scene.layover_shadow[orbit] >= 2, hidden.shadow)
+        assert hidden.layover.any()
     # Where the ground falls to, from the tilt of a plane through each pixel's neighbours.
     south, east = np.gradient(scene.elevation, 10)
     falls = np.degrees(np.arctan2(-east, south)) % 360

@@ -196,6 +196,12 @@ def test_variants_are_compared_with_the_baseline_alone(variants: Path) -> None:
     assert varying_settings(runs) == ["seed", "variant"]
 
 
+def test_seeds_of_one_split_can_be_rows(variants: Path) -> None:
+    runs = runs_of(variants, ["variant", "seed"])
+    assert len(score_table(runs, ["variant", "seed"])) == 9
+    assert set(effects(runs, ["variant", "seed"]).factor) == {"variant"}
+
+
 def test_a_variant_may_not_change_the_protocol(variants: Path) -> None:
     for seed in range(3):
         settings = {"variant": "c", "split": "blocks", "split.seed": 1, "seed": seed}
