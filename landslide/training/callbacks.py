@@ -1,26 +1,26 @@
-"""What is written and printed while training runs."""
+"""Progress, history, checkpoints and stopping of a training."""
 
-import csv
 import math
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from landslide.geo.files import replacing
+from landslide.geo.files import replacing, write_text
 
 
 class ProgressBar(RichProgressBar):
     """Lightning's bar with the losses and F1 of the last epoch, drawn once a second.
 
-    As it comes it is drawn up to a hundred times a second and collects its metrics at every
-    step, which together is 3 percent of a step of the paper's network on a CPU.
+    By default it is drawn up to a hundred times a second and collects metrics at every step,
+    which together take 3 percent of a step of the paper's network on a CPU.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class ProgressBar(RichProgressBar):
 
 
 class History(Callback):
-    """Write one row of losses and metrics an epoch, kept through a resumed run.
+    """Write a row of losses and metrics per epoch; a resumed run goes on with its rows.
 
     Args:
         path: CSV file.
@@ -54,8 +54,8 @@ class History(Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Append the epoch, validation included, and write the file anew."""
-        logged = trainer.callback_metrics  # all processes take part
+        """Append the epoch with its validation, and rewrite the file."""
+        logged = trainer.callback_metrics  # computed by all processes together
         if not trainer.is_global_zero:
             return
         row: dict[str, float] = {"epoch": trainer.current_epoch}
@@ -71,37 +71,34 @@ class History(Callback):
             self._write()
 
     def _write(self) -> None:
-        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]))
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_text(self.path, pd.DataFrame(self.rows).to_csv(index=False))
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the rows in the checkpoint, so that a resumed run goes on with them."""
+        """Keep the rows in the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the rows of the interrupted run."""
+        """Restore the rows of the interrupted run."""
         self.rows = list(state_dict["rows"])
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """The checkpoint of the best epoch, of the interrupted run's epochs too.
+    """The checkpoint of the best epoch, including the epochs of the interrupted run.
 
-    Lightning forgets the best score when a resumed run writes to another folder, as
-    every run here does; the best checkpoint comes along instead.
+    Lightning forgets the best score if a resumed run writes to another folder, as every run
+    here does. This callback copies the best checkpoint into the new folder instead.
     """
 
-    state_key = "BestCheckpoint"  # else written out anew at every hook of every step
+    state_key = "BestCheckpoint"  # Lightning would assemble its own at every hook of every step
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best epoch so far, with its file."""
+        """Restore the best epoch so far, with its file."""
         best, folder = Path(state_dict["best_model_path"]), Path(str(self.dirpath))
         if best.is_file() and best.parent != folder:
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(folder / best.name) as temporary:
                 shutil.copyfile(best, temporary)
-        # The run folder may also have been moved, best checkpoint and all.
+        # The run folder may also have been moved together with its best checkpoint.
         if best.parent != folder and (folder / best.name).is_file():
             here = str(folder / best.name)
             score = state_dict["best_model_score"]
@@ -152,15 +149,15 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class PatientStopping(EarlyStopping):
-    """Early stopping that a resumed run remembers.
+    """Early stopping that holds for a resumed run too.
 
-    Lightning would train another epoch when a run is resumed that had already stopped.
+    Lightning would train another epoch if the run had already stopped.
     """
 
     state_key = "PatientStopping"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop at once where the interrupted run had run out of patience."""
+        """Stop at once if the interrupted run had run out of patience."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
@@ -168,13 +165,13 @@ class PatientStopping(EarlyStopping):
 class FreshStatistics(Callback):
     """Take batch normalisation's statistics from the training split before every validation.
 
-    The paper's network moves its running statistics by a hundredth a step. On a small scene
-    training ends before they have forgotten how they began: the network has learned, and
-    validation F1 is 0. Costs a forward pass over the training split an epoch.
+    The paper's network moves its running statistics by a hundredth per step. On a small scene
+    they are still dominated by their initial values when training ends: the network has learned,
+    and validation F1 is 0. This costs a forward pass over the training split per epoch.
     """
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Average the statistics of all training batches, not augmented."""
+        """Average the statistics of all training batches without augmentation."""
         if trainer.state.fn == TrainerFn.FITTING:
             batches = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
             update_bn((batch["image"].to(pl_module.device) for batch in batches), pl_module)

@@ -1,4 +1,4 @@
-"""Checkpoints on disk, whole or not at all."""
+"""Checkpoint files, written whole or not at all."""
 
 import io
 from pathlib import Path
@@ -24,10 +24,10 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """How Lightning writes checkpoints while training.
+    """Write Lightning's checkpoints whole or not at all.
 
-    Lightning's own way is to write to the system's temporary folder and to move the file from
-    there, which to another disk is a copy: a full disk cuts it off.
+    Lightning itself writes to the system's temporary folder and moves the file from there, which
+    is a copy if the target is on another disk: a full disk truncates it.
     """
 
     def save_checkpoint(

@@ -79,8 +79,7 @@ def samples(
 ) -> None:
     """Test patches with their bands, ground truth and prediction.
 
-    The patches are those at even ranks of landslide area, from most to least, among
-    those with a landslide: neither the best nor the worst are picked.
+    The patches are evenly spaced in rank of landslide area, among those with a landslide.
     """
     patches = datamodule.patches_of("test").sort_values("landslide_pixels", ascending=False)
     if patches.landslide_pixels.any():
@@ -111,7 +110,7 @@ def samples(
 
 
 def _show(axis: Axes, patches: NDArray[Any], heading: str, **colors: object) -> None:
-    """Show patches (N, H, W) one below the other, each framed: one image costs less than N axes."""
+    """Show framed patches (N, H, W) one below the other, as one image: N axes take longer."""
     N, H, W = patches.shape
     gap = H // 12
     column = np.full((N, H + gap, W), np.nan)
@@ -121,7 +120,7 @@ def _show(axis: Axes, patches: NDArray[Any], heading: str, **colors: object) -> 
         corner = (-0.5, i * (H + gap) - 0.5)
         axis.add_patch(Rectangle(corner, W, H, fill=False, linewidth=0.8, clip_on=False))
     axis.set_title(heading, fontsize=9)
-    axis.set(xticks=[], yticks=[])  # else their hidden labels are laid out
+    axis.set(xticks=[], yticks=[])  # hidden labels would still take space
     axis.set_axis_off()
 
 

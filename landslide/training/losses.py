@@ -1,13 +1,13 @@
 """Losses on logits (B, 1, H, W) and a mask (B, H, W); mask value 255 is left out.
 
-A loss here is a function of sums over pixels. The sums of batches add up, so that the loss
-of a whole split is the same number whatever its batches, and can be monitored.
+Each loss is a function of sums over pixels. The sums of batches add up, so that the loss of a
+whole split does not depend on its batches and can be monitored.
 
-The overlap losses say little in batches without landslides. There the paper's Dice loss is
+Overlap losses learn little from batches without landslides. There the paper's Dice loss is
 Σp / (Σp + 1), whose gradient falls with the square of Σp: with p = 0.5 in eight patches of 64 px,
-a quiet pixel's gradient is less than a thousandth of what it is beside 7 percent of landslides.
-It points the right way (that of segmentation_models_pytorch is zero), but quiet ground hardly
-counts. Where it is trained on, use ``DiceBCELoss``, in which every pixel counts.
+a quiet pixel's gradient is less than a thousandth of that beside 7 percent of landslides. It has
+the right sign (that of segmentation_models_pytorch is zero), but quiet ground hardly counts. To
+train on quiet ground, use ``DiceBCELoss``, in which every pixel counts.
 """
 
 from abc import ABC, abstractmethod
@@ -20,15 +20,15 @@ from landslide.geo.rasters import UNKNOWN
 
 
 class PixelLoss(nn.Module, ABC):
-    """A loss that follows from sums over pixels."""
+    """A loss that is a function of sums over pixels."""
 
     @abstractmethod
     def sums(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Return what to add up over batches, (K,)."""
+        """Return the sums (K,) of a batch, which add up over batches."""
 
     @abstractmethod
     def value(self, sums: Tensor) -> Tensor:
-        """Return the loss of all pixels that were added up, a scalar."""
+        """Return the loss of the pixels behind these sums, a scalar."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar."""
@@ -55,10 +55,10 @@ class TverskyLoss(PixelLoss):
         self.alpha, self.beta, self.gamma, self.smooth = alpha, beta, gamma, smooth
 
     def sums(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Return the probability of true positives, false positives and false negatives."""
+        """Return the summed probability of true positives, false positives, false negatives."""
         known = mask != UNKNOWN
         # Fill before multiplying: NaN times zero is NaN.
-        p = torch.sigmoid(_exact(logits).squeeze(1)).masked_fill(~known, 0.0)
+        p = torch.sigmoid(_at_least_float32(logits).squeeze(1)).masked_fill(~known, 0.0)
         truth = mask.masked_fill(~known, 0).to(p.dtype)
         true_positive = (p * truth).sum()
         return torch.stack([true_positive, p.sum() - true_positive, truth.sum() - true_positive])
@@ -90,7 +90,7 @@ class DiceBCELoss(PixelLoss):
     def sums(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the sums of the Dice loss, of the cross-entropy, and the known pixels."""
         known = mask != UNKNOWN
-        x = _exact(logits).squeeze(1)[known]
+        x = _at_least_float32(logits).squeeze(1)[known]
         truth = mask[known].to(x.dtype)
         entropy = F.binary_cross_entropy_with_logits(x, truth, reduction="sum")
         rest = torch.stack([entropy, entropy.new_tensor(x.numel())])
@@ -117,7 +117,7 @@ class PixelMean(PixelLoss):
     def sums(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss times the known pixels, and their number."""
         pixels = (mask != UNKNOWN).sum().float()
-        loss = _exact(self.loss(logits, mask))
+        loss = _at_least_float32(self.loss(logits, mask))
         # A mean over no pixel at all is NaN in most libraries.
         return torch.stack([torch.where(pixels > 0, loss * pixels, 0), pixels])
 
@@ -126,6 +126,6 @@ class PixelMean(PixelLoss):
         return sums[0] / sums[1].clamp_min(1)
 
 
-def _exact(values: Tensor) -> Tensor:
-    """Numbers of 16 bits in 32, which sums over a hundred thousand pixels need."""
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Convert 16-bit numbers to 32 bits, which sums over a hundred thousand pixels need."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -95,7 +95,7 @@ def _prepare_process(seed: int) -> None:
 def _fit(
     config: DictConfig, datamodule: LandslideDataModule, simulated: bool, resumed: str | None
 ) -> None:
-    """Train a task and leave its best and last checkpoints in the run folder."""
+    """Train a task; its best and last checkpoints are in the run folder."""
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
     if config.threshold == CALIBRATED:
         settings["threshold"] = 0.5  # until training is over
@@ -116,10 +116,9 @@ def _fit(
 def _load_best(
     config: DictConfig, datamodule: LandslideDataModule
 ) -> tuple[LandslideTask, dict[Split, Predictions]]:
-    """Load the best checkpoint as anyone would, and apply it to validation and test.
+    """Load the best checkpoint from its file, and apply it to validation and test.
 
-    Where the threshold is to be calibrated, it is chosen on validation and written into the
-    checkpoint.
+    A calibrated threshold is chosen on validation and written into the checkpoint.
     """
     path = Path(config.output_dir) / "checkpoints" / "best.ckpt"
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -154,7 +153,7 @@ def _trainer(config: DictConfig, **options: object) -> Trainer:
     """Build the trainer.
 
     Raises:
-        InputError: The device is not there, or options contradict each other.
+        InputError: The device is missing, or options contradict each other.
     """
     try:
         trainer: Trainer = instantiate(config.trainer, **options)
@@ -168,7 +167,7 @@ def _trainer(config: DictConfig, **options: object) -> Trainer:
 
 
 def _resumable(config: DictConfig) -> str | None:
-    """Path of the checkpoint to resume from, once it is known to fit."""
+    """Return the path of the checkpoint to resume from after checking that it fits."""
     if config.ckpt_path is None:
         return None
     path = Path(config.ckpt_path)
@@ -177,9 +176,9 @@ def _resumable(config: DictConfig) -> str | None:
             f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
-    wanted, trained = dict(flatten(settings)), dict(flatten(load_task(path).hparams))
-    for name, value in wanted.items():
-        # Encoder weights were a start only; checkpoints forget them.
+    trained = dict(flatten(load_task(path).hparams))
+    for name, value in flatten(settings):
+        # Encoder weights are only a start; checkpoints do not keep them.
         if name not in ("threshold", "model.encoder_weights") and trained.get(name) != value:
             raise InputError(
                 f"ckpt_path={path} was trained with {name}={trained.get(name)}, not {value}: "
@@ -189,16 +188,16 @@ def _resumable(config: DictConfig) -> str | None:
 
 
 def _require_same_data(checkpoint: str, datamodule: LandslideDataModule) -> None:
-    """Check before anything is written what Lightning would check when it resumes.
+    """Check, before anything is written, what Lightning would check when it resumes.
 
     Raises:
-        InputError: The checkpoint is of other data, or does not tell of which.
+        InputError: The checkpoint is of other data, or does not say which.
     """
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     state = content.get(type(datamodule).__qualname__)
     if state is None:
         raise InputError(
-            f"ckpt_path={checkpoint} does not tell which patches it was trained on, so that it "
-            "might be tested on them: train anew"
+            f"ckpt_path={checkpoint} does not say which patches it was trained on, so that it "
+            "might be tested on them: train from the start"
         )
     datamodule.load_state_dict(state)

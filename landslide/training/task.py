@@ -55,11 +55,11 @@ class LandslideTask(LightningModule):
             and stepped every epoch with ``val_loss`` if it asks for a metric.
         bands: Names of the input channels.
         orbit: Orbit of the training scenes.
-        patch_size: Side in pixels of what it saw in training: a patch with its context.
+        patch_size: Side in pixels of a training window: a patch with its context.
         threshold: Probability above which a pixel counts as landslide.
         simulated: Whether it was trained on simulated images.
         halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
-            network that has none; None where it is measured before a scene is mapped.
+            network that has none; None to measure it before a scene is mapped.
     """
 
     model: nn.Module
@@ -86,7 +86,7 @@ class LandslideTask(LightningModule):
         self.patch_size, self.threshold = patch_size, threshold
         self.simulated = simulated
         self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
-        # Channels last is the layout that convolutions are fastest in.
+        # Convolutions are fastest in this layout.
         self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size_multiple = size_multiple(self.model)
         self._require_size(patch_size, patch_size)
@@ -99,7 +99,7 @@ class LandslideTask(LightningModule):
         self.test_metrics = pixel_metrics(threshold, loss=self.loss, prefix="test_")
 
     def measure_halo(self) -> Halo | None:
-        """What makes windows exact, as the checkpoint has it or else measured; None without one."""
+        """Return the halo that makes windows exact, or None; measure it if it is not known."""
         known = self.hparams["halo"]
         if known is None:
             return measure_halo(self.model, len(self.bands))
@@ -203,7 +203,7 @@ class LandslideTask(LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimiser and, where one is set, the scheduler."""
+        """Build the optimiser and the scheduler, if there is one."""
         optimizer = instantiate(self.hparams["optimizer"], params=self.parameters())
         if self.hparams["scheduler"] is None:
             return optimizer  # type: ignore[no-any-return]
@@ -214,7 +214,7 @@ class LandslideTask(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Mark the checkpoint as ours and free it from the download of encoder weights."""
+        """Mark the checkpoint as ours, and let it load without a download of encoder weights."""
         checkpoint[FORMAT] = landslide.__version__
         model = dict(checkpoint.get("hyper_parameters", {}).get("model", {}))
         if "encoder_weights" in model:
@@ -247,7 +247,7 @@ def load_task(path: Path) -> LandslideTask:
     """
     require_checkpoints([str(path)])
     try:
-        if not zipfile.is_zipfile(path):  # on other files torch guesses, and fails in many ways
+        if not zipfile.is_zipfile(path):  # on other files torch fails in many ways
             raise pickle.UnpicklingError(f"{path} is not in torch's format")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -281,7 +281,7 @@ def _with_current_path(config: Config) -> Config:
 
 
 def _module(config: Config, **arguments: object) -> nn.Module:
-    """Instantiate ``_target_``, which may only be an ``nn.Module``: checkpoints name theirs."""
+    """Instantiate ``_target_`` if it is an ``nn.Module``; a checkpoint may name no other class."""
     target = config.get("_target_", "")
     kind = get_class(target)
     if not issubclass(kind, nn.Module):
