@@ -1,4 +1,4 @@
-"""How tests run programs, and compose what programs run on."""
+"""How tests run programs and compose their configurations."""
 
 import os
 import subprocess
@@ -18,10 +18,10 @@ REPOSITORY = Path(__file__).parents[1]
 CONF = REPOSITORY / "conf"
 
 SMALL = ["model.filters=2", "trainer=cpu", "trainer.max_epochs=2", "patch_size=32"]
-"""A training of seconds."""
+"""Options of a training that takes seconds."""
 
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
-"""Leaves the loggers of the tests' own process as they are."""
+"""Options that leave the loggers of this process as they are."""
 
 
 def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.Complete
 
 
 def run_here(*words: str, cwd: Path) -> None:
-    """Run ``landslide <words>`` in this process, which spares the start of another."""
+    """Run ``landslide <words>`` in this process, which is faster than to start another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["landslide", *words, *QUIET])

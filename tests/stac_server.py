@@ -14,7 +14,7 @@ PAGE = 4
 
 
 class Server(ThreadingHTTPServer):
-    """Many connections at once."""
+    """A server of many connections at once."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 1 << 16  # header and body in one go
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)

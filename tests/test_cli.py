@@ -257,7 +257,7 @@ def test_a_geotiff_is_mapped_like_the_scene_it_belongs_to(
     assert first == second
 
 
-# More than any machine has that runs the tests.
+# More devices than a machine has that runs the tests.
 NO_DEVICE = ["trainer=gpu", "trainer.devices=9"]
 
 BAD: list[tuple[str, Sequence[str], str]] = [

@@ -18,7 +18,7 @@ from landslide.study.sweeps import settings_of
 from landslide.training.task import LandslideTask
 
 PREPARE = ("archive", "event")
-"""Groups of options that are not training's."""
+"""Groups of options that belong to the preparation of scenes."""
 
 OPTIONS = [
     f"{group.name}={option.stem}"
@@ -97,14 +97,22 @@ CHANGED = {
 """Values that a variant changes, beside those that follow from one other option."""
 
 
+def settings_of_variant(variant: str) -> set[tuple[str, str]]:
+    config = composed("experiment=beyond", f"variant={variant}", "output_dir=x", with_hydra=True)
+    settings = settings_of(config, config.hydra.runtime.choices)
+    return {(key, str(value)) for key, value in settings.items()}
+
+
+@pytest.fixture(scope="module")
+def baseline() -> set[tuple[str, str]]:
+    return settings_of_variant("baseline")
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_is_one_change_of_the_baseline(variant: str) -> None:
-    settings = []
-    for name in ("baseline", variant):
-        config = composed("experiment=beyond", f"variant={name}", "output_dir=x", with_hydra=True)
-        flat = settings_of(config, config.hydra.runtime.choices)
-        settings.append({(key, str(value)) for key, value in flat.items()})
-    changed = {key for key, _ in settings[0] ^ settings[1]}
+def test_a_variant_is_one_change_of_the_baseline(
+    variant: str, baseline: set[tuple[str, str]]
+) -> None:
+    changed = {key for key, _ in baseline ^ settings_of_variant(variant)}
     groups = {key for key in changed if "." not in key} - {"variant"}
     values = {key for key in changed if "." in key and key != "dataset.name"}
     assert len(groups) == (0 if variant in ("baseline", "context") else 1)

@@ -1,4 +1,4 @@
-"""Failures of files and disks, and words that Hydra cannot read, are one sentence."""
+"""Failures of files and disks, and options that Hydra cannot read, end in one sentence."""
 
 import errno
 import sqlite3

@@ -30,7 +30,7 @@ SMALLEST = {**BLOCKS, "patch_size": SIZE, "window_size": SIZE, "period": 10}
 
 
 def grid_of(rows: int, cols: int) -> gpd.GeoDataFrame:
-    """Patches all alike."""
+    """Patches that are all alike."""
     row, col = (index.ravel() for index in np.indices((rows, cols)))
     return gpd.GeoDataFrame(
         {"row": row, "col": col, "landslide_pixels": 9, "valid_pixels": 4096},

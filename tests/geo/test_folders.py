@@ -24,7 +24,7 @@ from landslide.products.rasters import PRODUCTS, fingerprints
 
 
 class Killed(BaseException):
-    """As if the process had been killed: nothing is tidied up after it."""
+    """The process is killed: nothing is tidied up after it."""
 
 
 def make(folder: Path, words: str, names: tuple[str, ...] = PRODUCTS) -> None:
@@ -44,7 +44,7 @@ def write_map(output: Path, words: str, names: tuple[str, ...] = PRODUCTS, *, re
 
 
 def whole(output: Path) -> str | None:
-    """Which map a reader finds: named by its summary, with the files that it names."""
+    """Return the map that a reader finds: the name in its summary and the files listed there."""
     if not (output / "summary.json").exists():
         return None
     summary = json.loads((output / "summary.json").read_text())
@@ -56,7 +56,7 @@ def whole(output: Path) -> str | None:
 
 @contextmanager
 def killed_after(moves: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Renaming and removing files and folders end with the process after some of them."""
+    """Kill the process after some renames and removals of files and folders."""
     left = [moves]
 
     def counted(does: object) -> object:
@@ -191,7 +191,7 @@ def test_a_linked_folder_stays_a_link_and_its_target_is_written(tmp_path: Path) 
 def test_nothing_is_moved_from_another_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a mounted volume: the folder is another device than the one that it lies in."""
+    """Make a folder look like a mounted volume: a device other than that of its parent."""
     volume = tmp_path / "volume"
     volume.mkdir()
     rename = os.replace

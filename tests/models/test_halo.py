@@ -8,7 +8,7 @@ from landslide.models.halo import Halo, measure_halo
 
 
 class WholeImage(nn.Module):
-    """Sees everything at once."""
+    """A network whose every output depends on the whole image."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -117,6 +117,7 @@ def test_a_scene_has_the_bands_the_grid_and_the_provenance_it_promises(
     assert sample.grid.matches(GRID)
 
 
+@pytest.mark.slow
 def test_a_scene_prepared_twice_is_the_same_to_the_byte(
     inputs: dict[str, Path], tmp_path: Path, figures: None
 ) -> None:

@@ -185,14 +185,14 @@ def plane(path: Path, grid: Grid, height: float, east: float = 0, north: float =
 
 
 def like(path: Path, grid: Grid) -> str:
-    """Have a scene lie on a grid."""
+    """Write a raster of a grid; return the option that puts a scene on it."""
     empty = np.zeros((grid.height, grid.width), np.uint8)
     write_raster(path, empty, grid, ["grid"], 255)
     return f"grid.like={path}"
 
 
 def centroid(power: np.ndarray, grid: Grid) -> tuple[float, float]:
-    """Map coordinates of what is brighter than a quarter of the brightest."""
+    """Centre, in map coordinates, of the pixels brighter than a quarter of the brightest."""
     bright = np.where(power > np.nanmax(power) / 4, power, 0)
     rows, cols = np.indices(power.shape) + 0.5
     return grid.transform @ (
@@ -465,7 +465,7 @@ def test_each_polarisation_has_its_own_pixels(
 
 
 Damage = Callable[[Path], Path | None]
-"""Spoils a product; returns another path where it makes one."""
+"""Damages a product; returns another path where it makes one."""
 
 
 def manifest(old: str, new: str) -> Damage:

@@ -1,4 +1,4 @@
-"""Maps of scenes that lie elsewhere, and of scenes and disks that fail on the way."""
+"""Maps of scenes in archives and on servers, and of scenes and disks that fail."""
 
 import json
 import resource
@@ -147,7 +147,7 @@ def test_an_ensemble_maps_mean_and_spread(
     assert (output / "map.pdf").read_bytes().startswith(b"%PDF")
     report = (output / "report.html").read_text()
     assert "SIMULATED" in report
-    # Nothing is fetched from elsewhere.
+    # The page fetches nothing from the network.
     assert "http" not in report.replace("http://www.w3.org", "")
 
 
@@ -183,7 +183,7 @@ def test_a_scene_without_landslides_is_mapped(
 
 
 def small_files() -> None:
-    """No file beyond 300 kB, as on a disk that is nearly full."""
+    """Limit files to 300 kB, as on a disk that is nearly full."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
 

@@ -95,7 +95,7 @@ def test_objects_are_counted_by_size(tmp_path: Path) -> None:
 
 
 def average_precision(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Go through blocks of probability and truth twice, as a map is gone through."""
+    """Rank blocks of probability and truth in two passes, as the scoring of a map does."""
     scores = Scores()
     for probability, truth in blocks:
         scores.add(probability[truth == 1])

@@ -1,4 +1,4 @@
-"""Mirrored images say of directions what the mirrored ground would."""
+"""Flipped images have the directions that flipped ground would have."""
 
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_half_of_the_patches_turn_by_their_own_chance() -> None:
 
 
 class Eastward(nn.Module):
-    """A network that likes ground which falls to the east, and looks at its eastern neighbour."""
+    """A network that prefers ground falling to the east and also reads its eastern neighbour."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         east = x[:, 1:2].deg2rad().sin()

@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import geopandas as gpd
@@ -320,6 +321,7 @@ def polarised() -> SimulatedScene:
     return simulate((384, 512), seed=0, options=STILL, polarisations=["vv", "vh"])
 
 
+@pytest.mark.slow
 def test_vv_is_the_same_with_vh_as_without(polarised: SimulatedScene) -> None:
     plain = simulate((384, 512), seed=0, options=STILL)
     for orbit, images in plain.backscatter.items():
@@ -327,11 +329,12 @@ def test_vv_is_the_same_with_vh_as_without(polarised: SimulatedScene) -> None:
         assert polarised.backscatter[orbit].shape == (6, 384, 512)
         np.testing.assert_array_equal(polarised.backscatter[orbit][:3], images)
     np.testing.assert_array_equal(polarised.mask, plain.mask)
-    # As it was before there was VH, and before whole dates moved.
+    # Values from before VH and shifts of whole dates were simulated.
     pixels = [plain.backscatter[orbit][date, 100, 200] for orbit, date in PINNED]
     np.testing.assert_allclose(pixels, list(PINNED.values()), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_vh_lies_below_vv_as_on_real_ground(polarised: SimulatedScene) -> None:
     untouched = ndimage.distance_transform_edt(polarised.slid_share == 0) > 5
     hills, fields = untouched & (polarised.slope > 12), untouched & (polarised.slope < 2)
@@ -342,6 +345,7 @@ def test_vh_lies_below_vv_as_on_real_ground(polarised: SimulatedScene) -> None:
         assert difference[hills].std() == pytest.approx(2.6, abs=0.5)
 
 
+@pytest.mark.slow
 def test_vh_shows_scars_whichever_way_they_face(polarised: SimulatedScene) -> None:
     _, east = np.gradient(ndimage.gaussian_filter(polarised.elevation, 2), 10)
     slid = polarised.slid_share > 0.9
@@ -354,6 +358,7 @@ def test_vh_shows_scars_whichever_way_they_face(polarised: SimulatedScene) -> No
         assert vh[towards].mean() < min(vv[towards].mean() - 1, -1.5)
 
 
+@pytest.mark.slow
 def test_speckle_of_the_polarisations_is_independent(polarised: SimulatedScene) -> None:
     forest = polarised.slope > 15
     for images in polarised.backscatter.values():
@@ -521,8 +526,13 @@ def test_bad_input_is_refused_in_one_sentence(
 # Given terrain and landslides -------------------------------------------------------------
 
 
+@cache
+def hills() -> SimulatedScene:
+    return simulate((192, 224), 2)
+
+
 def dem_file(path: Path, crs: str = "EPSG:32654", void: bool = False) -> Path:
-    scene = simulate((192, 224), 2)
+    scene = hills()
     elevation = scene.elevation.copy()
     if void:
         elevation[60:80, 90:120] = np.nan

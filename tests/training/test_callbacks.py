@@ -2,6 +2,7 @@ import json
 import math
 from pathlib import Path
 
+import pytest
 import rasterio
 import torch
 from builders import make_scene
@@ -30,6 +31,7 @@ def trained(root: Path, output: Path, callbacks: str) -> tuple[LandslideTask, Te
     return task, convolved.mean(dim=(0, 2, 3))
 
 
+@pytest.mark.slow
 def test_statistics_of_a_small_scene_are_those_of_its_training_split(
     scene_root: Path, tmp_path: Path
 ) -> None:

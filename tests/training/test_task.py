@@ -210,7 +210,7 @@ def test_a_checkpoint_from_before_its_classes_moved_is_read(tmp_path: Path) -> N
     task.load_state_dict(content["state_dict"])
     loaded = load_task(path)
     assert loaded(image).equal(task(image))
-    # A run that is resumed from it has the settings of the present.
+    # A run resumed from it has the present settings.
     assert loaded.hparams["loss"] == {"_target_": "landslide.training.losses.DiceLoss"}
 
 
