@@ -19,7 +19,7 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN, raster_profile
 from landslide.prediction.windows import BlendPredictor, HaloPredictor, Predictor
-from landslide.training.cpu import Gaps, give_back
+from landslide.training.cpu import MemoryTrimmer, trim_memory
 from landslide.training.network import Network
 
 
@@ -174,7 +174,7 @@ def predict_scene(
             output = predictor(sample["image"], blocks[number])
         return output.masked_fill(unknown, torch.nan).numpy()
 
-    gaps = Gaps()
+    memory = MemoryTrimmer()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = [reader.submit(read, number) for number in todo[:1]]
         behind: list[Future[None]] = []
@@ -183,10 +183,10 @@ def predict_scene(
             ahead = [reader.submit(read, number) for number in todo[following : following + 1]]
             output = predict(number, sample)
             if output is not None:
-                gaps.look()
+                memory.after_block()
             for written in behind:
                 written.result()
             behind = [writer.submit(write, number, output)]
         for written in behind:
             written.result()
-    give_back()
+    trim_memory()

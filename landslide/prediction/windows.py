@@ -16,10 +16,10 @@ from landslide.geo.grid import Window
 from landslide.models.halo import Halo
 from landslide.training.network import Network
 
-AT_ONCE = 1700**2
+MAX_WINDOW_PIXELS = 1700**2
 """Most pixels that the network sees at once, halo included: 1.4 GB in the paper's network."""
 
-NARROWEST = 256
+MIN_BLOCK_SIDE = 256
 """Shortest side of a block in pixels that is considered."""
 
 
@@ -67,7 +67,7 @@ class Axis(NamedTuple):
         return [0, *(i * step + self.halo for i in range(1, self.number))]
 
 
-def cuts(length: int, halo: Halo) -> list[Axis]:
+def axis_layouts(length: int, halo: Halo) -> list[Axis]:
     """Every way to cut an axis, from one window on.
 
     Args:
@@ -81,15 +81,15 @@ def cuts(length: int, halo: Halo) -> list[Axis]:
         number = axes[-1].number + 1
         window = _up(-(-(length + 2 * reach * (number - 1)) // number), grid)
         axis = Axis(length, window, number, reach)
-        if window - 2 * reach < max(NARROWEST, reach // 2) or axis.starts[-1] >= length:
+        if window - 2 * reach < max(MIN_BLOCK_SIDE, reach // 2) or axis.starts[-1] >= length:
             return axes
         axes.append(axis)
 
 
-def best_cut(size: tuple[int, int], halo: Halo) -> tuple[Axis, Axis]:
-    """The cut of both axes by which the least is computed, within ``AT_ONCE`` pixels."""
-    pairs = list(product(cuts(size[0], halo), cuts(size[1], halo)))
-    fitting = [pair for pair in pairs if pair[0].window * pair[1].window <= AT_ONCE]
+def cheapest_layout(size: tuple[int, int], halo: Halo) -> tuple[Axis, Axis]:
+    """The cut of both axes by which the least is computed, within ``MAX_WINDOW_PIXELS`` pixels."""
+    pairs = list(product(axis_layouts(size[0], halo), axis_layouts(size[1], halo)))
+    fitting = [pair for pair in pairs if pair[0].window * pair[1].window <= MAX_WINDOW_PIXELS]
     # Large windows and halos may be asked for: then the smallest that there is.
     pairs = fitting or [min(pairs, key=lambda pair: pair[0].window * pair[1].window)]
     return min(pairs, key=lambda pair: pair[0].computed * pair[1].computed)
@@ -138,7 +138,7 @@ class HaloPredictor:
             starts = [list(range(0, pixels, side)) for pixels in size]
             self.window = (0, 0)  # as small as the block allows
         else:
-            axes = best_cut(size, halo)
+            axes = cheapest_layout(size, halo)
             starts = [axis.starts for axis in axes]
             self.window = (axes[0].window, axes[1].window)
         self.blocks = _blocks(size, *starts)
@@ -188,7 +188,9 @@ class BlendPredictor:
         self.batch_size = batch_size
         stride = max(1, round(window * (1 - overlap)))
         self.rows, self.cols = (_starts(side, window, stride) for side in size)
-        self.blocks = _blocks(size, *(axis.starts for axis in best_cut(size, Halo(window, 0))))
+        self.blocks = _blocks(
+            size, *(axis.starts for axis in cheapest_layout(size, Halo(window, 0)))
+        )
         # Strictly positive, so that pixels covered once keep their value.
         ramp = torch.sin(torch.pi * (torch.arange(window) + 0.5) / window) ** 2
         self.weight = torch.outer(ramp, ramp) if overlap else torch.ones(window, window)

@@ -27,7 +27,7 @@ COLORS = (TRUE_NEGATIVE, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE)
 TRUTH_OF_OUTCOME = np.full(256, UNKNOWN, dtype=np.uint8)
 TRUTH_OF_OUTCOME[:4] = (0, 1, 0, 1)
 
-MOST = 2**15
+MAX_THRESHOLDS = 2**15
 """Probabilities that landslide pixels are ranked by, at most."""
 
 SIZES = (0.0, 1e3, 1e4, np.inf)
@@ -149,7 +149,7 @@ class Scores:
     """Probabilities of landslide pixels: all of them, or an even choice where they are many.
 
     Attributes:
-        values: Increasing; fewer than ``MOST``.
+        values: Increasing; fewer than ``MAX_THRESHOLDS``.
     """
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class Scores:
         """Add landslide pixels; every second value goes whenever there are too many."""
         found = np.sort(probability, axis=None)[self._random.integers(self._step) :: self._step]
         self.values = np.sort(np.concatenate([self.values, found]))
-        while len(self.values) >= MOST:
+        while len(self.values) >= MAX_THRESHOLDS:
             self.values = self.values[1::2]
             self._step *= 2
 
@@ -171,8 +171,9 @@ class Ranking:
 
     Pixels are counted between thresholds. With every landslide pixel's probability among the
     thresholds the result is exact, whatever the share of landslides. K thresholds that part the
-    landslide pixels evenly shift it by (1 + ln K) / K at most, 0.0007 at half of ``MOST``: recall
-    grows by 1 / K from part to part, and within the k-th precision is known to 1 / k.
+    landslide pixels evenly shift it by (1 + ln K) / K at most, 0.0007 at half of
+    ``MAX_THRESHOLDS``: recall grows by 1 / K from part to part, and within the k-th precision is
+    known to 1 / k.
 
     Args:
         thresholds: Probabilities of landslide pixels, in any order.

@@ -37,19 +37,19 @@ from landslide.radar.bands import (
 )
 
 PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#fde3cf", VERMILION])
-"""Dark red would be as dark as the image beneath to who does not see red, and in print."""
+"""Orange stays lighter than the image beneath, in print and for colour-blind readers."""
 
-FAINTEST = 0.1
+MIN_PROBABILITY_SHOWN = 0.1
 """Probability below this is not drawn."""
 
-LETTERS = 13
+CHARACTERS_PER_INCH = 13
 """Of the source line, per inch of the page's width."""
 
-LONGEST = 1600
+MAX_PICTURE_SIDE = 1600
 """Longer side in pixels of the picture under the polygons."""
 
 
-class Lines(NamedTuple):
+class MapLabels(NamedTuple):
     """Words on a map."""
 
     title: str
@@ -59,7 +59,7 @@ class Lines(NamedTuple):
 
 
 def landslide_map(
-    folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, lines: Lines, path: Path
+    folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, lines: MapLabels, path: Path
 ) -> None:
     """Polygons and probability over the orbit's last backscatter image.
 
@@ -92,7 +92,7 @@ def landslide_map(
     )
     found = _reduced(folder / "probability.tif")
     probability = axis.imshow(
-        np.ma.masked_where(~(found >= FAINTEST), found),
+        np.ma.masked_where(~(found >= MIN_PROBABILITY_SHOWN), found),
         cmap=PROBABILITY,
         vmin=0,
         vmax=1,
@@ -115,7 +115,7 @@ def landslide_map(
     save_figure(figure, path)
 
 
-def outcome_map(outcome: Path, scene: Scene, lines: Lines, path: Path) -> None:
+def outcome_map(outcome: Path, scene: Scene, lines: MapLabels, path: Path) -> None:
     """True and false positives and negatives in four colours, as in the paper's Figure 5."""
     values = _reduced(outcome)
     figure, axis = _page(scene)
@@ -139,7 +139,7 @@ def _band(scene: Scene, band: str) -> NDArray[np.float32]:
     file, name = BandSource.of(band, scene.path)
     with open_raster(file) as source, reading(file):
         number = source.descriptions.index(name) + 1
-        values = read_reduced(source, number, LONGEST, Resampling.average)
+        values = read_reduced(source, number, MAX_PICTURE_SIDE, Resampling.average)
     averaged: NDArray[np.float32] = np.ma.filled(values.astype(np.float32), np.nan)
     return averaged
 
@@ -147,7 +147,7 @@ def _band(scene: Scene, band: str) -> NDArray[np.float32]:
 def _reduced(raster: Path) -> NDArray[Any]:
     """The first band of a product for a picture, every n-th pixel; nodata as it is declared."""
     with open_raster(raster) as source, reading(raster):
-        return read_reduced(source, 1, LONGEST, Resampling.nearest).filled()
+        return read_reduced(source, 1, MAX_PICTURE_SIDE, Resampling.nearest).filled()
 
 
 def _page(scene: Scene) -> tuple[Figure, Axes]:
@@ -163,7 +163,7 @@ def _extent(scene: Scene) -> tuple[float, float, float, float]:
 
 
 def _finish(
-    figure: Figure, axis: Axes, scene: Scene, lines: Lines, handles: Sequence[Patch]
+    figure: Figure, axis: Axes, scene: Scene, lines: MapLabels, handles: Sequence[Patch]
 ) -> None:
     west, south, east, north = scene.grid.bounds
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
@@ -184,7 +184,7 @@ def _finish(
         fontsize=8,
     )
     # A longer line would squeeze the map beside it.
-    width = int(LETTERS * figure.get_figwidth())
+    width = int(CHARACTERS_PER_INCH * figure.get_figwidth())
     axis.annotate(
         textwrap.fill(lines.source, width, break_on_hyphens=False),
         (0.5, 0),

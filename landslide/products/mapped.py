@@ -11,7 +11,7 @@ import geopandas as gpd
 import landslide
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
-from landslide.products.map import Lines
+from landslide.products.map import MapLabels
 from landslide.radar.balance import Levels, describe_level_changes, mean_levels
 from landslide.radar.bands import (
     ORBITS,
@@ -108,7 +108,7 @@ class MappedScene:
             "THRESHOLD": f"{self.threshold:g}",
         }
 
-    def labels(self) -> Lines:
+    def labels(self) -> MapLabels:
         """Title and source line of the map."""
         event = self.info.get("event") or Path(self.source).stem
         name = event.get("name", "") if isinstance(event, dict) else str(event)
@@ -116,7 +116,7 @@ class MappedScene:
         images = [self._dated(band) for band in self.bands]
         model = str(self.tasks[0].hparams["model"]["_target_"]).rsplit(".", 1)[-1]
         members = f"ensemble of {len(self.tasks)} {model}" if len(self.tasks) > 1 else model
-        return Lines(
+        return MapLabels(
             title=f"Landslides mapped from radar\n{simulated}{name}",
             source=(
                 f"{simulated}{Path(self.source).stem}, {', '.join(images)}; {members}, "

@@ -34,7 +34,7 @@ from landslide.products.rasters import (
     PRODUCTS,
     clean_mask,
     describe,
-    fingerprints,
+    product_checksums,
     simplify,
     write_geojson,
     write_mask,
@@ -94,7 +94,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         summary = mapped.summary(polygons, observed)
         _draw(config, mapped, polygons, folder)
         write_report(folder, summary, metrics, polygons, mapped.labels())
-        summary |= {"files": fingerprints(folder), "seconds": watch.rounded()}
+        summary |= {"files": product_checksums(folder), "seconds": watch.rounded()}
         write_json(folder / "summary.json", summary)
     _print(summary, metrics, output)
     return summary

@@ -156,7 +156,7 @@ def write_geojson(polygons: gpd.GeoDataFrame, path: Path) -> None:
     )
 
 
-def fingerprints(folder: Path) -> dict[str, dict[str, int | str]]:
+def product_checksums(folder: Path) -> dict[str, dict[str, int | str]]:
     """Bytes and SHA-256 of each product in a folder, so that a copy can be checked."""
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": checksum(folder / name)}

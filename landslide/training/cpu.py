@@ -41,12 +41,12 @@ def keep_memory() -> None:
         libc.mallopt(option, _KEEP if option != _M_TOP_PAD else 64 * 2**20)
 
 
-class Gaps:
-    """Memory between allocations, given back when it becomes more than is usual.
+class MemoryTrimmer:
+    """Returns unused memory to the kernel when the process has grown.
 
     Kept memory falls into pieces: a piece a little too small for the next block is left over
-    and another is taken. To give pieces back costs a fraction of a second, since the kernel
-    then zeroes their pages again, so it is done only when the process has grown.
+    and another is taken. Returning pieces costs a fraction of a second, since the kernel zeroes
+    their pages again, so it happens only when the process has grown.
     """
 
     filled = 2
@@ -60,8 +60,8 @@ class Gaps:
     def __init__(self) -> None:
         self._blocks, self._usual = 0, 0
 
-    def look(self) -> None:
-        """Look at the process after a block; give back if it has grown. Only on Linux."""
+    def after_block(self) -> None:
+        """Trim memory after a block if the process has grown; only on Linux."""
         statistics = Path("/proc/self/statm")
         if not statistics.exists():
             return
@@ -70,10 +70,10 @@ class Gaps:
         if self._blocks == self.filled:
             self._usual = resident
         elif self._blocks > self.patience and resident > self.tolerance * self._usual:
-            give_back()
+            trim_memory()
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Return memory that is free to the kernel. Does nothing without glibc."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -52,8 +52,8 @@ def test_halo_windows_equal_one_pass_over_the_scene(
     sides = HaloPredictor(network, size, Halo(16, 96), side=128)
     assert (predict(sides, image) - expected).abs().max() <= 1e-5
     # As on a large scene: several windows alike.
-    monkeypatch.setattr("landslide.prediction.windows.AT_ONCE", 288**2)
-    monkeypatch.setattr("landslide.prediction.windows.NARROWEST", 16)
+    monkeypatch.setattr("landslide.prediction.windows.MAX_WINDOW_PIXELS", 288**2)
+    monkeypatch.setattr("landslide.prediction.windows.MIN_BLOCK_SIDE", 16)
     alike = HaloPredictor(network, size, Halo(16, 96))
     assert len(alike.blocks) > 1 or size[0] * size[1] < 288**2
     assert len({alike.source(block)[2:] for block in alike.blocks}) == 1
