@@ -9,6 +9,7 @@ import shapely
 
 from landslide.data.scene import Composite
 from landslide.geo.files import checksum
+from landslide.geo.folders import RESUMABLE_FILES
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import ZonalStatistics, outline_mask, rasterize_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
@@ -157,7 +158,15 @@ def write_geojson(polygons: gpd.GeoDataFrame, path: Path) -> None:
 
 
 def product_checksums(folder: Path) -> dict[str, dict[str, int | str]]:
-    """Bytes and SHA-256 of each product in a folder, so that a copy can be checked."""
+    """Bytes and SHA-256 of each product in a folder, so that a copy can be checked.
+
+    Raises:
+        ValueError: A file is no product, and would be lost with the work folder.
+    """
+    known = {*PRODUCTS, *RESUMABLE_FILES}
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in known)
+    if strange:
+        raise ValueError(f"{strange[0]} is not named in PRODUCTS")
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": checksum(folder / name)}
         for name in PRODUCTS
