@@ -110,7 +110,7 @@ def add_image(
     pixels: np.ndarray | None = None,
     assets: tuple[str, ...] = ("vv", "vh"),
 ) -> str:
-    """Add an item and its files to the archive; return its name."""
+    """Add an item and its files to the archive, or replace them; return its name."""
     part = "n" if transform == NORTH else "s"
     name = f"S1_{time[:10]}_{direction[0].upper()}{track:03d}_{part}"
     hrefs = {}
@@ -129,7 +129,11 @@ def add_image(
         "sat:orbit_state": direction,
         "sat:relative_orbit": track,
     }
-    archive.items[IMAGES].append(item(name, time, footprint.bounds, hrefs, **properties))
+    # Of two items with one file, the first to be read clears GDAL's cache of it. The other reads the
+    # header again, holding Python's lock, and this server, in the same process, could not answer.
+    others = [other for other in archive.items[IMAGES] if other["id"] != name]
+    added = item(name, time, footprint.bounds, hrefs, **properties)
+    archive.items[IMAGES] = [*others, added]
     return name
 
 
