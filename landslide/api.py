@@ -1,7 +1,7 @@
-"""What a notebook needs: open a scene, load checkpoints, predict in memory, score, read products.
+"""The Python API: open a scene, load checkpoints, predict in memory, score, read products.
 
-Rasters are ``xarray.DataArray`` with coordinates and a CRS (``.rio``), vectors GeoDataFrames. The
-functions are those that ``predict.py`` runs.
+Rasters are ``xarray.DataArray`` with coordinates and a CRS (``.rio``), vectors are GeoDataFrames.
+``predict.py`` runs the same code.
 """
 
 import json
@@ -32,7 +32,8 @@ from landslide.prediction.stream import (
     predict_scene,
 )
 from landslide.products import mapping
-from landslide.products.rasters import clean_mask, describe, write_mask
+from landslide.products.mask import clean_mask, write_mask
+from landslide.products.polygons import describe_polygons
 from landslide.training.metrics import pixel_metrics
 from landslide.training.network import TTA, Network, choose_device
 from landslide.training.task import load_task
@@ -44,12 +45,12 @@ class Products(NamedTuple):
     """The folder that ``predict.py`` writes.
 
     Attributes:
-        probability: (band, y, x) float32 in [0, 1], NaN where not observed; an ensemble's second
-            band is its spread.
+        probability: (band, y, x) float32 in [0, 1], NaN where not observed; the second band of
+            an ensemble is its spread.
         mask: (y, x) uint8, 1 landslide, 0 none, 255 not observed.
         landslides: Polygons with area, probability and slope, in the scene's CRS.
         summary: Counts, areas, threshold, model, notes.
-        metrics: Scores against ground truth; None where there was none.
+        metrics: Scores against ground truth; None without ground truth.
     """
 
     probability: xr.DataArray
@@ -66,15 +67,15 @@ def open_scene(
 
     Args:
         scene: A scene folder, or a GeoTIFF with described bands.
-        orbit: Which composite of a folder.
-        bands: Names of bands, as in ``dataset.bands``; default: all that the file describes.
+        orbit: Orbit of a scene folder.
+        bands: Names of bands, as in ``dataset.bands``; default: all described bands.
 
     Returns:
         (band, y, x) float32: backscatter in linear power, angles in degrees, NaN where nothing was
         measured.
 
     Raises:
-        InputError: There is no such scene or band.
+        InputError: The scene or a band is missing.
     """
     path = Path(scene)
     is_folder = not path.is_file() and not path.suffix
@@ -95,7 +96,7 @@ def read_truth(scene: PathLike) -> xr.DataArray:
         (y, x) uint8: 1 landslide, 0 none, 255 unknown.
 
     Raises:
-        InputError: There is none, or it is no mask.
+        InputError: There is no ground truth, or it is not a mask.
     """
     path = Path(scene)
     truth = GroundTruth(path / "landslides.tif" if path.is_dir() else path)
@@ -109,7 +110,7 @@ def load_checkpoint(
     """Load a checkpoint, or several as an ensemble.
 
     Args:
-        *paths: Checkpoints of ``train.py`` with the same bands.
+        *paths: Checkpoints of ``train.py``, all with the same bands.
         device: ``auto``, ``cpu`` or ``cuda``.
         tta: ``flips`` averages over the four flips.
         engine: ``torch``, ``openvino`` or ``compiled``.
@@ -130,14 +131,14 @@ def predict(network: Network, scene: PathLike, orbit: str | None = None) -> xr.D
     Args:
         network: Loaded checkpoints.
         scene: A scene folder, or a GeoTIFF with described bands.
-        orbit: Which composite of a folder; default: that of training.
+        orbit: Orbit of a scene folder; default: that of training.
 
     Returns:
         (band, y, x) float32: ``probability`` in [0, 1], and of an ensemble ``spread``; NaN where
         not observed.
 
     Raises:
-        InputError: There is no such scene, or it lacks a band.
+        InputError: The scene or a band is missing.
     """
     opened = open_input(network.tasks, str(scene), orbit).scene
     balance_input(network.tasks, opened)
@@ -148,10 +149,10 @@ def predict(network: Network, scene: PathLike, orbit: str | None = None) -> xr.D
 
 
 def score(probability: xr.DataArray, truth: xr.DataArray, threshold: float = 0.5) -> dict[str, Any]:
-    """Score a probability against ground truth, over all pixels that both know.
+    """Score a probability against ground truth, over all observed pixels with known truth.
 
     Args:
-        probability: (band, y, x) or (y, x), NaN where not observed; the first band counts.
+        probability: (band, y, x) or (y, x), NaN where not observed; the first band is scored.
         truth: (y, x) on the same grid: 1 landslide, 0 none, 255 unknown.
         threshold: Probability above which a pixel is landslide.
 
@@ -171,7 +172,7 @@ def find_landslides(
     """Outline landslides in a probability.
 
     Args:
-        probability: (band, y, x), NaN where not observed; the first band counts.
+        probability: (band, y, x), NaN where not observed; the first band is used.
         threshold: Probability above which a pixel is landslide.
         min_area: Smallest landslide in m².
 
@@ -181,12 +182,11 @@ def find_landslides(
     grid = _grid(probability)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_raster(
-            folder / "probability.tif", probability.values[:1], grid, ["probability"], np.nan
-        )
+        raster = folder / "probability.tif"
+        write_raster(raster, probability.values[:1], grid, ["probability"], np.nan)
         write_mask(folder, grid, threshold)
         polygons = clean_mask(folder / "landslides.tif", grid, min_area, 0)
-        describe(polygons, folder, folder / "probability.tif", grid)
+        describe_polygons(polygons, raster, raster, grid)
     return polygons
 
 
@@ -202,10 +202,10 @@ def map_scene(
         **options: Options of ``predict.py``, such as ``threshold=0.3``.
 
     Returns:
-        The products, read back.
+        The written products.
 
     Raises:
-        InputError: Input or an option cannot be used.
+        InputError: A checkpoint, the scene or an option is unsuitable.
     """
     names = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
     with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
@@ -246,7 +246,7 @@ def _read(path: Path) -> xr.DataArray:
 
 
 def _array(values: NDArray[Any], grid: Grid, bands: list[str], name: str) -> xr.DataArray:
-    """An array with the coordinates of its pixels' middles and the grid's CRS."""
+    """An array with the coordinates of pixel centres and the grid's CRS."""
     a, _, west, _, e, north = grid.transform[:6]
     array = xr.DataArray(
         values,

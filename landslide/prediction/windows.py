@@ -221,7 +221,7 @@ class BlendPredictor:
         """Starts of the windows that touch a block, along both axes."""
 
         def touching(starts: NDArray[np.int64], start: int, length: int) -> list[int]:
-            return starts[(starts > start - self.window) & (starts < start + length)].tolist()
+            return [int(s) for s in starts if start - self.window < s < start + length]
 
         return (
             touching(self.rows, block.row, block.height),

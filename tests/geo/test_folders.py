@@ -20,7 +20,7 @@ from landslide.geo.folders import (
     require_free_folder,
     work_folder,
 )
-from landslide.products.rasters import PRODUCTS, fingerprints
+from landslide.products.mapping import PRODUCTS, fingerprints
 
 
 class Killed(BaseException):
