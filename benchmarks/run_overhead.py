@@ -60,7 +60,7 @@ INCLUSIVE = {
     "validation": ["lightning.pytorch.loops.evaluation_loop:_EvaluationLoop.run"],
     "checkpoints: writing": ["lightning:Trainer.save_checkpoint"],
     "checkpoints: loading the best": ["landslide.training.run:load_task"],
-    "scoring": ["landslide.training.run:evaluate"],
+    "scoring": ["landslide.training.run:predict_splits", "landslide.training.run:evaluate"],
     "figure: training": ["landslide.training.figures:training_curves"],
     "figure: samples": ["landslide.training.figures:samples"],
     "figure: precision and recall": ["landslide.training.figures:precision_recall"],

@@ -20,6 +20,7 @@ CALIBRATED = "calibrated"
 """As ``threshold``: the one with the best F1 on the validation split."""
 
 TRAIN: Mapping[str, Rule] = {
+    "trainer.max_epochs": COUNT,
     "batch_size": COUNT,
     "learning_rate": POSITIVE,
     "patch_size": COUNT,

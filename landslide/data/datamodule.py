@@ -101,6 +101,8 @@ class LandslideDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.roots = [Path(r) for r in ([root] if isinstance(root, str | Path) else root)]
+        if isinstance(bands, str):
+            raise InputError(f"dataset.bands={bands} is no list: write dataset.bands=[{bands}]")
         self.orbit, self.bands = orbit, list(bands)
         self.patch_size, self.batch_size = patch_size, batch_size
         self.window_size = patch_size if window_size is None else window_size

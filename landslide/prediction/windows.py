@@ -21,7 +21,7 @@ from landslide.training.network import Network
 MAX_WINDOW_PIXELS = 1700**2
 """Pixels of the largest window, halo included: 1.4 GB in the paper's network."""
 
-MIN_BLOCK = 256
+MIN_BLOCK_SIDE = 256
 """Shortest block in pixels, along either axis of a scene that is divided."""
 
 
@@ -69,7 +69,7 @@ def divide_axis(length: int, halo: Halo) -> list[Division]:
         block = window - 2 * halo.size
         # The first window has a halo on one side only, so its block is longer.
         starts = [0, *(i * block + halo.size for i in range(1, number))]
-        if block < max(MIN_BLOCK, halo.size // 2) or starts[-1] >= length:
+        if block < max(MIN_BLOCK_SIDE, halo.size // 2) or starts[-1] >= length:
             return divisions
         divisions.append(Division(starts, window))
 

@@ -37,10 +37,10 @@ from landslide.radar.bands import (
     source_bands,
 )
 
-# Dark red would be as dark as the backscatter for readers who cannot see red, and in print.
+# Orange stays lighter than the backscatter, in print and for colour-blind readers.
 PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#fde3cf", VERMILION])
 
-MIN_DRAWN_PROBABILITY = 0.1
+MIN_PROBABILITY_SHOWN = 0.1
 
 MAX_PICTURE_SIDE = 1600
 """Longer side in pixels of the rasters in a picture."""
@@ -90,7 +90,7 @@ def draw_map(
     yellow = ListedColormap([NOT_OBSERVED])
     show_image(axis, np.ma.masked_equal(unobserved, False), scene.grid, cmap=yellow, **nearest)
     found = _read_product(folder / "probability.tif")
-    drawn = np.ma.masked_where(~(found >= MIN_DRAWN_PROBABILITY), found)
+    drawn = np.ma.masked_where(~(found >= MIN_PROBABILITY_SHOWN), found)
     probability = show_image(axis, drawn, scene.grid, cmap=PROBABILITY, vmin=0, vmax=1, **nearest)
     if len(polygons):
         # Outlines keep the smallest landslides visible.

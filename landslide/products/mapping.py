@@ -16,7 +16,7 @@ from landslide.config.checks import check
 from landslide.config.rules import PREDICT
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import checksum, write_json
-from landslide.geo.folders import replacing_products, work_folder
+from landslide.geo.folders import RESUMABLE_FILES, replacing_products, work_folder
 from landslide.geo.rasters import to_cog
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.prediction.stream import (
@@ -106,7 +106,8 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         summary = mapped.summary(polygons, observed)
         _draw(config, mapped, polygons, folder)
         write_report(folder, summary, metrics, polygons, mapped.labels())
-        summary |= {"files": fingerprints(folder), "seconds": watch.rounded()}
+        _require_named(folder)
+        summary |= {"files": product_checksums(folder), "seconds": watch.rounded()}
         write_json(folder / "summary.json", summary)
     _print_summary(summary, metrics, output)
     return summary
@@ -192,13 +193,20 @@ def _draw(
         draw_outcome(outcome, mapped.scene, mapped.labels(), folder / "outcome.png")
 
 
-def fingerprints(folder: Path) -> dict[str, dict[str, int | str]]:
+def product_checksums(folder: Path) -> dict[str, dict[str, int | str]]:
     """Bytes and SHA-256 of each product in a folder, by which copies can be verified."""
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": checksum(folder / name)}
         for name in PRODUCTS
         if (folder / name).exists()
     }
+
+
+def _require_named(work: Path) -> None:
+    """Raise a ValueError if a file of a work folder is not a product: it would be lost."""
+    for path in work.iterdir():
+        if path.name not in (*PRODUCTS, *RESUMABLE_FILES):
+            raise ValueError(f"{path.name} is not named in PRODUCTS")
 
 
 def _print_summary(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:

@@ -41,7 +41,7 @@ def write_report(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    page = environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html").render(
         title=labels.title.replace("\n", ". "),
         source=labels.source,
         summary=summary,

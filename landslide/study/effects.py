@@ -13,6 +13,7 @@ that were tried: neither predicts another split, and neither has a p-value.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,22 +53,20 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     factors = _factors(runs, by)
     over, unit, runs = _sample(runs, by)
     names = {factor: _level_names(_levels(runs, factor)) for factor in factors}
-    rows = [
-        {
-            "factor": factor,
-            "difference": f"{names[factor][first]} - {names[factor][second]}",
-            "where": where,
-            "over": over,
-            "pairs": len(pairs),
-            **_estimate(per_unit.f1, _tested_to_trained(part) if over == "splits" else 0.0),
-            "validation": per_unit.validation.mean(),
-        }
-        for factor in factors
-        for first, second in _level_pairs(_levels(runs, factor))
-        for where, part in _subsets(runs, {f: names[f] for f in factors if f != factor})
-        if len(pairs := _pairs(part, factor, (first, second), factors, unit))
-        and len(per_unit := _by_unit(pairs, unit)) > 1
-    ]
+    rows = []
+    for factor in factors if unit else []:
+        others = {other: names[other] for other in factors if other != factor}
+        for levels in _level_pairs(_levels(runs, factor)):
+            difference = " - ".join(names[factor][level] for level in levels)
+            for where, subset in _subsets(runs, others):
+                pairs = _pairs(subset, factor, levels, factors, unit)
+                per_unit = pairs.groupby(level=unit, dropna=False).mean()
+                if len(per_unit) > 1:
+                    ratio = _tested_to_trained(subset) if over == "splits" else 0.0
+                    row: dict[str, Any] = {"factor": factor, "difference": difference}
+                    row |= {"where": where, "over": over}
+                    row |= {"pairs": len(pairs), "validation": per_unit.validation.mean()}
+                    rows.append(row | _estimate(per_unit.f1, ratio))
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])
     tested = (table.over == "splits") & (table.units >= FEWEST_SPLITS)
     table["p"] = table.p.where(tested).astype(float)
@@ -150,13 +149,6 @@ def _pairs(
         means[means.index.get_level_values(factor) == level].droplevel(factor) for level in levels
     )
     return (first - second).dropna()
-
-
-def _by_unit(pairs: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame:
-    """Mean differences of each member of the sample; one member if no column identifies any."""
-    if not unit:
-        return pairs.mean().to_frame().T
-    return pairs.groupby(level=list(unit), dropna=False).mean()
 
 
 def _estimate(differences: pd.Series, ratio: float) -> dict[str, float]:

@@ -19,7 +19,7 @@ from landslide.training.network import Network
 from landslide.training.task import LandslideTask
 
 Results = dict[str, dict[str, float | None]]
-"""Counts and scores by split; scores are None where there is no landslide to be found."""
+"""Counts and scores by split; scores are None if the split has no landslide."""
 
 
 class Predictions(NamedTuple):
@@ -51,13 +51,9 @@ def predict_splits(
         datamodule: Gives the patches.
     """
     datamodule.trainer = trainer  # which tells it how many processes share the patches
-
-    def predict(loader: DataLoader[Sample]) -> Predictions:
-        return Predictions.join(trainer.predict(task, loader) or [])  # type: ignore[arg-type]
-
     return {
-        "val": predict(datamodule.val_dataloader()),
-        "test": predict(datamodule.test_dataloader()),
+        split: Predictions.join(trainer.predict(task, loader) or [])  # type: ignore[arg-type]
+        for split, loader in _loaders(datamodule)
     }
 
 
@@ -71,15 +67,15 @@ def evaluate_network(
         datamodule: Gives the patches.
         threshold: Probability above which a pixel is landslide.
     """
-
-    def predict(loader: DataLoader[Sample]) -> Predictions:
-        return Predictions.join((network(b["image"])[:, 0], b["mask"]) for b in loader)
-
-    predictions: dict[Split, Predictions] = {
-        "val": predict(datamodule.val_dataloader()),
-        "test": predict(datamodule.test_dataloader()),
+    predictions = {
+        split: Predictions.join((network(b["image"])[:, 0], b["mask"]) for b in loader)
+        for split, loader in _loaders(datamodule)
     }
     return evaluate(predictions, threshold)
+
+
+def _loaders(datamodule: LandslideDataModule) -> list[tuple[Split, DataLoader[Sample]]]:
+    return [("val", datamodule.val_dataloader()), ("test", datamodule.test_dataloader())]
 
 
 def evaluate(predictions: Mapping[Split, Predictions], threshold: float) -> Results:
@@ -93,10 +89,10 @@ def evaluate(predictions: Mapping[Split, Predictions], threshold: float) -> Resu
     for split, (probability, mask) in predictions.items():
         metrics = pixel_metrics(threshold)
         metrics.update(probability, mask)
-        found = {name: value.item() for name, value in metrics.compute().items()}
-        has_landslides = found["tp"] + found["fn"] > 0
-        counts = {name: int(found[name]) for name in COUNTS}
-        scores = {name: found[name] if has_landslides else None for name in SCORES}
+        values = {name: value.item() for name, value in metrics.compute().items()}
+        has_landslides = values["tp"] + values["fn"] > 0
+        counts = {name: int(values[name]) for name in COUNTS}
+        scores = {name: values[name] if has_landslides else None for name in SCORES}
         results[split] = counts | scores | {"threshold": threshold, "patches": len(mask)}
     return results
 
@@ -123,7 +119,7 @@ def print_results(results: Results, title: str) -> None:
     for heading in ("patches", *SCORES.values()):
         table.add_column(heading, justify="right")
     for split, values in results.items():
-        found = [values[name] for name in SCORES]
-        scores = ["" if score is None else f"{100 * score:.2f}" for score in found]
-        table.add_row(split, str(values["patches"]), *scores)
+        scores = [values[name] for name in SCORES]
+        cells = ["" if score is None else f"{100 * score:.2f}" for score in scores]
+        table.add_row(split, str(values["patches"]), *cells)
     Console().print(table)

@@ -117,9 +117,10 @@ class LandslideTask(LightningModule):
         self._require_size(H, W)
         logits: Tensor = self.model(x)
         if logits.shape != (B, 1, H, W):
+            cure = "one output channel" if logits.shape[-2:] == (H, W) else "padded convolutions"
             raise InputError(
                 f"the model {self.hparams['model']['_target_']} returns {tuple(logits.shape)} "
-                f"where logits of shape {(B, 1, H, W)} are needed: give it one output channel"
+                f"where logits of shape {(B, 1, H, W)} are needed: give it {cure}"
             )
         return logits
 
@@ -266,7 +267,7 @@ def load_task(path: Path) -> LandslideTask:
             settings[part] = _with_current_path(settings[part])
         task = LandslideTask(**settings)
         task.load_state_dict(checkpoint["state_dict"])
-    except (KeyError, TypeError, RuntimeError, ImportError) as error:
+    except (InputError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise InputError(
             f"{path} does not fit this version of the program, or its model's class is missing: "
             f"{str(error).splitlines()[0]}"
@@ -282,8 +283,16 @@ def _with_current_path(config: Config) -> Config:
 
 def _module(config: Config, **arguments: object) -> nn.Module:
     """Instantiate ``_target_`` if it is an ``nn.Module``; a checkpoint may name no other class."""
-    target = config.get("_target_", "")
-    kind = get_class(target)
+    target = config.get("_target_")
+    if not target:
+        raise InputError(f"{dict(config)} has no _target_: name the class, such as mine.Model")
+    try:
+        kind = get_class(target)
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"_target_: {target} cannot be imported: check the name, and put the folder of your "
+            "own module on PYTHONPATH"
+        ) from error
     if not issubclass(kind, nn.Module):
         raise InputError(f"_target_: {target} is not a torch.nn.Module: name a class that is one")
     if any("_target_" in value for value in _nested(config)):
@@ -292,14 +301,22 @@ def _module(config: Config, **arguments: object) -> nn.Module:
         module: nn.Module = instantiate(config, **arguments)
     except InstantiationException as error:
         weights = config.get("encoder_weights")
-        if weights is None or isinstance(error.__cause__, TypeError):
-            raise
         reason = str(error.__cause__).splitlines()[0].rstrip(".")
+        if weights is None or isinstance(error.__cause__, TypeError):
+            raise InputError(
+                f"_target_: {target} cannot be made with {_arguments(config)} ({reason}): check "
+                "names and values of its settings"
+            ) from error
         raise InputError(
             f"model.encoder_weights={weights}: these weights are not available ({reason}): choose "
             "others, or null to start from random ones"
         ) from error
     return module
+
+
+def _arguments(config: Config) -> str:
+    """The settings of a class as a user types them."""
+    return ", ".join(f"{key}={value}" for key, value in config.items() if key != "_target_")
 
 
 def _nested(value: object) -> Iterator[Mapping[str, object]]:

@@ -12,7 +12,6 @@ import rasterio
 import torch
 from builders import BANDS, make_scene, perturbed_task, read_band
 from commands import REPOSITORY
-from landslide.products.mapping import PRODUCTS
 from torch import Tensor
 
 from landslide.data.scene import Scene
@@ -25,6 +24,7 @@ from landslide.prediction.stream import (
     predict_scene,
 )
 from landslide.prediction.windows import Predictor
+from landslide.products.mapping import PRODUCTS
 from landslide.training.network import Network
 from landslide.training.task import save_task
 

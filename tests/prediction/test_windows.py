@@ -53,7 +53,7 @@ def test_halo_windows_equal_one_pass_over_the_scene(
     assert (predict(sides, image) - expected).abs().max() <= 1e-5
     # Several equal windows, as on a large scene.
     monkeypatch.setattr("landslide.prediction.windows.MAX_WINDOW_PIXELS", 288**2)
-    monkeypatch.setattr("landslide.prediction.windows.MIN_BLOCK", 16)
+    monkeypatch.setattr("landslide.prediction.windows.MIN_BLOCK_SIDE", 16)
     equal = HaloPredictor(network, size, Halo(16, 96))
     assert len(equal.blocks) > 1 or size[0] * size[1] < 288**2
     assert len({equal.source(block)[2:] for block in equal.blocks}) == 1

@@ -90,17 +90,17 @@ def patches_of(root: Path, run: Path, split: str) -> Iterator[tuple[NDArray, NDA
     with rasterio.open(root / "landslides.tif") as source:
         mask = source.read(1)
     for feature in json.loads((run / "splits.geojson").read_text())["features"]:
-        place = feature["properties"]
-        if place["split"] == split:
-            rows = slice(SIZE * place["row"], SIZE * place["row"] + SIZE)
-            cols = slice(SIZE * place["col"], SIZE * place["col"] + SIZE)
-            patch = image[:, rows, cols].copy()
-            patch[:3] = np.sqrt(patch[:3])
-            valid = np.isfinite(patch).all(axis=0)
-            low = np.nanmin(patch, axis=(1, 2), keepdims=True)
-            high = np.nanmax(patch, axis=(1, 2), keepdims=True)
+        patch = feature["properties"]
+        if patch["split"] == split:
+            rows = slice(SIZE * patch["row"], SIZE * patch["row"] + SIZE)
+            cols = slice(SIZE * patch["col"], SIZE * patch["col"] + SIZE)
+            values = image[:, rows, cols].copy()
+            values[:3] = np.sqrt(values[:3])
+            valid = np.isfinite(values).all(axis=0)
+            low = np.nanmin(values, axis=(1, 2), keepdims=True)
+            high = np.nanmax(values, axis=(1, 2), keepdims=True)
             yield (
-                np.nan_to_num((patch - low) / (high - low)),
+                np.nan_to_num((values - low) / (high - low)),
                 np.where(valid, mask[rows, cols], 255),
             )
 

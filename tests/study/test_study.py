@@ -224,8 +224,8 @@ def write_folds(sweep: Path, seeds: int, differences: list[float], *, splits: in
     """Flips better than none by so many points in each fold, alike in all seeds."""
     for seed, fold, flips in product(range(seeds), range(splits), ("flips", "none")):
         f1 = 0.5 + (differences[fold] / 100 if flips == "flips" else 0)
-        place = {"seed": seed, "split.seed": 0, "split.fold": fold, "split": "blocks"}
-        settings = {**dataset("ascending", "ba"), **place, "augmentation": flips}
+        split = {"seed": seed, "split.seed": 0, "split.fold": fold, "split": "blocks"}
+        settings = {**dataset("ascending", "ba"), **split, "augmentation": flips}
         write_run(sweep, f"{seed}-{fold}-{flips}", f1, f1, **settings)
 
 
@@ -256,7 +256,7 @@ def test_two_splits_met_five_times_give_no_p_value(tmp_path: Path) -> None:
 
 
 def test_the_corrected_test_keeps_its_level_where_splits_share_training() -> None:
-    # Differences of five splits that vary together as a quarter tested per trained makes them:
+    # Differences of five splits, correlated as a quarter of tested per trained patches makes them:
     # correlation (1/4) / (1 + 1/4), no effect. Student's test rejects far too often.
     rng = np.random.default_rng(0)
     draws = np.sqrt(0.8) * rng.normal(size=(4000, 5)) + np.sqrt(0.2) * rng.normal(size=(4000, 1))

@@ -37,13 +37,13 @@ def test_the_best_threshold_is_that_of_a_search() -> None:
     probability = torch.rand(2, 40, 50, generator=generator)
     truth = (probability + 0.4 * torch.randn(2, 40, 50, generator=generator) > 0.7).long()
     truth[:, :3] = 255
-    found = best_threshold(Predictions(probability, truth))
+    threshold = best_threshold(Predictions(probability, truth))
 
     def f1(threshold: float) -> float:
         return float(binary_f1_score(probability, truth, threshold, ignore_index=255))
 
-    assert found != 0.5
-    assert f1(found) >= max(f1(t) for t in torch.linspace(0, 0.999, 500).tolist()) - 1e-7
+    assert threshold != 0.5
+    assert f1(threshold) >= max(f1(t) for t in torch.linspace(0, 0.999, 500).tolist()) - 1e-7
 
 
 def test_counts_do_not_depend_on_how_patches_are_batched() -> None:
