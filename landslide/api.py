@@ -14,14 +14,17 @@ import geopandas as gpd
 import numpy as np
 import rioxarray  # noqa: F401  (adds .rio to arrays)
 import xarray as xr
+from affine import Affine
 from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
+from omegaconf.errors import ConfigKeyError
 from rasterio.crs import CRS
 from torch import from_numpy
 
 from landslide.config.paths import require_scene
 from landslide.config.program import configuration_folder
 from landslide.data.scene import GroundTruth, Scene
+from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN, open_raster, write_raster
 from landslide.prediction.inputs import balance_input, open_input
@@ -78,7 +81,7 @@ def open_scene(
         InputError: The scene or a band is missing.
     """
     path = Path(scene)
-    is_folder = not path.is_file() and not path.suffix
+    is_folder = path.is_dir() or (not path.is_file() and not path.suffix)
     if is_folder:
         require_scene(path)
     if bands is None:
@@ -121,6 +124,8 @@ def load_checkpoint(
     Raises:
         InputError: A file is not a checkpoint, or the members do not fit together.
     """
+    if not paths:
+        raise InputError("load_checkpoint needs at least one checkpoint: name the path of one")
     tasks = [load_task(Path(path)) for path in paths]
     return Network(tasks, choose_device(device), tta, engine)
 
@@ -158,9 +163,19 @@ def score(probability: xr.DataArray, truth: xr.DataArray, threshold: float = 0.5
 
     Returns:
         Counts ``tp fp fn tn`` and ``precision recall f1 iou average_precision``.
+
+    Raises:
+        InputError: The grids differ, or they have no known pixel in common.
     """
-    values = probability.values[0] if probability.ndim == 3 else probability.values
+    first, truth = _north_up(probability)[0], _north_up(truth)[0]
+    if not (np.array_equal(first.x, truth.x) and np.array_equal(first.y, truth.y)):
+        raise InputError(
+            "probability and truth lie on different grids: take the same pixels of both"
+        )
+    values = first.values
     known = np.where(np.isfinite(values), truth.values, UNKNOWN).astype(np.uint8)
+    if (known == UNKNOWN).all():
+        raise InputError("no pixel is both observed and known: there is nothing to score")
     metrics = pixel_metrics(threshold)
     metrics.update(from_numpy(np.nan_to_num(values)[None]), from_numpy(known[None]))
     return {name: value.item() for name, value in metrics.compute().items()}
@@ -172,13 +187,17 @@ def find_landslides(
     """Outline landslides in a probability.
 
     Args:
-        probability: (band, y, x), NaN where not observed; the first band is used.
+        probability: (band, y, x) or (y, x), NaN where not observed; the first band is used.
         threshold: Probability above which a pixel is landslide.
         min_area: Smallest landslide in m².
 
     Returns:
         Polygons in the array's CRS with ``area_m2``, ``mean_probability``, ``max_probability``.
+
+    Raises:
+        InputError: The array has no CRS, or its coordinates are not evenly spaced.
     """
+    probability = _north_up(probability)
     grid = _grid(probability)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -210,7 +229,10 @@ def map_scene(
     names = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
     with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         config = compose("predict")
-    config.merge_with({"checkpoint": [str(n) for n in names], "scene": str(scene), **options})
+    try:
+        config.merge_with({"checkpoint": [str(n) for n in names], "scene": str(scene), **options})
+    except ConfigKeyError as error:
+        raise InputError(f"{error.full_key} is no option of predict.py: see docs/map.md") from error
     config.output = str(output)
     mapping.map_scene(config)
     return read_products(output)
@@ -223,6 +245,9 @@ def read_products(folder: PathLike) -> Products:
         InputError: A product is missing or damaged.
     """
     folder = Path(folder)
+    for name in ("summary.json", "landslides.gpkg"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} has no {name}: name a folder that predict.py has completed")
     probability = _read(folder / "probability.tif")
     mask = _read(folder / "landslides.tif")[0]
     polygons = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
@@ -262,6 +287,22 @@ def _array(values: NDArray[Any], grid: Grid, bands: list[str], name: str) -> xr.
     return placed
 
 
+def _north_up(array: xr.DataArray) -> xr.DataArray:
+    """(band, y, x) with rows from north to south and columns from west to east."""
+    if array.ndim == 2:
+        array = array.expand_dims("band")
+    return array.sortby("x").sortby("y", ascending=False)
+
+
 def _grid(array: xr.DataArray) -> Grid:
+    """Grid of a north-up array, from the coordinates of its pixels' middles."""
+    steps = [np.diff(array[axis].values) for axis in ("x", "y")]
+    if array.rio.crs is None or any(not len(d) or not np.allclose(d, d[0]) for d in steps):
+        raise InputError(
+            "the array needs a CRS and evenly spaced coordinates x and y of its pixels"
+        )
+    xres, yres = steps[0].mean(), steps[1].mean()
+    west, north = array.x.values[0] - xres / 2, array.y.values[0] - yres / 2
     height, width = array.shape[-2:]
-    return Grid(CRS.from_user_input(array.rio.crs), array.rio.transform(), height, width)
+    transform = Affine(xres, 0, west, 0, yres, north)
+    return Grid(CRS.from_user_input(array.rio.crs), transform, height, width)

@@ -43,7 +43,7 @@ def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = No
     if not Path(path).is_dir() and ("/vsi" in path or "://" in path or Path(path).exists()):
         scene, truth = Scene(path, bands), None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
-    elif Path(path).suffix:
+    elif Path(path).suffix and not Path(path).is_dir():
         raise InputError(f"there is no file {path}: name a scene folder or a GeoTIFF with scene=")
     else:
         orbit = orbit or tasks[0].orbit
