@@ -34,7 +34,7 @@ from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import to_cog, write_raster
 from landslide.models.layers import SameConvTranspose2d
 from landslide.prediction.stream import ProbabilityFile, Stopwatch, choose_predictor, predict_scene
-from landslide.products.rasters import write_mask
+from landslide.products.mask import write_mask
 from landslide.training.cpu import tune_cpu
 from landslide.training.network import Network
 from landslide.training.task import LandslideTask

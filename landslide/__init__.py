@@ -1,7 +1,7 @@
 """Landslide maps from Sentinel-1 radar images.
 
-In a notebook, ``import landslide`` gives the functions of ``landslide.api``; they are imported when
-they are first used, so that the programs start quickly.
+The functions of ``landslide.api`` are imported from here, when they are first used, so that the
+programs start quickly.
 """
 
 from typing import TYPE_CHECKING

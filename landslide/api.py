@@ -1,7 +1,7 @@
-"""What a notebook needs: open a scene, load checkpoints, predict in memory, score, read products.
+"""The Python API: open a scene, load checkpoints, predict in memory, score, read products.
 
-Rasters are ``xarray.DataArray`` with coordinates and a CRS (``.rio``), vectors GeoDataFrames. The
-functions are those that ``predict.py`` runs.
+Rasters are ``xarray.DataArray`` with coordinates and a CRS (``.rio``), vectors are GeoDataFrames.
+``predict.py`` runs the same code.
 """
 
 import json
@@ -14,14 +14,17 @@ import geopandas as gpd
 import numpy as np
 import rioxarray  # noqa: F401  (adds .rio to arrays)
 import xarray as xr
+from affine import Affine
 from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
+from omegaconf.errors import ConfigKeyError
 from rasterio.crs import CRS
 from torch import from_numpy
 
 from landslide.config.paths import require_scene
 from landslide.config.program import configuration_folder
 from landslide.data.scene import GroundTruth, Scene
+from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN, open_raster, write_raster
 from landslide.prediction.inputs import balance_input, open_input
@@ -32,7 +35,8 @@ from landslide.prediction.stream import (
     predict_scene,
 )
 from landslide.products import mapping
-from landslide.products.rasters import clean_mask, describe, write_mask
+from landslide.products.mask import clean_mask, write_mask
+from landslide.products.polygons import describe_polygons
 from landslide.training.metrics import pixel_metrics
 from landslide.training.network import TTA, Network, choose_device
 from landslide.training.task import load_task
@@ -44,12 +48,12 @@ class Products(NamedTuple):
     """The folder that ``predict.py`` writes.
 
     Attributes:
-        probability: (band, y, x) float32 in [0, 1], NaN where not observed; an ensemble's second
-            band is its spread.
+        probability: (band, y, x) float32 in [0, 1], NaN where not observed; the second band of
+            an ensemble is its spread.
         mask: (y, x) uint8, 1 landslide, 0 none, 255 not observed.
         landslides: Polygons with area, probability and slope, in the scene's CRS.
         summary: Counts, areas, threshold, model, notes.
-        metrics: Scores against ground truth; None where there was none.
+        metrics: Scores against ground truth; None without ground truth.
     """
 
     probability: xr.DataArray
@@ -66,18 +70,18 @@ def open_scene(
 
     Args:
         scene: A scene folder, or a GeoTIFF with described bands.
-        orbit: Which composite of a folder.
-        bands: Names of bands, as in ``dataset.bands``; default: all that the file describes.
+        orbit: Orbit of a scene folder.
+        bands: Names of bands, as in ``dataset.bands``; default: all described bands.
 
     Returns:
         (band, y, x) float32: backscatter in linear power, angles in degrees, NaN where nothing was
         measured.
 
     Raises:
-        InputError: There is no such scene or band.
+        InputError: The scene or a band is missing.
     """
     path = Path(scene)
-    is_folder = not path.is_file() and not path.suffix
+    is_folder = path.is_dir() or (not path.is_file() and not path.suffix)
     if is_folder:
         require_scene(path)
     if bands is None:
@@ -95,7 +99,7 @@ def read_truth(scene: PathLike) -> xr.DataArray:
         (y, x) uint8: 1 landslide, 0 none, 255 unknown.
 
     Raises:
-        InputError: There is none, or it is no mask.
+        InputError: There is no ground truth, or it is not a mask.
     """
     path = Path(scene)
     truth = GroundTruth(path / "landslides.tif" if path.is_dir() else path)
@@ -109,7 +113,7 @@ def load_checkpoint(
     """Load a checkpoint, or several as an ensemble.
 
     Args:
-        *paths: Checkpoints of ``train.py`` with the same bands.
+        *paths: Checkpoints of ``train.py``, all with the same bands.
         device: ``auto``, ``cpu`` or ``cuda``.
         tta: ``flips`` averages over the four flips.
         engine: ``torch``, ``openvino`` or ``compiled``.
@@ -120,6 +124,8 @@ def load_checkpoint(
     Raises:
         InputError: A file is not a checkpoint, or the members do not fit together.
     """
+    if not paths:
+        raise InputError("load_checkpoint needs at least one checkpoint: name the path of one")
     tasks = [load_task(Path(path)) for path in paths]
     return Network(tasks, choose_device(device), tta, engine)
 
@@ -130,14 +136,14 @@ def predict(network: Network, scene: PathLike, orbit: str | None = None) -> xr.D
     Args:
         network: Loaded checkpoints.
         scene: A scene folder, or a GeoTIFF with described bands.
-        orbit: Which composite of a folder; default: that of training.
+        orbit: Orbit of a scene folder; default: that of training.
 
     Returns:
         (band, y, x) float32: ``probability`` in [0, 1], and of an ensemble ``spread``; NaN where
         not observed.
 
     Raises:
-        InputError: There is no such scene, or it lacks a band.
+        InputError: The scene or a band is missing.
     """
     opened = open_input(network.tasks, str(scene), orbit).scene
     balance_input(network.tasks, opened)
@@ -148,18 +154,28 @@ def predict(network: Network, scene: PathLike, orbit: str | None = None) -> xr.D
 
 
 def score(probability: xr.DataArray, truth: xr.DataArray, threshold: float = 0.5) -> dict[str, Any]:
-    """Score a probability against ground truth, over all pixels that both know.
+    """Score a probability against ground truth, over all observed pixels with known truth.
 
     Args:
-        probability: (band, y, x) or (y, x), NaN where not observed; the first band counts.
+        probability: (band, y, x) or (y, x), NaN where not observed; the first band is scored.
         truth: (y, x) on the same grid: 1 landslide, 0 none, 255 unknown.
         threshold: Probability above which a pixel is landslide.
 
     Returns:
         Counts ``tp fp fn tn`` and ``precision recall f1 iou average_precision``.
+
+    Raises:
+        InputError: The grids differ, or they have no known pixel in common.
     """
-    values = probability.values[0] if probability.ndim == 3 else probability.values
+    first, truth = _north_up(probability)[0], _north_up(truth)[0]
+    if not (np.array_equal(first.x, truth.x) and np.array_equal(first.y, truth.y)):
+        raise InputError(
+            "probability and truth lie on different grids: take the same pixels of both"
+        )
+    values = first.values
     known = np.where(np.isfinite(values), truth.values, UNKNOWN).astype(np.uint8)
+    if (known == UNKNOWN).all():
+        raise InputError("no pixel is both observed and known: there is nothing to score")
     metrics = pixel_metrics(threshold)
     metrics.update(from_numpy(np.nan_to_num(values)[None]), from_numpy(known[None]))
     return {name: value.item() for name, value in metrics.compute().items()}
@@ -171,22 +187,25 @@ def find_landslides(
     """Outline landslides in a probability.
 
     Args:
-        probability: (band, y, x), NaN where not observed; the first band counts.
+        probability: (band, y, x) or (y, x), NaN where not observed; the first band is used.
         threshold: Probability above which a pixel is landslide.
         min_area: Smallest landslide in m².
 
     Returns:
         Polygons in the array's CRS with ``area_m2``, ``mean_probability``, ``max_probability``.
+
+    Raises:
+        InputError: The array has no CRS, or its coordinates are not evenly spaced.
     """
+    probability = _north_up(probability)
     grid = _grid(probability)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_raster(
-            folder / "probability.tif", probability.values[:1], grid, ["probability"], np.nan
-        )
+        raster = folder / "probability.tif"
+        write_raster(raster, probability.values[:1], grid, ["probability"], np.nan)
         write_mask(folder, grid, threshold)
         polygons = clean_mask(folder / "landslides.tif", grid, min_area, 0)
-        describe(polygons, folder, folder / "probability.tif", grid)
+        describe_polygons(polygons, raster, raster, grid)
     return polygons
 
 
@@ -202,15 +221,18 @@ def map_scene(
         **options: Options of ``predict.py``, such as ``threshold=0.3``.
 
     Returns:
-        The products, read back.
+        The written products.
 
     Raises:
-        InputError: Input or an option cannot be used.
+        InputError: A checkpoint, the scene or an option is unsuitable.
     """
     names = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
     with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         config = compose("predict")
-    config.merge_with({"checkpoint": [str(n) for n in names], "scene": str(scene), **options})
+    try:
+        config.merge_with({"checkpoint": [str(n) for n in names], "scene": str(scene), **options})
+    except ConfigKeyError as error:
+        raise InputError(f"{error.full_key} is no option of predict.py: see docs/map.md") from error
     config.output = str(output)
     mapping.map_scene(config)
     return read_products(output)
@@ -223,6 +245,9 @@ def read_products(folder: PathLike) -> Products:
         InputError: A product is missing or damaged.
     """
     folder = Path(folder)
+    for name in ("summary.json", "landslides.gpkg"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} has no {name}: name a folder that predict.py has completed")
     probability = _read(folder / "probability.tif")
     mask = _read(folder / "landslides.tif")[0]
     polygons = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
@@ -246,7 +271,7 @@ def _read(path: Path) -> xr.DataArray:
 
 
 def _array(values: NDArray[Any], grid: Grid, bands: list[str], name: str) -> xr.DataArray:
-    """An array with the coordinates of its pixels' middles and the grid's CRS."""
+    """An array with the coordinates of pixel centres and the grid's CRS."""
     a, _, west, _, e, north = grid.transform[:6]
     array = xr.DataArray(
         values,
@@ -262,6 +287,22 @@ def _array(values: NDArray[Any], grid: Grid, bands: list[str], name: str) -> xr.
     return placed
 
 
+def _north_up(array: xr.DataArray) -> xr.DataArray:
+    """(band, y, x) with rows from north to south and columns from west to east."""
+    if array.ndim == 2:
+        array = array.expand_dims("band")
+    return array.sortby("x").sortby("y", ascending=False)
+
+
 def _grid(array: xr.DataArray) -> Grid:
+    """Grid of a north-up array, from the coordinates of its pixels' middles."""
+    steps = [np.diff(array[axis].values) for axis in ("x", "y")]
+    if array.rio.crs is None or any(not len(d) or not np.allclose(d, d[0]) for d in steps):
+        raise InputError(
+            "the array needs a CRS and evenly spaced coordinates x and y of its pixels"
+        )
+    xres, yres = steps[0].mean(), steps[1].mean()
+    west, north = array.x.values[0] - xres / 2, array.y.values[0] - yres / 2
     height, width = array.shape[-2:]
-    return Grid(CRS.from_user_input(array.rio.crs), array.rio.transform(), height, width)
+    transform = Affine(xres, 0, west, 0, yres, north)
+    return Grid(CRS.from_user_input(array.rio.crs), transform, height, width)

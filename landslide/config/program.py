@@ -74,6 +74,10 @@ def _ending_in_one_sentence(task: Task) -> Task:
     return run
 
 
+VALUE_FLAGS = ("-cp", "-cn", "-cd", "-p", "-i", "--config-path", "--config-name", "--config-dir")
+"""Flags of Hydra that the next word belongs to."""
+
+
 def check_overrides(words: Sequence[str]) -> None:
     """Exit with one sentence if Hydra cannot parse a word of the command line.
 
@@ -84,7 +88,7 @@ def check_overrides(words: Sequence[str]) -> None:
         words: The command line without the program's name.
     """
     for flag, word in pairwise(["", *words]):
-        if flag.startswith("-") or word.startswith("-") or "=" not in word or _can_parse(word):
+        if flag in VALUE_FLAGS or word.startswith("-") or "=" not in word or _can_parse(word):
             continue
         key, _, value = word.partition("=")
         quoted = f"{key}={_quoted(value)}"

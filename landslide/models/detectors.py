@@ -235,7 +235,8 @@ class ChangeZ(Detector):
 
     def _deviations(self, image: Tensor, pair: ChannelPair) -> Tensor:
         change = change_db(image, pair, self.window).abs()
-        variance = _local_mean(image[:, pair.scatter] ** 2, self.window)
+        # A scatter of 0 was not measured: normalisation turned its NaN into 0.
+        variance = _local_mean(_measured(image[:, pair.scatter]) ** 2, self.window)
         variance = variance.clamp_min(self.min_scatter**2)
         before = _date_count(image, pair.count_before, 1)
         after = _date_count(image, pair.count_after, len(pair.after))

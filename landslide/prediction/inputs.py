@@ -1,4 +1,4 @@
-"""The scene that checkpoints are to map, opened and balanced as they were trained."""
+"""Opens a scene with the bands of checkpoints, its dates balanced as in training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,12 @@ from landslide.training.task import LandslideTask
 
 
 class SceneInput(NamedTuple):
-    """A scene that is to be mapped.
+    """A scene to map.
 
     Attributes:
-        scene: Bands of the checkpoints; opened without its truth, whose gaps need not be gaps of
-            the map.
-        truth: Ground truth that lies beside it, if any.
-        info: What ``scene.json`` says of it.
+        scene: The checkpoints' bands, without ground truth: unknown truth is no gap in the map.
+        truth: Ground truth in the scene's folder, if any.
+        info: Content of ``scene.json``.
     """
 
     scene: Scene
@@ -33,18 +32,18 @@ def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = No
 
     Args:
         tasks: Members of an ensemble, which share their bands.
-        path: Folder, file, or address that GDAL opens.
+        path: Folder, file, or URL that GDAL opens.
         orbit: Orbit of a folder; default: that of training.
 
     Raises:
         InputError: There is no such scene, or it lacks a band.
     """
     bands = tasks[0].bands
-    # The end of a name or of a signed address does not tell what it is.
+    # A suffix does not identify a raster: signed URLs end in their signature.
     if not Path(path).is_dir() and ("/vsi" in path or "://" in path or Path(path).exists()):
         scene, truth = Scene(path, bands), None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
-    elif Path(path).suffix:
+    elif Path(path).suffix and not Path(path).is_dir():
         raise InputError(f"there is no file {path}: name a scene folder or a GeoTIFF with scene=")
     else:
         orbit = orbit or tasks[0].orbit
@@ -54,27 +53,27 @@ def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = No
                 "leave orbit out"
             )
         scene = Scene.of(Path(path), orbit, bands, truth=False)
-        own = Path(path) / "landslides.tif"
-        truth, info = (own if own.exists() else None), scene_info(Path(path))
+        inventory = Path(path) / "landslides.tif"
+        truth, info = (inventory if inventory.exists() else None), scene_info(Path(path))
     require_distinct_bands(scene.bands, scene.path)
     return SceneInput(scene, truth, info)
 
 
 def balance_input(tasks: Sequence[LandslideTask], scene: Scene) -> Levels:
-    """Balance the scene's dates where the checkpoints want it.
+    """Balance the scene's dates if the checkpoints were trained on balanced dates.
 
     Returns:
-        What was measured; nothing for a model that scales every window by itself.
+        The measured levels; empty for a model that scales every window by itself.
 
     Raises:
-        InputError: Members of an ensemble do not agree.
+        InputError: Only some members of an ensemble were trained on balanced dates.
     """
-    wanted = {task.normalization.balance for task in tasks}
-    if len(wanted) > 1:
+    balanced = {task.normalization.balance for task in tasks}
+    if len(balanced) > 1:
         raise InputError(
             "checkpoint: some members of the ensemble were trained on balanced dates "
             "(normalization.balance=true) and some were not: map with each kind by itself"
         )
     if all(task.normalization.per_window for task in tasks):
         return {}
-    return balance_dates(scene) if wanted == {True} else measure_levels(scene)
+    return balance_dates(scene) if balanced == {True} else measure_levels(scene)

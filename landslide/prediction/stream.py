@@ -1,4 +1,4 @@
-"""A network and a scene to a probability raster, block by block; can be interrupted."""
+"""Prediction of a scene block by block, which can be interrupted and resumed."""
 
 import time
 from collections.abc import Iterator
@@ -46,15 +46,18 @@ class Stopwatch:
 
 
 def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Predictor:
-    """Halo windows where they are exact, blended windows elsewhere.
+    """Choose halo windows where they are exact, blended windows elsewhere.
 
-    Windows are blended where each is scaled by itself, and for a network that sees the
-    whole of its input at once.
+    Windows are blended where each is scaled by itself, and for a network whose output
+    depends on its whole input.
 
     Args:
         network: One or several checkpoints.
         grid: Grid of the scene.
         window: ``size``, ``overlap`` and ``halo`` of ``conf/predict.yaml``.
+
+    Raises:
+        InputError: A size or a halo is not a multiple of the network's grid.
     """
     size = (grid.height, grid.width)
     halo = network.measure_halo()
@@ -69,22 +72,22 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
 
 
 class ProbabilityRaster(Protocol):
-    """What finished blocks are written to."""
+    """Where finished blocks are kept."""
 
     finished: set[int]
 
     def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
-        """Keep a block (bands, H, W), or leave it without data, and remember its number."""
+        """Keep a block (bands, H, W), or None where it has no data, and record its number."""
 
 
 class ProbabilityFile:
-    """The raster under work, and which of its blocks are finished, both on disk.
+    """An unfinished raster and the numbers of its finished blocks, both on disk.
 
     Every block is written and closed before it counts as finished, so that a killed
-    process loses the block in work and no more.
+    process loses only its current block.
 
     Args:
-        folder: Holds ``probability.tif`` and ``finished.txt``, or will.
+        folder: Folder of ``probability.tif`` and ``finished.txt``; they are created if missing.
         grid: Grid of the scene.
         bands: Names of the bands.
     """
@@ -97,8 +100,8 @@ class ProbabilityFile:
             self.finished = {int(line) for line in self._journal.read_text().split()}
             return
         profile = raster_profile(grid, "float32", len(bands), np.nan)
-        # Not compressed: a block is then written in place. Written in full, so that a disk
-        # that is too small says so now.
+        # Without compression blocks are written in place, and a disk that is too small fails
+        # here.
         for option in ("compress", "predictor"):
             del profile[option]
         with rasterio.open(self.raster, "w", **profile) as sink:
@@ -106,7 +109,7 @@ class ProbabilityFile:
         self._journal.touch()
 
     def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
-        """Write a block, or leave it without data, and remember it."""
+        """Write a block and record its number."""
         if output is not None:
             with rasterio.open(self.raster, "r+") as sink:
                 sink.write(output, window=block.to_rasterio())
@@ -115,14 +118,14 @@ class ProbabilityFile:
 
 
 class ProbabilityArray:
-    """The same in memory, for scenes that fit.
+    """A raster in memory, for scenes that fit.
 
     Args:
         grid: Grid of the scene.
         bands: Names of the bands.
 
     Attributes:
-        values: (bands, H, W) float32, NaN where there is nothing yet or no measurement.
+        values: (bands, H, W) float32, NaN where a block is unfinished or nothing was measured.
     """
 
     def __init__(self, grid: Grid, bands: tuple[str, ...]) -> None:
@@ -130,30 +133,25 @@ class ProbabilityArray:
         self.finished: set[int] = set()
 
     def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
-        """Keep a block, or leave it without data."""
+        """Keep a block and record its number."""
         if output is not None:
-            rows = slice(block.row, block.row + block.height)
-            cols = slice(block.col, block.col + block.width)
-            self.values[:, rows, cols] = output
+            self.values[:, *block.within(Window(0, 0, *self.values.shape[1:]))] = output
         self.finished.add(number)
 
 
 def predict_scene(
-    scene: Scene,
-    predictor: Predictor,
-    raster: ProbabilityRaster,
-    watch: Stopwatch,
+    scene: Scene, predictor: Predictor, raster: ProbabilityRaster, watch: Stopwatch
 ) -> None:
     """Predict every block that is not finished yet.
 
-    One thread reads ahead and one writes behind while the network computes; memory
+    One thread reads the next block and one writes the last while the network computes. Memory
     depends on the block, not on the scene.
 
     Args:
-        scene: Scene to map, opened without its truth, whose gaps need not be gaps of the map.
+        scene: Scene to map, opened without its truth: unknown truth is no gap in the map.
         predictor: Computes one block after the other.
-        raster: What is written to; NaN where the scene's mask is unknown.
-        watch: Is told the seconds of ``read``, ``network`` and ``write``.
+        raster: Takes the blocks, NaN where the scene's mask is unknown.
+        watch: Measures the seconds of ``read``, ``network`` and ``write``.
     """
     blocks, sources = predictor.blocks, list(map(predictor.source, predictor.blocks))
     todo = [number for number in range(len(blocks)) if number not in raster.finished]
@@ -174,19 +172,19 @@ def predict_scene(
             output = predictor(sample["image"], blocks[number])
         return output.masked_fill(unknown, torch.nan).numpy()
 
-    memory = MemoryTrimmer()
+    trimmer = MemoryTrimmer()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead = [reader.submit(read, number) for number in todo[:1]]
-        behind: list[Future[None]] = []
+        samples = [reader.submit(read, number) for number in todo[:1]]
+        written: Future[None] | None = None
         for following, number in enumerate(track(todo, "Predicting", transient=True), start=1):
-            sample = ahead.pop().result()
-            ahead = [reader.submit(read, number) for number in todo[following : following + 1]]
+            sample = samples.pop().result()
+            samples = [reader.submit(read, number) for number in todo[following : following + 1]]
             output = predict(number, sample)
             if output is not None:
-                memory.after_block()
-            for written in behind:
+                trimmer.after_block()
+            if written is not None:
                 written.result()
-            behind = [writer.submit(write, number, output)]
-        for written in behind:
+            written = writer.submit(write, number, output)
+        if written is not None:
             written.result()
     trim_memory()

@@ -1,14 +1,16 @@
-"""From an image of any size to probabilities without seams.
+"""How a scene is divided into windows, and how their predictions join without seams.
 
-A predictor says which input a block of output needs and computes it. Blocks do not
+A predictor says which input a block of output needs, and computes it. Blocks do not
 depend on each other, so a scene streams through memory block by block.
 """
 
 from itertools import pairwise, product
+from math import ceil
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landslide.errors import InputError
@@ -17,10 +19,10 @@ from landslide.models.halo import Halo
 from landslide.training.network import Network
 
 MAX_WINDOW_PIXELS = 1700**2
-"""Most pixels that the network sees at once, halo included: 1.4 GB in the paper's network."""
+"""Pixels of the largest window, halo included: 1.4 GB in the paper's network."""
 
 MIN_BLOCK_SIDE = 256
-"""Shortest side of a block in pixels that is considered."""
+"""Shortest block in pixels, along either axis of a scene that is divided."""
 
 
 class Predictor(Protocol):
@@ -28,75 +30,69 @@ class Predictor(Protocol):
 
     network: Network
     blocks: list[Window]
-    """What the scene is cut into."""
+    """The blocks that cover the scene."""
 
     def source(self, block: Window) -> Window:
-        """Window of the scene that the block depends on; may hang over the edges."""
+        """Window of the scene that the block depends on; may extend beyond the edges."""
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
         """Map the source window's image (C, H, W) to the block's output (K, H, W)."""
 
 
-class Axis(NamedTuple):
-    """One axis of a scene cut into blocks that are seen through windows of one length.
+class Division(NamedTuple):
+    """One axis of a scene, divided into blocks whose windows are equally long.
 
-    Windows alike keep memory flat, since what one leaves the next one fits in, and are what
-    compilers want.
+    Equal windows reuse the same memory, and compilers generate code for one size.
 
     Attributes:
-        length: Pixels of the axis, a multiple of the grid.
+        starts: First pixel of each block.
         window: Length of every window: a block with its halo.
-        number: How many windows there are.
-        halo: Pixels that a window sees beyond a block, where the scene goes on.
     """
 
-    length: int
+    starts: list[int]
     window: int
-    number: int
-    halo: int
-
-    @property
-    def computed(self) -> int:
-        """Length of all windows together."""
-        return self.window * self.number
-
-    @property
-    def starts(self) -> list[int]:
-        """Where the blocks begin; the first has a halo on one side only."""
-        step = self.window - 2 * self.halo
-        return [0, *(i * step + self.halo for i in range(1, self.number))]
 
 
-def axis_layouts(length: int, halo: Halo) -> list[Axis]:
-    """Every way to cut an axis, from one window on.
+def divide_axis(length: int, halo: Halo) -> list[Division]:
+    """List the possible divisions of an axis, from a single window to the shortest blocks.
 
     Args:
         length: Pixels of the axis.
-        halo: Grid on which windows begin, and what they see around a block.
+        halo: Grid on which windows start, and the pixels they need around a block.
     """
-    grid, reach = halo
-    length = _up(length, grid)
-    axes = [Axis(length, length, 1, reach)]
+    length = _round_up(length, halo.grid)
+    divisions = [Division([0], length)]
     while True:
-        number = axes[-1].number + 1
-        window = _up(-(-(length + 2 * reach * (number - 1)) // number), grid)
-        axis = Axis(length, window, number, reach)
-        if window - 2 * reach < max(MIN_BLOCK_SIDE, reach // 2) or axis.starts[-1] >= length:
-            return axes
-        axes.append(axis)
+        number = len(divisions[-1].starts) + 1
+        halos = 2 * halo.size * (number - 1)
+        window = halo.grid * ceil((length + halos) / (number * halo.grid))
+        block = window - 2 * halo.size
+        # The first window has a halo on one side only, so its block is longer.
+        starts = [0, *(i * block + halo.size for i in range(1, number))]
+        if block < max(MIN_BLOCK_SIDE, halo.size // 2) or starts[-1] >= length:
+            return divisions
+        divisions.append(Division(starts, window))
 
 
-def cheapest_layout(size: tuple[int, int], halo: Halo) -> tuple[Axis, Axis]:
-    """The cut of both axes by which the least is computed, within ``MAX_WINDOW_PIXELS`` pixels."""
-    pairs = list(product(axis_layouts(size[0], halo), axis_layouts(size[1], halo)))
-    fitting = [pair for pair in pairs if pair[0].window * pair[1].window <= MAX_WINDOW_PIXELS]
-    # Large windows and halos may be asked for: then the smallest that there is.
-    pairs = fitting or [min(pairs, key=lambda pair: pair[0].window * pair[1].window)]
-    return min(pairs, key=lambda pair: pair[0].computed * pair[1].computed)
+def divide_scene(size: tuple[int, int], halo: Halo) -> tuple[Division, Division]:
+    """Divide rows and columns such that windows of at most ``MAX_WINDOW_PIXELS`` overlap least.
+
+    Where halos are too large for that, the windows are the smallest possible.
+    """
+
+    def computed(pair: tuple[Division, Division]) -> int:
+        rows, cols = pair
+        return rows.window * len(rows.starts) * cols.window * len(cols.starts)
+
+    pairs = list(product(divide_axis(size[0], halo), divide_axis(size[1], halo)))
+    areas = [rows.window * cols.window for rows, cols in pairs]
+    limit = MAX_WINDOW_PIXELS if min(areas) <= MAX_WINDOW_PIXELS else min(areas)
+    return min(
+        (pair for pair, area in zip(pairs, areas, strict=True) if area <= limit), key=computed
+    )
 
 
-def _up(pixels: int, grid: int) -> int:
-    """Round up to a grid."""
+def _round_up(pixels: int, grid: int) -> int:
     return -(-pixels // grid) * grid
 
 
@@ -112,16 +108,18 @@ def _blocks(size: tuple[int, int], rows: list[int], cols: list[int]) -> list[Win
 class HaloPredictor:
     """One pass per block with a halo: equals one pass over the whole scene.
 
-    Window origins and the halo are multiples of the network's grid, since pooling is not
-    shift-invariant. At the scene's edges the input ends where the scene does (filled up
-    to a multiple of the grid), so that the convolutions' zero padding lies where it would.
+    Windows start at multiples of the network's grid, since pooling is not shift-invariant, and
+    end where the scene does (rounded up to the grid), so that the convolutions pad the same
+    pixels with zeros.
 
     Args:
         network: Normalises by stored statistics.
         size: Height and width of the scene.
         halo: What a block's probabilities depend on.
-        side: Side of a block; None for the cut by which the least is computed twice, with
-            windows alike.
+        side: Side of a block; default: equal windows, see ``divide_scene``.
+
+    Raises:
+        InputError: The halo or the side is not a multiple of the grid.
     """
 
     def __init__(
@@ -133,26 +131,26 @@ class HaloPredictor:
             raise InputError(f"window.size={side} is not a multiple of {halo.grid} px")
         self.network = network
         self.halo = halo
-        self.height, self.width = (_up(pixels, halo.grid) for pixels in size)
+        self.height, self.width = (_round_up(pixels, halo.grid) for pixels in size)
         if side:
             starts = [list(range(0, pixels, side)) for pixels in size]
-            self.window = (0, 0)  # as small as the block allows
+            self.min_window = (0, 0)
         else:
-            axes = cheapest_layout(size, halo)
-            starts = [axis.starts for axis in axes]
-            self.window = (axes[0].window, axes[1].window)
+            rows, cols = divide_scene(size, halo)
+            starts = [rows.starts, cols.starts]
+            self.min_window = (rows.window, cols.window)
         self.blocks = _blocks(size, *starts)
 
     def source(self, block: Window) -> Window:
-        """Return the block with its halo, cut off at the scene's edges."""
-        top, bottom = self._reach(block.row, block.height, self.height, self.window[0])
-        left, right = self._reach(block.col, block.width, self.width, self.window[1])
+        """Return the block with its halo, clipped to the scene."""
+        top, bottom = self._extend(block.row, block.height, self.height, self.min_window[0])
+        left, right = self._extend(block.col, block.width, self.width, self.min_window[1])
         return Window(top, left, bottom - top, right - left)
 
-    def _reach(self, start: int, length: int, end: int, window: int) -> tuple[int, int]:
-        """First and last pixel along one axis; the last window is moved inwards to be alike."""
+    def _extend(self, start: int, length: int, end: int, window: int) -> tuple[int, int]:
+        """Extend a block along one axis by its halo, and to the common window length."""
         first = max(start - self.halo.size, 0)
-        last = min(_up(start + length, self.halo.grid) + self.halo.size, end)
+        last = min(_round_up(start + length, self.halo.grid) + self.halo.size, end)
         last = min(max(last, first + window), end)
         return max(min(first, last - window), 0), last
 
@@ -171,6 +169,9 @@ class BlendPredictor:
         overlap: Share of a window that its neighbour covers, in [0, 1). At 0 windows tile
             the scene as in the paper.
         batch_size: Windows per pass.
+
+    Raises:
+        InputError: The overlap is outside of [0, 1).
     """
 
     def __init__(
@@ -187,29 +188,23 @@ class BlendPredictor:
         self.window = window
         self.batch_size = batch_size
         stride = max(1, round(window * (1 - overlap)))
-        self.rows, self.cols = (_starts(side, window, stride) for side in size)
-        self.blocks = _blocks(
-            size, *(axis.starts for axis in cheapest_layout(size, Halo(window, 0)))
-        )
-        # Strictly positive, so that pixels covered once keep their value.
+        self.rows, self.cols = (_window_starts(side, window, stride) for side in size)
+        self.blocks = _blocks(size, *(axis.starts for axis in divide_scene(size, Halo(window, 0))))
+        # Weights are above 0, so that pixels covered once keep their value.
         ramp = torch.sin(torch.pi * (torch.arange(window) + 0.5) / window) ** 2
         self.weight = torch.outer(ramp, ramp) if overlap else torch.ones(window, window)
 
     def source(self, block: Window) -> Window:
         """Return the bounding box of all windows that touch the block."""
         rows, cols = self._touching(block)
-        return Window(
-            int(rows[0]),
-            int(cols[0]),
-            int(rows[-1] - rows[0]) + self.window,
-            int(cols[-1] - cols[0]) + self.window,
-        )
+        height, width = rows[-1] - rows[0] + self.window, cols[-1] - cols[0] + self.window
+        return Window(rows[0], cols[0], height, width)
 
     def __call__(self, image: Tensor, block: Window) -> Tensor:
         """Return the block's output (K, H, W), see ``Network``."""
         source = self.source(block)
         rows, cols = self._touching(block)
-        offsets = [(int(r - source.row), int(c - source.col)) for r in rows for c in cols]
+        offsets = [(r - source.row, c - source.col) for r, c in product(rows, cols)]
         total = torch.zeros(len(self.network.bands), source.height, source.width)
         weight = torch.zeros(source.height, source.width)
         side = self.window
@@ -222,9 +217,11 @@ class BlendPredictor:
         inside = block.within(source)
         return total[:, *inside] / weight[inside]
 
-    def _touching(self, block: Window) -> tuple[np.ndarray, np.ndarray]:
-        def touching(starts: np.ndarray, start: int, length: int) -> np.ndarray:
-            return starts[(starts > start - self.window) & (starts < start + length)]
+    def _touching(self, block: Window) -> tuple[list[int], list[int]]:
+        """Starts of the windows that touch a block, along both axes."""
+
+        def touching(starts: NDArray[np.int64], start: int, length: int) -> list[int]:
+            return [int(s) for s in starts if start - self.window < s < start + length]
 
         return (
             touching(self.rows, block.row, block.height),
@@ -232,12 +229,11 @@ class BlendPredictor:
         )
 
 
-def _starts(length: int, window: int, stride: int) -> np.ndarray:
-    """Window starts along one axis that cover it.
+def _window_starts(length: int, window: int, stride: int) -> NDArray[np.int64]:
+    """Starts of windows that cover an axis.
 
-    Overlapping windows end at the edge, where the last is moved inwards; tiles hang over.
+    The last of overlapping windows ends at the scene's edge; tiles extend beyond it.
     """
     if stride == window or length <= window:
         return np.arange(0, length, window)
-    starts = np.arange(0, length - window + 1, stride)
-    return starts if starts[-1] == length - window else np.append(starts, length - window)
+    return np.unique([*range(0, length - window, stride), length - window])

@@ -1,5 +1,5 @@
-"""From a probability raster to what a mapper delivers: mask, polygons, scores, map, report.
+"""From a probability raster to mask, polygons, scores, map and report.
 
-In comes a mapped scene; out comes the folder that ``predict.py`` writes. No other room imports
-from here.
+Takes a mapped scene; writes the folder of ``predict.py``. Only ``programs`` and the Python API
+import from here.
 """

@@ -1,4 +1,4 @@
-"""The map as a picture: polygons over backscatter, with what a map needs to be read."""
+"""Pictures of a map: landslides over backscatter, and the outcome against an inventory."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ from landslide.geo.cartography import (
     label_kilometres,
     round_length,
     save_figure,
+    show_image,
 )
 from landslide.geo.rasters import UNKNOWN, open_raster, read_reduced, reading
 from landslide.products.comparison import COLORS, OUTCOMES
@@ -36,106 +37,95 @@ from landslide.radar.bands import (
     source_bands,
 )
 
+# Orange stays lighter than the backscatter, in print and for colour-blind readers.
 PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#fde3cf", VERMILION])
-"""Orange stays lighter than the image beneath, in print and for colour-blind readers."""
 
 MIN_PROBABILITY_SHOWN = 0.1
-"""Probability below this is not drawn."""
-
-CHARACTERS_PER_INCH = 13
-"""Of the source line, per inch of the page's width."""
 
 MAX_PICTURE_SIDE = 1600
-"""Longer side in pixels of the picture under the polygons."""
+"""Longer side in pixels of the rasters in a picture."""
 
 
 class MapLabels(NamedTuple):
-    """Words on a map."""
+    """Text on a map.
+
+    Attributes:
+        title: Two lines: what is mapped, and the event.
+        source: Images, model and notes, below the map.
+        dates: Date of each backscatter band, where known.
+    """
 
     title: str
     source: str
     dates: Mapping[str, str]
-    """Date of each backscatter band, where known."""
 
 
-def landslide_map(
-    folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, lines: MapLabels, path: Path
+def draw_map(
+    folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, labels: MapLabels, path: Path
 ) -> None:
-    """Polygons and probability over the orbit's last backscatter image.
+    """Draw polygons and probability over the last backscatter image of the scene's orbit.
 
-    Over the scene's first band where there is no backscatter.
+    Without backscatter they are drawn over the scene's first band.
 
     Args:
-        folder: Holds ``probability.tif`` and ``landslides.tif``, which says what was not observed.
-        scene: The scene that was mapped.
+        folder: Folder of ``probability.tif`` and ``landslides.tif``.
+        scene: The mapped scene.
         polygons: Landslides in the scene's CRS.
-        lines: Title, source line and dates.
+        labels: Title, source line and dates.
         path: Picture to write; its suffix chooses the format.
     """
     images = [source_bands(band)[0] for band in scene.bands if is_backscatter(band)]
-    own = [image for image in images if ORBIT_MARK not in image]
-    label = (own or images or scene.bands[:1])[-1]
-    values = _band(scene, label)
+    same_orbit = [image for image in images if ORBIT_MARK not in image]
+    label = (same_orbit or images or scene.bands[:1])[-1]
+    values = _read_band(scene, label)
     if images:
         values = 10 * np.log10(np.where((values > 0) & (values < np.inf), values, np.nan))
         polarisation = polarisation_of(label).upper()
-        label = f"{polarisation} backscatter, {lines.dates.get(label, label)} (dB)"
+        label = f"{polarisation} backscatter, {labels.dates.get(label, label)} (dB)"
     figure, axis = _page(scene)
     low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0, 1)
-    image = axis.imshow(values, cmap="gray", vmin=low, vmax=high, extent=_extent(scene))
-    unseen = _reduced(folder / "landslides.tif") == UNKNOWN
-    axis.imshow(
-        np.ma.masked_equal(unseen, False),
-        cmap=ListedColormap([NOT_OBSERVED]),
-        extent=_extent(scene),
-        interpolation="nearest",
-    )
-    found = _reduced(folder / "probability.tif")
-    probability = axis.imshow(
-        np.ma.masked_where(~(found >= MIN_PROBABILITY_SHOWN), found),
-        cmap=PROBABILITY,
-        vmin=0,
-        vmax=1,
-        extent=_extent(scene),
-        interpolation="nearest",
-    )
+    image = show_image(axis, values, scene.grid, cmap="gray", vmin=low, vmax=high)
+    unobserved = _read_product(folder / "landslides.tif") == UNKNOWN
+    nearest: dict[str, Any] = {"interpolation": "nearest"}
+    yellow = ListedColormap([NOT_OBSERVED])
+    show_image(axis, np.ma.masked_equal(unobserved, False), scene.grid, cmap=yellow, **nearest)
+    found = _read_product(folder / "probability.tif")
+    drawn = np.ma.masked_where(~(found >= MIN_PROBABILITY_SHOWN), found)
+    probability = show_image(axis, drawn, scene.grid, cmap=PROBABILITY, vmin=0, vmax=1, **nearest)
     if len(polygons):
-        # Outlines, so that the smallest are seen too.
+        # Outlines keep the smallest landslides visible.
         polygons.boundary.plot(ax=axis, color="black", linewidth=0.5)
     area = polygons.area_m2.sum() / 1e6
     landslides = f"landslide ({len(polygons):,} mapped, {area:,.2f} km²)"
     handles = [Patch(facecolor=VERMILION, edgecolor="black", label=landslides)]
-    if unseen.any():
+    if unobserved.any():
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed"))
-    for bottom, shown, words in ((0.52, probability, "probability"), (0.02, image, label)):
-        place = axis.inset_axes((1.015, bottom, 0.018, 0.46))
-        figure.colorbar(shown, cax=place).set_label(words, fontsize=8)
-        place.tick_params(labelsize=8)
-    _finish(figure, axis, scene, lines, handles)
+    for bottom, layer, name in ((0.52, probability, "probability"), (0.02, image, label)):
+        bar = axis.inset_axes((1.015, bottom, 0.018, 0.46))
+        figure.colorbar(layer, cax=bar).set_label(name, fontsize=8)
+        bar.tick_params(labelsize=8)
+    _finish(figure, axis, scene, labels, handles)
     save_figure(figure, path)
 
 
-def outcome_map(outcome: Path, scene: Scene, lines: MapLabels, path: Path) -> None:
-    """True and false positives and negatives in four colours, as in the paper's Figure 5."""
-    values = _reduced(outcome)
+def draw_outcome(outcome: Path, scene: Scene, labels: MapLabels, path: Path) -> None:
+    """Draw true and false positives and negatives in four colours, as the paper's Figure 5."""
     figure, axis = _page(scene)
-    shown = np.ma.masked_equal(values, UNKNOWN)
-    colors = ListedColormap([COLORS[i] for i in range(len(OUTCOMES))])
-    axis.imshow(
-        shown, cmap=colors, vmin=-0.5, vmax=3.5, extent=_extent(scene), interpolation="nearest"
-    )
+    values = np.ma.masked_equal(_read_product(outcome), UNKNOWN)
+    style: dict[str, Any] = {"vmin": -0.5, "vmax": 3.5, "interpolation": "nearest"}
+    show_image(axis, values, scene.grid, cmap=ListedColormap(COLORS), **style)
     axis.set_facecolor(NOT_OBSERVED)
     handles = [Patch(facecolor=COLORS[i], edgecolor="0.6", label=OUTCOMES[i]) for i in (1, 2, 3, 0)]
-    if np.ma.is_masked(shown):
+    if np.ma.is_masked(values):
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed or unknown"))
-    event = lines.title.partition("\n")[2]
-    titled = lines._replace(title=f"Mapped landslides against the inventory\n{event}")
+    event = labels.title.partition("\n")[2]
+    titled = labels._replace(title=f"Mapped landslides against the inventory\n{event}")
     _finish(figure, axis, scene, titled, handles)
     save_figure(figure, path)
 
 
-def _band(scene: Scene, band: str) -> NDArray[np.float32]:
-    """A band of a scene for a picture, averaged; NaN where nothing is measured."""
+def _read_band(scene: Scene, band: str) -> NDArray[np.float32]:
+    """A band of a scene, averaged to picture size; NaN where nothing was measured."""
     file, name = BandSource.of(band, scene.path)
     with open_raster(file) as source, reading(file):
         number = source.descriptions.index(name) + 1
@@ -144,8 +134,8 @@ def _band(scene: Scene, band: str) -> NDArray[np.float32]:
     return averaged
 
 
-def _reduced(raster: Path) -> NDArray[Any]:
-    """The first band of a product for a picture, every n-th pixel; nodata as it is declared."""
+def _read_product(raster: Path) -> NDArray[Any]:
+    """The first band of a product, every n-th pixel; nodata keeps its declared value."""
     with open_raster(raster) as source, reading(raster):
         return read_reduced(source, 1, MAX_PICTURE_SIDE, Resampling.nearest).filled()
 
@@ -157,22 +147,19 @@ def _page(scene: Scene) -> tuple[Figure, Axes]:
     return figure, axis
 
 
-def _extent(scene: Scene) -> tuple[float, float, float, float]:
-    west, south, east, north = scene.grid.bounds
-    return west, east, south, north
-
-
 def _finish(
-    figure: Figure, axis: Axes, scene: Scene, lines: MapLabels, handles: Sequence[Patch]
+    figure: Figure, axis: Axes, scene: Scene, labels: MapLabels, handles: Sequence[Patch]
 ) -> None:
     west, south, east, north = scene.grid.bounds
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
     label_kilometres(axis)
     axis.grid(color="white", alpha=0.5, linewidth=0.5)
-    axis.set_xlabel(f"Easting (km), {_crs_name(scene)}; centre {_centre(scene)}", fontsize=8)
+    epsg = scene.grid.crs.to_epsg()
+    crs = f"EPSG:{epsg}" if epsg else "projected CRS"
+    axis.set_xlabel(f"Easting (km), {crs}; centre {_centre(scene)}", fontsize=8)
     axis.set_ylabel("Northing (km)", fontsize=8)
-    axis.set_title(lines.title, fontsize=10, loc="left")
-    _scale_and_north(axis)
+    axis.set_title(labels.title, fontsize=10, loc="left")
+    _draw_scale_and_north(axis)
     below = ScaledTranslation(0, -34 / 72, figure.dpi_scale_trans)  # the x axis and its label
     axis.legend(
         handles=handles,
@@ -183,10 +170,9 @@ def _finish(
         frameon=False,
         fontsize=8,
     )
-    # A longer line would squeeze the map beside it.
-    width = int(CHARACTERS_PER_INCH * figure.get_figwidth())
+    letters = int(13 * figure.get_figwidth())  # a longer line would squeeze the map
     axis.annotate(
-        textwrap.fill(lines.source, width, break_on_hyphens=False),
+        textwrap.fill(labels.source, letters, break_on_hyphens=False),
         (0.5, 0),
         (0, -62),
         xycoords="axes fraction",
@@ -198,19 +184,19 @@ def _finish(
     )
 
 
-def _scale_and_north(axis: Axes) -> None:
-    """Scale bar and direction of north below the frame, where they hide nothing."""
+def _draw_scale_and_north(axis: Axes) -> None:
+    """Draw a scale bar and grid north below the frame, where they hide nothing."""
     west, east = axis.get_xlim()
     length, label = round_length(east - west)
-    drop = ScaledTranslation(0, -27 / 72, axis.figure.dpi_scale_trans)  # the line of the x label
-    place = axis.get_xaxis_transform() + drop
+    below = ScaledTranslation(0, -27 / 72, axis.figure.dpi_scale_trans)  # beside the x label
+    line = axis.get_xaxis_transform() + below
     for start, width, color in ((0, 5, "black"), (length / 2, 3, "white")):
         ends = [west + start, west + length]
         bar = Line2D(ends, [0, 0], color=color, linewidth=width, solid_capstyle="butt")
-        bar.set(transform=place, clip_on=False)
+        bar.set(transform=line, clip_on=False)
         axis.add_artist(bar)
-    axis.text(west + 1.06 * length, 0, label, transform=place, va="center", fontsize=8)
-    axis.text(east, 0, "↑ grid north", transform=place, va="center", ha="right", fontsize=8)
+    axis.text(west + 1.06 * length, 0, label, transform=line, va="center", fontsize=8)
+    axis.text(east, 0, "↑ grid north", transform=line, va="center", ha="right", fontsize=8)
 
 
 def _centre(scene: Scene) -> str:
@@ -218,8 +204,3 @@ def _centre(scene: Scene) -> str:
     x, y = [(west + east) / 2], [(south + north) / 2]
     (longitude,), (latitude,) = rasterio.warp.transform(scene.grid.crs, "EPSG:4326", x, y)
     return f"{abs(latitude):.3f}° {'NS'[latitude < 0]}, {abs(longitude):.3f}° {'EW'[longitude < 0]}"
-
-
-def _crs_name(scene: Scene) -> str:
-    epsg = scene.grid.crs.to_epsg()
-    return f"EPSG:{epsg}" if epsg else "projected CRS"

@@ -1,4 +1,4 @@
-"""What is known of one map: its checkpoints, its scene, its threshold, and how it may be read."""
+"""One map: its checkpoints, scene and threshold, and the text that accompanies it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ from landslide.training.task import LandslideTask
 
 @dataclass(frozen=True)
 class MappedScene:
-    """A scene under its map.
+    """A scene with the checkpoints and the threshold that map it.
 
     Attributes:
         tasks: The checkpoints; several are an ensemble.
         scene: The scene, with its dates balanced where the checkpoints want it.
-        info: What ``scene.json`` says of it.
-        levels: How bright whole dates are against one another, as measured.
+        info: Content of ``scene.json``.
+        levels: Measured brightness of whole dates.
         threshold: Probability above which a pixel is landslide.
     """
 
@@ -45,7 +45,7 @@ class MappedScene:
 
     @property
     def bands(self) -> list[str]:
-        """The bands that the checkpoints read."""
+        """Input bands of the checkpoints."""
         return self.tasks[0].bands
 
     @property
@@ -60,25 +60,23 @@ class MappedScene:
 
     @property
     def source(self) -> str:
-        """The scene's path or address, without the signature that opens it."""
+        """The scene's path or URL, without a signature."""
         path = str(self.scene.path)
         return path.partition("?")[0] if "://" in path else path
 
     @cached_property
     def dates(self) -> dict[str, str]:
-        """Date of each radar image, where the scene tells it."""
-        known = self.info.get("dates") or {}
-        own = Path(self.source).stem
-        dates = {}
-        for image in backscatter_bands(self.bands):
-            date = (known.get(orbit_of(image) or own) or {}).get(band_description(image))
-            if date:
-                dates[image] = date
-        return dates
+        """ISO 8601 date of each radar image, where ``scene.json`` has it."""
+        known, orbit = self.info.get("dates") or {}, Path(self.source).stem
+        dates = {
+            image: (known.get(orbit_of(image) or orbit) or {}).get(band_description(image))
+            for image in backscatter_bands(self.bands)
+        }
+        return {image: date for image, date in dates.items() if date}
 
     @cached_property
     def notes(self) -> list[str]:
-        """What a reader of the map should know of how model and images fit."""
+        """Reasons why the model may not fit the scene, for readers of the map."""
         trained, mapped = self.tasks[0].orbit, Path(self.source).stem
         notes = []
         if any(task.simulated for task in self.tasks) and not self.simulated:
@@ -97,7 +95,7 @@ class MappedScene:
         return notes + naming_notes(self.scene.bands)
 
     def tags(self) -> dict[str, str]:
-        """What a raster says of how it was made."""
+        """Metadata of the rasters: how they were made."""
         models = (str(task.hparams["model"]["_target_"]) for task in self.tasks)
         return {
             "SIMULATED": "yes" if self.simulated else "no",
@@ -127,12 +125,17 @@ class MappedScene:
         )
 
     def _dated(self, band: str) -> str:
-        """A band with the date of its image, or of both images of a quotient."""
+        """A band with the date of its image, or the dates of a ratio's images."""
         days = [self.dates[part] for part in source_bands(band) if part in self.dates]
         return f"{band} {'/'.join(days)}" if days else band
 
     def summary(self, polygons: gpd.GeoDataFrame, observed_pixels: int) -> dict[str, Any]:
-        """Counts and areas of the map, and what it rests on."""
+        """Counts and areas of the map, its model and its notes, for ``summary.json``.
+
+        Args:
+            polygons: The mapped landslides.
+            observed_pixels: Number of observed pixels.
+        """
         observed = observed_pixels * self.grid.pixel_area
         area = float(polygons.area_m2.sum())
         return {

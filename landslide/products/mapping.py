@@ -1,4 +1,4 @@
-"""One mapped scene, from configuration to products."""
+"""A scene is mapped: from configuration to a folder of products."""
 
 import hashlib
 import os
@@ -15,8 +15,8 @@ import landslide
 from landslide.config.checks import check
 from landslide.config.rules import PREDICT
 from landslide.errors import InputError, failures_as_input_errors
-from landslide.geo.files import write_json
-from landslide.geo.folders import replacing_products, work_folder
+from landslide.geo.files import checksum, write_json
+from landslide.geo.folders import RESUMABLE_FILES, replacing_products, work_folder
 from landslide.geo.rasters import to_cog
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.prediction.stream import (
@@ -27,23 +27,35 @@ from landslide.prediction.stream import (
 )
 from landslide.prediction.windows import Predictor
 from landslide.products.comparison import Truth, compare, open_truth
-from landslide.products.geopackage import write_geopackage
-from landslide.products.map import landslide_map, outcome_map
+from landslide.products.map import draw_map, draw_outcome
 from landslide.products.mapped import MappedScene
-from landslide.products.rasters import (
-    PRODUCTS,
-    clean_mask,
-    describe,
-    product_checksums,
+from landslide.products.mask import clean_mask, write_mask
+from landslide.products.polygons import (
+    describe_polygons,
     simplify,
     write_geojson,
-    write_mask,
+    write_geopackage,
 )
 from landslide.products.report import write_report
 from landslide.training.cpu import tune_cpu
 from landslide.training.metrics import SCORES
 from landslide.training.network import Network, choose_device
 from landslide.training.task import load_task
+
+PRODUCTS = (
+    "probability.tif",
+    "landslides.tif",
+    "landslides.gpkg",
+    "landslides.geojson",
+    "map.png",
+    "map.pdf",
+    "outcome.tif",
+    "outcome.png",
+    "metrics.json",
+    "report.html",
+    "summary.json",
+)
+"""Files of a map; the last lists the others."""
 
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
 
@@ -58,8 +70,8 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
         The content of ``summary.json``.
 
     Raises:
-        InputError: Checkpoint, scene, inventory or an option cannot be used, or reading or
-            writing fails.
+        InputError: A checkpoint, the scene, the inventory or an option is unsuitable, or reading
+            or writing fails.
     """
     check(config, PREDICT)
     tune_cpu()
@@ -67,7 +79,7 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
     def hint() -> str:
         if not work_folder(Path(config.output)).exists():
             return ""
-        return "; once that is mended, resume=true goes on from the finished blocks"
+        return "; correct that, and resume=true continues from the finished blocks"
 
     with failures_as_input_errors(hint):
         return _map_scene(config)
@@ -94,26 +106,27 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         summary = mapped.summary(polygons, observed)
         _draw(config, mapped, polygons, folder)
         write_report(folder, summary, metrics, polygons, mapped.labels())
+        _require_named(folder)
         summary |= {"files": product_checksums(folder), "seconds": watch.rounded()}
         write_json(folder / "summary.json", summary)
-    _print(summary, metrics, output)
+    _print_summary(summary, metrics, output)
     return summary
 
 
 def _open(config: DictConfig) -> tuple[MappedScene, Truth | None]:
-    """Open everything that can be wrong before anything is computed."""
+    """Open all inputs, so that unsuitable ones are found before anything is computed."""
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
     if any((Path(config.output) / name).exists() for name in SCENE_FILES):
         raise InputError(
-            f"output={config.output} holds a scene, whose landslides.tif would be replaced by the "
-            "map's: name another folder"
+            f"output={config.output} holds a scene, and the map would replace its landslides.tif: "
+            "name another folder"
         )
     tasks = [load_task(path) for path in _checkpoints(config)]
-    scene, beside, info = open_input(tasks, str(config.scene), config.orbit)
+    scene, truth_of_scene, info = open_input(tasks, str(config.scene), config.orbit)
     levels = balance_input(tasks, scene)
     threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
-    inventory = Path(config.inventory) if config.inventory else beside
+    inventory = Path(config.inventory) if config.inventory else truth_of_scene
     truth = open_truth(inventory, scene.grid) if inventory else None
     return MappedScene(tasks, scene, info, levels, threshold), truth
 
@@ -124,7 +137,7 @@ def _checkpoints(config: DictConfig) -> list[Path]:
 
 
 def _settings(config: DictConfig, mapped: MappedScene, predictor: Predictor) -> dict[str, Any]:
-    """What the probability depends on, so that nothing else is resumed by mistake."""
+    """Everything that the probability depends on: only an equal map is resumed."""
     files: dict[str, os.stat_result] = {}
     for path in mapped.scene.files:
         with rasterio.open(path) as source:
@@ -146,10 +159,11 @@ def _settings(config: DictConfig, mapped: MappedScene, predictor: Predictor) -> 
 
 
 def _write_polygons(config: DictConfig, mapped: MappedScene, folder: Path) -> gpd.GeoDataFrame:
-    """Write the layers, after small landslides and holes have left mask and polygons."""
+    """Clean the mask, and write its polygons."""
     mask = folder / "landslides.tif"
     polygons = clean_mask(mask, mapped.grid, config.min_area, config.fill_holes)
-    describe(polygons, folder, mapped.scene.path, mapped.grid)
+    probability = folder / "probability.tif"
+    describe_polygons(polygons, probability, mapped.scene.path, mapped.grid)
     polygons = simplify(polygons, config.simplify)
     write_geopackage(
         folder / "landslides.gpkg", polygons, mapped.grid, mapped.bands, mapped.info, mapped.dates
@@ -171,15 +185,31 @@ def _write_metrics(mapped: MappedScene, truth: Truth | None, folder: Path) -> di
 def _draw(
     config: DictConfig, mapped: MappedScene, polygons: gpd.GeoDataFrame, folder: Path
 ) -> None:
-    """Draw the map and, where it was scored, the outcome."""
+    """Draw the map and, where there is ground truth, the outcome."""
     for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
-        landslide_map(folder, mapped.scene, polygons, mapped.labels(), folder / picture)
+        draw_map(folder, mapped.scene, polygons, mapped.labels(), folder / picture)
     outcome = folder / "outcome.tif"
     if outcome.exists():
-        outcome_map(outcome, mapped.scene, mapped.labels(), folder / "outcome.png")
+        draw_outcome(outcome, mapped.scene, mapped.labels(), folder / "outcome.png")
 
 
-def _print(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:
+def product_checksums(folder: Path) -> dict[str, dict[str, int | str]]:
+    """Bytes and SHA-256 of each product in a folder, by which copies can be verified."""
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": checksum(folder / name)}
+        for name in PRODUCTS
+        if (folder / name).exists()
+    }
+
+
+def _require_named(work: Path) -> None:
+    """Raise a ValueError if a file of a work folder is not a product: it would be lost."""
+    for path in work.iterdir():
+        if path.name not in (*PRODUCTS, *RESUMABLE_FILES):
+            raise ValueError(f"{path.name} is not named in PRODUCTS")
+
+
+def _print_summary(summary: dict[str, Any], metrics: dict[str, Any] | None, output: Path) -> None:
     table = Table(title="Simulated scene mapped" if summary["simulated"] else "Scene mapped")
     table.add_column("")
     table.add_column("", justify="right")

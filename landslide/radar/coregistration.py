@@ -66,14 +66,13 @@ def measure_shift(date: Float, reference: Float) -> Shift | None:
     details = [[_details(image) for image in images] for images in (date, reference)]
     shifts = np.array(
         [
-            np.mean(
-                [_tile_shift(one[tile], other[tile]) for one, other in zip(*details, strict=True)],
-                axis=0,
-            )
+            [_tile_shift(one[tile], other[tile]) for one, other in zip(*details, strict=True)]
             for tile in _tiles(date.shape[1:])
         ]
     )
-    shifts = shifts[np.isfinite(shifts).all(axis=-1)]
+    # One polarisation of a tile is enough.
+    measured = np.isfinite(shifts).any(axis=(-1, -2))
+    shifts = np.nanmean(shifts[measured], axis=1) if measured.any() else shifts[measured]
     if not len(shifts):
         return None
     rows, cols = np.median(shifts, axis=0)
@@ -111,7 +110,10 @@ def _details(power: Float) -> NDArray[np.float64]:
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Tiles that cover an image and overlap by half."""
-    starts = [range(0, max(length - TILE_SIZE, 0) + 1, TILE_SIZE // 2) for length in shape]
+    starts = [
+        sorted({*range(0, length - TILE_SIZE, TILE_SIZE // 2), max(length - TILE_SIZE, 0)})
+        for length in shape
+    ]
     for row in starts[0]:
         for col in starts[1]:
             yield slice(row, row + TILE_SIZE), slice(col, col + TILE_SIZE)

@@ -43,12 +43,13 @@ def temporal_filter(dates: Sequence[Float], size: int = 7) -> list[Float]:
     pixel.
 
     Args:
-        dates: (H, W) linear power of each date on one grid; NaN is not measured.
+        dates: (H, W) linear power of each date on one grid; NaN, zero and below are not measured.
         size: Side of the window in pixels.
 
     Returns:
         The filtered dates in the same order, NaN where they were not measured.
     """
+    dates = [np.where(date > 0, date, np.float32(np.nan)) for date in dates]
     means = [_local_mean(date, size) for date in dates]
     total = np.zeros(dates[0].shape)
     count = np.zeros(dates[0].shape, dtype=int)

@@ -65,20 +65,28 @@ def sample_scores(runs: pd.DataFrame) -> pd.DataFrame:
     """Scores of one setting for its mean and standard deviation.
 
     The scores of several seeds of one division of the scene are averaged, since they are tested on
-    the same ground. If there is only one division, the sample is of seeds.
+    the same ground. If there is only one division, the sample is of seeds. Repetitions that lack
+    folds are left out.
 
     Returns:
         A row per division, or per seed of the only one, with the scores of ``replications``.
     """
-    rows = replications(runs)
+    rows = complete_replications(runs)
     if rows.division.nunique() > 1:
         return rows.groupby("division", sort=False).mean()
     return rows.drop(columns="division")
 
 
+def complete_replications(runs: pd.DataFrame) -> pd.DataFrame:
+    """The replications that have as many folds as any: others are of a part of the scene only."""
+    rows = replications(runs)
+    complete: pd.DataFrame = rows[rows.folds == rows.folds.max()].reset_index(drop=True)
+    return complete
+
+
 def count_divisions(runs: pd.DataFrame) -> int:
     """Count the divisions of the scene among the runs of one setting."""
-    return int(replications(runs).division.nunique())
+    return int(complete_replications(runs).division.nunique())
 
 
 def _pool_folds(folds: pd.DataFrame, split: str) -> dict[str, float]:

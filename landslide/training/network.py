@@ -1,4 +1,4 @@
-"""Checkpoints as one function from measurements to probability, as fast as the machine allows."""
+"""Checkpoints as one function from measurements to probability, and the engines that compute it."""
 
 import math
 import os
@@ -29,15 +29,15 @@ Logits = Callable[[Tensor], Tensor]
 
 
 class Network:
-    """One or several checkpoints from measurements to probability.
+    """One or several checkpoints that map measurements to probability.
 
     Args:
         tasks: Loaded checkpoints of the same bands; several are an ensemble.
-        device: Where torch runs.
+        device: Device that torch computes on.
         tta: ``flips`` averages over the four flips.
         engine: A name in ``ENGINES``.
-        precision: ``half`` computes in 16 bits, which is faster on a GPU and on a CPU with
-            AMX, and changes the probability of few pixels.
+        precision: ``full``, or ``half`` for 16 bits, which are faster on a GPU and on a CPU with
+            AMX and change the probability of few pixels.
 
     Raises:
         InputError: An option is unknown, or the checkpoints do not fit together.
@@ -51,12 +51,13 @@ class Network:
         engine: str = "torch",
         precision: str = "full",
     ) -> None:
-        if tta not in FLIPS:
-            raise InputError(f"tta={tta} is unknown: choose from {', '.join(FLIPS)}")
-        if engine not in ENGINES:
-            raise InputError(f"engine={engine} is unknown: choose from {', '.join(ENGINES)}")
-        if precision not in ("full", "half"):
-            raise InputError(f"precision={precision} is unknown: choose from full, half")
+        for option, value, choices in (
+            ("tta", tta, FLIPS),
+            ("engine", engine, ENGINES),
+            ("precision", precision, ("full", "half")),
+        ):
+            if value not in choices:
+                raise InputError(f"{option}={value} is unknown: choose from {', '.join(choices)}")
         for task in tasks[1:]:
             if task.bands != tasks[0].bands:
                 raise InputError(
@@ -78,20 +79,26 @@ class Network:
         ]
 
     def measure_halo(self) -> Halo | None:
-        """What makes windows exact for all members; None where windows can only be blended."""
+        """Measure the halo that makes windows exact; None where they can only be blended."""
         if self.per_window:
             return None
-        # Members mostly differ in their weights, which a halo does not depend on.
+        # A halo does not depend on weights, by which most members differ.
         models = [task.hparams["model"] for task in self.tasks]
-        first_of_kind = [task for i, task in enumerate(self.tasks) if models.index(models[i]) == i]
-        return _largest([task.measure_halo() for task in first_of_kind])
+        distinct = [task for i, task in enumerate(self.tasks) if models.index(models[i]) == i]
+        halos = [task.measure_halo() for task in distinct]
+        known = [halo for halo in halos if halo is not None]
+        if len(known) < len(halos):
+            return None
+        grid = max(halo.grid for halo in known)  # grids are powers of two
+        size = max(halo.size for halo in known)
+        return Halo(grid, -(-size // grid) * grid)
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:
         """Map measurements (B, C, H, W) to (B, K, H, W) on the CPU.
 
-        Channel 0 is the probability, averaged over flips and members. An ensemble has a
-        second one, the standard deviation over its members.
+        Channel 0 is the probability, averaged over flips and members. Channel 1 of an
+        ensemble is the standard deviation over its members.
         """
         image = image.to(self.device)
         members = torch.cat([self._probability(*member, image) for member in self.members], dim=1)
@@ -104,27 +111,27 @@ class Network:
         """Mean over the flips, (B, 1, H, W)."""
         if len(self.flips) == 1:
             return logits(normalization(image)).sigmoid_()
-        # Mirrored before the normalisation, since directions turn in degrees.
-        views = []
+        # Mirroring comes before the normalisation, since it changes directions in degrees.
+        probabilities = []
         for axes in self.flips:
             x = normalization(mirror(image, axes, self.directions))
-            views.append(logits(x).sigmoid_().flip(axes))
-        return torch.stack(views).mean(dim=0)
+            probabilities.append(logits(x).sigmoid_().flip(axes))
+        return torch.stack(probabilities).mean(dim=0)
 
 
 def torch_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
-    """The folded network in torch; its half precision is bfloat16 on a CPU, float16 on a GPU."""
+    """The folded network in torch; half precision is bfloat16 on a CPU, float16 on a GPU."""
     network = fold(task.model).to(device)
     if device.type == "cpu" and is_papers(network):
         network = Strips(network)
-    return _in_torch(network, device, half)
+    return _torch_logits(network, device, half)
 
 
 def compiled_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
-    """The folded network as ``torch.compile`` writes it, for GPUs; compiling takes minutes.
+    """The folded network compiled by ``torch.compile``, for GPUs; compiling takes minutes.
 
     Raises:
-        InputError: There is no C++ compiler for it.
+        InputError: There is no C++ compiler.
     """
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
@@ -134,22 +141,22 @@ def compiled_engine(task: LandslideTask, device: torch.device, half: bool) -> Lo
         )
     network = fold(task.model).to(device)
     network.compile()
-    return _in_torch(network, device, half)
+    return _torch_logits(network, device, half)
 
 
-def _in_torch(network: nn.Module, device: torch.device, half: bool) -> Logits:
-    half_kind = torch.bfloat16 if device.type == "cpu" else torch.float16
-    kind = half_kind if half else torch.float32
-    network = network.to(kind)
-    # Channels last is the layout that convolutions are fastest in.
-    return lambda x: network(x.to(kind, memory_format=torch.channels_last)).float()
+def _torch_logits(network: nn.Module, device: torch.device, half: bool) -> Logits:
+    half_type = torch.bfloat16 if device.type == "cpu" else torch.float16
+    dtype = half_type if half else torch.float32
+    network = network.to(dtype)
+    # Convolutions are fastest in the layout channels last.
+    return lambda x: network(x.to(dtype, memory_format=torch.channels_last)).float()
 
 
 def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
     """The folded network in Intel's OpenVINO, in single precision or bfloat16 on the CPU.
 
     Raises:
-        InputError: OpenVINO is not installed or another device is asked for.
+        InputError: OpenVINO is not installed, or the device is not the CPU.
     """
     try:
         import openvino
@@ -163,14 +170,14 @@ def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Lo
         raise InputError(f"engine=openvino runs on the CPU: leave out device={device.type}")
     example = torch.zeros(1, len(task.bands), task.patch_size, task.patch_size)
 
-    # By itself it becomes a transposition, in another layout than convolutions have: a twelfth
-    # of a pass more.
+    # OpenVINO's own conversion is a transposition out of the convolutions' layout, which makes a
+    # pass a twelfth longer.
     def pixel_shuffle(context: Any) -> Any:  # noqa: ANN401
         image, factor = context.get_input(0), context.get_values_from_const_input(1)
         return opset13.depth_to_space(image, "depth_first", factor).outputs()
 
     with warnings.catch_warnings():
-        # The tracer's: it is deprecated, and checks a window's size once only.
+        # The tracer warns that it is deprecated and that it checks a window's size only once.
         warnings.simplefilter("ignore")
         converted = openvino.convert_model(
             fold(task.model),
@@ -184,8 +191,8 @@ def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Lo
     request = openvino.compile_model(converted, "CPU", options).create_infer_request()
 
     def logits(x: Tensor) -> Tensor:
-        found = request.infer({0: x.contiguous().numpy()}, share_inputs=True)[0]
-        return torch.from_numpy(found.copy())  # the next call writes into the same memory
+        result = request.infer({0: x.contiguous().numpy()}, share_inputs=True)[0]
+        return torch.from_numpy(result.copy())  # the next call overwrites the result
 
     return logits
 
@@ -197,21 +204,11 @@ ENGINES: dict[str, Callable[[LandslideTask, torch.device, bool], Logits]] = {
 }
 
 
-def _largest(halos: Sequence[Halo | None]) -> Halo | None:
-    """What makes windows exact for all of an ensemble; grids are powers of two."""
-    known = [halo for halo in halos if halo is not None]
-    if len(known) < len(halos):
-        return None
-    grid = max(halo.grid for halo in known)
-    size = max(halo.size for halo in known)
-    return Halo(grid, -(-size // grid) * grid)
-
-
 def choose_device(name: str) -> torch.device:
     """Resolve ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        InputError: The device is unknown or not there.
+        InputError: The device is unknown or not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -20,7 +20,7 @@ from landslide.geo.folders import (
     require_free_folder,
     work_folder,
 )
-from landslide.products.rasters import PRODUCTS, fingerprints
+from landslide.products.mapping import PRODUCTS, product_checksums
 
 
 class Killed(BaseException):
@@ -31,7 +31,7 @@ def make(folder: Path, words: str, names: tuple[str, ...] = PRODUCTS) -> None:
     """Write products of a map, the summary last, as `mapping` does."""
     for name in names[:-1]:
         (folder / name).write_text(f"{words} {name}")
-    summary = {"map": words, "files": fingerprints(folder)}
+    summary = {"map": words, "files": product_checksums(folder)}
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
@@ -48,9 +48,9 @@ def whole(output: Path) -> str | None:
     if not (output / "summary.json").exists():
         return None
     summary = json.loads((output / "summary.json").read_text())
-    assert fingerprints(output).keys() == summary["files"].keys() | {"summary.json"}
+    assert product_checksums(output).keys() == summary["files"].keys() | {"summary.json"}
     for name, fingerprint in summary["files"].items():
-        assert fingerprints(output)[name] == fingerprint
+        assert product_checksums(output)[name] == fingerprint
     return str(summary["map"])
 
 

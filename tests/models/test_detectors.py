@@ -78,6 +78,14 @@ def test_deviations_count_dates_on_both_sides() -> None:
     assert z == pytest.approx(3.0103 / (1.5 * math.sqrt(1 / 8 + 1 / 2)), abs=1e-3)
 
 
+def test_scatter_that_was_not_measured_is_left_out_of_its_surroundings() -> None:
+    image = constant(0.1, 0.2, 1.5, 8, 2, 30)
+    image[:, :3, :, 8:] = 0.0  # what the normalisation makes of NaN
+    z = ChangeZ(STACK)(image)[0, 0, 4:12, :8]
+    expected = 3.0103 / (1.5 * math.sqrt(1 / 8 + 1 / 2))
+    torch.testing.assert_close(z, torch.full_like(z, expected), atol=1e-3, rtol=0)
+
+
 def test_the_largest_polarisation_counts_and_orbits_are_averaged() -> None:
     one = ["vv_pre_mean", "vv_post_mean", "vv_pre_std", "vh_pre_mean", "vh_post_mean", "vh_pre_std"]
     bands = [*one, *(f"{band}@descending" for band in one)]

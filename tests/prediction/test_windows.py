@@ -51,13 +51,13 @@ def test_halo_windows_equal_one_pass_over_the_scene(
     assert expected.std() > 0.01
     sides = HaloPredictor(network, size, Halo(16, 96), side=128)
     assert (predict(sides, image) - expected).abs().max() <= 1e-5
-    # As on a large scene: several windows alike.
+    # Several equal windows, as on a large scene.
     monkeypatch.setattr("landslide.prediction.windows.MAX_WINDOW_PIXELS", 288**2)
     monkeypatch.setattr("landslide.prediction.windows.MIN_BLOCK_SIDE", 16)
-    alike = HaloPredictor(network, size, Halo(16, 96))
-    assert len(alike.blocks) > 1 or size[0] * size[1] < 288**2
-    assert len({alike.source(block)[2:] for block in alike.blocks}) == 1
-    assert (predict(alike, image) - expected).abs().max() <= 1e-5
+    equal = HaloPredictor(network, size, Halo(16, 96))
+    assert len(equal.blocks) > 1 or size[0] * size[1] < 288**2
+    assert len({equal.source(block)[2:] for block in equal.blocks}) == 1
+    assert (predict(equal, image) - expected).abs().max() <= 1e-5
 
 
 def constant_task(value: float) -> Network:

@@ -17,14 +17,15 @@ from scipy.ndimage import gaussian_filter
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
-from landslide.products.geopackage import write_geopackage
-from landslide.products.rasters import (
-    clean_mask,
-    describe,
+from landslide.products.map import MapLabels
+from landslide.products.mask import clean_mask, write_mask
+from landslide.products.polygons import (
+    describe_polygons,
     simplify,
     write_geojson,
-    write_mask,
+    write_geopackage,
 )
+from landslide.products.report import write_report
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 120, 140)
 
@@ -100,7 +101,7 @@ def described(folder: Path) -> gpd.GeoDataFrame:
     aspect = np.where(np.arange(140) % 2, 350, 10) * np.ones((120, 1), dtype=np.float32)
     bands = np.stack([slope, aspect.astype(np.float32)])
     write_raster(folder / "scene.tif", bands, GRID, ["slope", "aspect"], np.nan)
-    describe(polygons, folder, folder / "scene.tif", GRID)
+    describe_polygons(polygons, folder / "probability.tif", folder / "scene.tif", GRID)
     return polygons
 
 
@@ -146,7 +147,7 @@ def test_a_map_without_landslides_is_a_map(folder: Path) -> None:
     write_mask(folder, GRID, 0.95)
     polygons = clean_mask(folder / "landslides.tif", GRID, min_area=0, fill_holes=100)
     write_raster(folder / "scene.tif", np.zeros((120, 140), np.float32), GRID, ["slope"], np.nan)
-    describe(polygons, folder, folder / "scene.tif", GRID)
+    describe_polygons(polygons, folder / "probability.tif", folder / "scene.tif", GRID)
     write_geopackage(folder / "empty.gpkg", simplify(polygons, 5), GRID, ["vv_pre"], {}, {})
     write_geojson(polygons, folder / "empty.geojson")
     assert len(gpd.read_file(folder / "empty.gpkg", layer="landslides")) == 0
@@ -183,3 +184,21 @@ def test_outlines_know_what_was_not_observed(folder: Path) -> None:
     write_mask(folder, GRID, 0.5)
     _, unseen = outline_mask(folder / "landslides.tif", GRID)
     assert unseen.area_m2.sum() == 100 * (read(folder / "landslides.tif") == 255).sum()
+
+
+def test_the_report_escapes_what_the_scene_says(folder: Path) -> None:
+    (folder / "map.png").write_bytes(b"picture")
+    summary = {
+        **dict.fromkeys(("landslides", "landslide_area_m2", "largest_m2"), 0),
+        **{"simulated": False, "observed_area_m2": 2.5e6, "observed_share": 0.5},
+        **{"landslide_share": 0, "threshold": 0.5, "notes": ["a < b"]},
+        "not_observed_known_by": "nodata",
+    }
+    labels = MapLabels("Landslides\n<script>", "images & model", {})
+    write_report(folder, summary, None, gpd.GeoDataFrame({"area_m2": []}), labels)
+    page = (folder / "report.html").read_text()
+    assert "<script" not in page
+    for words in ("Landslides. &lt;script&gt;", "A &lt; b.", "images &amp; model", "2.5 km²"):
+        assert words in page
+    assert "SIMULATED" not in page
+    assert "Against the inventory" not in page

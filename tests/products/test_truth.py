@@ -15,7 +15,7 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import write_raster
-from landslide.products.comparison import Ranking, Scores, compare, open_truth
+from landslide.products.comparison import AveragePrecision, Thresholds, compare, open_truth
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 90, 130)
 
@@ -96,13 +96,13 @@ def test_objects_are_counted_by_size(tmp_path: Path) -> None:
 
 def average_precision(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
     """Rank blocks of probability and truth in two passes, as the scoring of a map does."""
-    scores = Scores()
+    thresholds = Thresholds()
     for probability, truth in blocks:
-        scores.add(probability[truth == 1])
-    ranking = Ranking(scores.values)
+        thresholds.add(probability[truth == 1])
+    precision = AveragePrecision(thresholds.values)
     for probability, truth in blocks:
-        ranking.add(probability, truth)
-    return ranking.average_precision()
+        precision.add(probability, truth)
+    return precision.compute()
 
 
 @pytest.mark.parametrize("before", [0, 1, 3])

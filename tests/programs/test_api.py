@@ -69,6 +69,35 @@ def test_a_scene_that_is_not_there_is_an_input_error() -> None:
         landslide.open_scene("nowhere/")
 
 
+def test_flipped_flat_and_coarser_arrays_keep_their_place(
+    scene_root: Path, checkpoint: Path
+) -> None:
+    probability = landslide.predict(landslide.load_checkpoint(checkpoint), scene_root)
+    truth = landslide.read_truth(scene_root)
+    found = landslide.find_landslides(probability, 0.4, min_area=0)
+    for other in (probability.sortby("y"), probability.sel(band="probability")):
+        again = landslide.find_landslides(other, 0.4, min_area=0)
+        assert again.total_bounds.tolist() == found.total_bounds.tolist()
+        assert again.area_m2.sum() == found.area_m2.sum()
+        assert landslide.score(other, truth) == landslide.score(probability, truth)
+    half = landslide.find_landslides(probability.isel(x=slice(None, None, 2)), 0.0, min_area=0)
+    whole = landslide.find_landslides(probability, 0.0, min_area=0)
+    assert half.area_m2.sum() == pytest.approx(whole.area_m2.sum(), rel=0.02)
+    with pytest.raises(landslide.InputError, match="different grids"):
+        landslide.score(probability.isel(x=slice(1, None)), truth)
+
+
+def test_what_a_notebook_mistypes_is_an_input_error(
+    scene_root: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(landslide.InputError, match="treshold is no option"):
+        landslide.map_scene(checkpoint, scene_root, tmp_path / "map", treshold=0.3)
+    with pytest.raises(landslide.InputError, match=r"has no summary\.json"):
+        landslide.read_products(tmp_path)
+    with pytest.raises(landslide.InputError, match="at least one checkpoint"):
+        landslide.load_checkpoint()
+
+
 def test_importing_the_package_imports_no_torch() -> None:
     code = "import sys, landslide; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -89,6 +89,18 @@ def test_the_setting_is_chosen_on_validation_alone(grid: Path) -> None:
     assert "f1_std" not in table  # one seed
 
 
+def test_a_seed_that_lacks_folds_is_no_division_of_its_own(tmp_path: Path) -> None:
+    # Three seeds of one division, F1 40, 50 and 90; the last lacks a fold.
+    for seed, score in enumerate((0.4, 0.5, 0.9)):
+        for fold in range(2 if seed < 2 else 1):
+            settings = dataset("ascending", "baa") | {"seed": seed, "split.fold": fold}
+            write_run(tmp_path, f"{seed}{fold}", 0.5, score, {"tested": f"{fold}"}, **settings)
+    runs = comparable_runs(read_runs(tmp_path), tmp_path, ["dataset"], partial=True)
+    row = score_table(runs, ["dataset"]).iloc[0]
+    assert (row.f1, row.f1_std) == pytest.approx((45, 50**0.5), abs=1e-6)
+    assert row.divisions == 1
+
+
 def test_seeds_of_one_division_count_as_one(tmp_path: Path) -> None:
     f1 = {(0, "a"): 0.5, (1, "a"): 0.7, (2, "a"): 0.6, (3, "b"): 0.4}
     for (seed, division), score in f1.items():

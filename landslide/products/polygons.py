@@ -1,44 +1,76 @@
-"""``landslides.gpkg``: polygons with their style, and the layers civil protection expects."""
+"""Polygons of landslides: what describes them, and the vector files that carry them."""
 
 import sqlite3
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import pandas as pd
 import pyogrio
+import rasterio
 import shapely
 
 import landslide
+from landslide.data.scene import Composite
 from landslide.geo.grid import Grid
+from landslide.geo.polygons import ZonalStatistics
 from landslide.radar.bands import backscatter_bands
+
+TERRAIN = ("slope", "aspect")
+"""Bands whose means describe polygons, where the scene has them."""
 
 EVENT_TYPE, OBJECT = "6-Mass movement", "Landslide"
 """Landslides in the domains of Copernicus EMS rapid mapping."""
 
-_STYLE = """<!DOCTYPE qgis>
-<qgis version="3.28" styleCategories="Symbology">
-  <renderer-v2 type="singleSymbol" symbollevels="0" enableorderby="0" forceraster="0">
-    <symbols>
-      <symbol type="fill" name="0" alpha="1" clip_to_extent="1" force_rhr="0">
-        <layer class="SimpleFill" enabled="1" locked="0" pass="0">
-          <Option type="Map">
-            <Option type="QString" name="color" value="213,94,0,90"/>
-            <Option type="QString" name="outline_color" value="213,94,0,255"/>
-            <Option type="QString" name="outline_style" value="solid"/>
-            <Option type="QString" name="outline_width" value="0.3"/>
-            <Option type="QString" name="outline_width_unit" value="MM"/>
-            <Option type="QString" name="style" value="solid"/>
-          </Option>
-        </layer>
-      </symbol>
-    </symbols>
-  </renderer-v2>
-  <blendMode>0</blendMode>
-  <layerOpacity>1</layerOpacity>
-</qgis>
-"""
+
+def describe_polygons(
+    polygons: gpd.GeoDataFrame, probability: Path, composite: Path | str, grid: Grid
+) -> None:
+    """Add ``id`` and statistics of probability and terrain to each polygon.
+
+    Args:
+        polygons: Polygons on pixel edges; columns are added.
+        probability: ``probability.tif``.
+        composite: The scene's raster; ``slope`` and ``aspect`` are used where it has them.
+        grid: Grid of the scene.
+    """
+    polygons.insert(0, "id", range(1, len(polygons) + 1))
+    with rasterio.open(composite) as source:
+        terrain = [band for band in TERRAIN if band in source.descriptions]
+    heights = Composite(composite, terrain) if terrain else None
+    with rasterio.open(probability) as source:
+        names = [name.replace("spread", "probability_spread") for name in source.descriptions]
+        statistics = ZonalStatistics(polygons, grid, [*names, *terrain])
+        for block in grid.blocks() if len(polygons) else []:
+            if statistics.touches(block):
+                layers = list(source.read(window=block.to_rasterio()))
+                if heights is not None:
+                    layers += list(heights[grid.slices(block)]["image"].numpy())
+                statistics.add(block, layers)
+    for name, column in statistics.columns():
+        polygons[name] = column
+
+
+def simplify(polygons: gpd.GeoDataFrame, tolerance: float) -> gpd.GeoDataFrame:
+    """Smooth the pixel steps of outlines; neighbours keep their shared edges.
+
+    Args:
+        polygons: Polygons that do not overlap.
+        tolerance: Visvalingam-Whyatt removes triangles up to tolerance² m²; 0 keeps all.
+    """
+    if not tolerance or polygons.empty:
+        return polygons
+    simple = shapely.coverage_simplify(polygons.geometry.array, tolerance)
+    return polygons.set_geometry(gpd.GeoSeries(simple, crs=polygons.crs))
+
+
+def write_geojson(polygons: gpd.GeoDataFrame, path: Path) -> None:
+    """Write polygons in WGS 84, as RFC 7946 requires."""
+    polygons.to_crs("EPSG:4326").to_file(
+        path, driver="GeoJSON", engine="pyogrio", RFC7946="YES", COORDINATE_PRECISION=6
+    )
 
 
 def write_geopackage(
@@ -51,29 +83,29 @@ def write_geopackage(
 ) -> None:
     """Write the layers of a mapped scene.
 
-    ``landslides`` carries all columns and opens in QGIS with its style. ``observedEventA``,
-    ``imageFootprintA`` and the table ``source`` carry the names and attributes of the
-    vector packages of Copernicus EMS rapid mapping (its online manual, "Vector package").
+    ``landslides`` has all columns and opens in QGIS with its style. ``observedEventA``,
+    ``imageFootprintA`` and the table ``source`` have the names and attributes of the
+    vector packages of Copernicus EMS rapid mapping (online manual, "Vector package").
 
     Args:
         path: A new GeoPackage.
         polygons: Described landslides in the scene's CRS.
         grid: Grid of the scene.
-        bands: Bands that the network saw.
+        bands: The network's input bands.
         info: Content of ``scene.json``.
         dates: Date (ISO 8601) of each backscatter band, where known.
     """
     simulated = bool(info.get("simulated", False))
-    sources = _sources(bands, grid, info, dates, simulated=simulated)
-    last = sources["src_id"].max() if len(sources) else 0
+    sources = _image_table(bands, grid, info, dates, simulated=simulated)
+    last_image = sources["src_id"].max() if len(sources) else 0
     event = gpd.GeoDataFrame(
         {
             "event_type": EVENT_TYPE,
             "obj_desc": OBJECT,
             "det_method": "Automatic extraction",
             "notation": "SIMULATED data" if simulated else f"landslide-sar {landslide.__version__}",
-            "or_src_id": last,
-            "dmg_src_id": last,
+            "or_src_id": last_image,
+            "dmg_src_id": last_image,
             "area": polygons.area_m2,
         },
         geometry=polygons.geometry,
@@ -94,32 +126,28 @@ def write_geopackage(
     _store_style(path, ["landslides", "observedEventA"])
 
 
-def _sources(
+def _image_table(
     bands: list[str], grid: Grid, info: dict[str, Any], dates: dict[str, str], *, simulated: bool
 ) -> pd.DataFrame:
     """One row for each radar image."""
     sensor = str(info.get("sensor") or "Sentinel-1")
     images = backscatter_bands(bands)
-    phases = ["Pre-event" if "pre" in band else "Post-event" for band in images]
+    days = [date.fromisoformat(dates[b][:10]) if dates.get(b) else None for b in images]
     return pd.DataFrame(
         {
             "source_nam": [f"{'SIMULATED ' if simulated else ''}{sensor} {b}" for b in images],
-            "src_date": [_day(dates.get(band)) for band in images],
+            "src_date": [day.strftime("%d/%m/%Y") if day else None for day in days],
             "source_tm": None,
             "sensor_gsd": f"{grid.transform.a:g} m",
-            "eventphase": phases,
+            "eventphase": ["Pre-event" if "pre" in b else "Post-event" for b in images],
             "src_id": range(1, len(images) + 1),
         }
     )
 
 
-def _day(iso: str | None) -> str | None:
-    """``dd/mm/yyyy`` of an ISO date."""
-    return date.fromisoformat(iso[:10]).strftime("%d/%m/%Y") if iso else None
-
-
 def _store_style(path: Path, layers: list[str]) -> None:
-    """Store the style where QGIS looks for it: the table ``layer_styles``."""
+    """Store the style in the table ``layer_styles``, where QGIS looks for it."""
+    style = files(landslide).joinpath("products/templates/landslides.qml").read_text()
     with sqlite3.connect(path) as connection:
         connection.execute(
             "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT, "
@@ -133,7 +161,7 @@ def _store_style(path: Path, layers: list[str]) -> None:
                 "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
                 "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, "
                 "owner) VALUES ('', '', ?, 'geom', 'landslides', ?, '', 1, '', '')",
-                (layer, _STYLE),
+                (layer, style),
             )
         connection.execute(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier) "
