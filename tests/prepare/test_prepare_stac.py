@@ -129,8 +129,8 @@ def add_image(
         "sat:orbit_state": direction,
         "sat:relative_orbit": track,
     }
-    # Of two items with one file, the first to be read clears GDAL's cache of it. The other reads the
-    # header again, holding Python's lock, and this server, in the same process, could not answer.
+    # Of two items with one file, the first to be read clears GDAL's cache of it. The other reads
+    # the header again while it holds Python's lock, so this process's own server cannot answer.
     others = [other for other in archive.items[IMAGES] if other["id"] != name]
     added = item(name, time, footprint.bounds, hrefs, **properties)
     archive.items[IMAGES] = [*others, added]
