@@ -21,11 +21,11 @@ from omegaconf.errors import ConfigKeyError
 from rasterio.crs import CRS
 from torch import from_numpy
 
-from landslide.config.paths import require_scene
+from landslide.config.paths import is_scene_folder, require_scene
 from landslide.config.program import configuration_folder
 from landslide.data.scene import GroundTruth, Scene
 from landslide.errors import InputError
-from landslide.geo.grid import Grid, Window
+from landslide.geo.grid import Grid
 from landslide.geo.rasters import UNKNOWN, open_raster, write_raster
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.prediction.stream import (
@@ -81,14 +81,14 @@ def open_scene(
         InputError: The scene or a band is missing.
     """
     path = Path(scene)
-    is_folder = path.is_dir() or (not path.is_file() and not path.suffix)
+    is_folder = is_scene_folder(str(scene))
     if is_folder:
         require_scene(path)
     if bands is None:
         with open_raster(path / f"{orbit}.tif" if is_folder else path) as source:
             bands = [name for name in source.descriptions if name]
     opened = Scene.of(path, orbit, bands, truth=False) if is_folder else Scene(path, bands)
-    image = opened.read(_whole(opened.grid))["image"].numpy()
+    image = opened.read(opened.grid.full_window)["image"].numpy()
     return _array(image, opened.grid, list(bands), "measurement")
 
 
@@ -103,7 +103,7 @@ def read_truth(scene: PathLike) -> xr.DataArray:
     """
     path = Path(scene)
     truth = GroundTruth(path / "landslides.tif" if path.is_dir() else path)
-    mask = truth[truth.grid.slices(_whole(truth.grid))]["mask"].numpy().astype(np.uint8)
+    mask = truth[truth.grid.slices(truth.grid.full_window)]["mask"].numpy().astype(np.uint8)
     return _array(mask[None], truth.grid, ["landslides"], "mask")[0]
 
 
@@ -259,10 +259,6 @@ def read_products(folder: PathLike) -> Products:
         json.loads((folder / "summary.json").read_text()),
         json.loads(metrics.read_text()) if metrics.exists() else None,
     )
-
-
-def _whole(grid: Grid) -> Window:
-    return Window(0, 0, grid.height, grid.width)
 
 
 def _read(path: Path) -> xr.DataArray:

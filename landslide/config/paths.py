@@ -22,6 +22,19 @@ def require_checkpoints(names: str | Sequence[str]) -> None:
             raise InputError(f"there is no checkpoint {path}: train one with train.py")
 
 
+def is_scene_folder(scene: str) -> bool:
+    """Whether a scene is named as a folder, which need not exist, rather than as a raster."""
+    path = Path(scene)
+    if path.is_dir():
+        return True
+    return not (is_address(scene) or path.exists() or path.suffix)
+
+
+def is_address(scene: str) -> bool:
+    """Whether GDAL opens a raster elsewhere; the suffix of a signed URL is its signature's."""
+    return "/vsi" in scene or "://" in scene
+
+
 def require_scene(root: Path) -> None:
     """Require that a scene's folder exists.
 

@@ -60,7 +60,7 @@ class PatchStack(Scene):
         self._memory = None
 
     def _read_inside(self, window: Window) -> Sample:
-        pixels = window.within(self.full_window)
+        pixels = window.within(self.grid.full_window)
         image = torch.from_numpy(self._image[pixels].astype(np.float32)).permute(2, 0, 1)
         mask = torch.from_numpy(self._mask[pixels].astype(np.uint8))
         return Sample(image=image, mask=mask.masked_fill(image.isnan().any(dim=0), UNKNOWN))

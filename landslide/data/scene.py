@@ -204,11 +204,6 @@ class Scene(GeoDataset):
         return cls(composite, bands, mask if truth else None)
 
     @property
-    def full_window(self) -> Window:
-        """All pixels of the scene."""
-        return Window(0, 0, self.grid.height, self.grid.width)
-
-    @property
     def files(self) -> list[str]:
         """The GeoTIFFs that bands are read from."""
         return list(self._stack.files)
@@ -231,7 +226,7 @@ class Scene(GeoDataset):
 
     def load(self) -> None:
         """Read the whole scene once and serve windows from memory from then on."""
-        self._memory = self.read(self.full_window)
+        self._memory = self.read(self.grid.full_window)
 
     def __getitem__(self, query: Any) -> Sample:  # type: ignore[override]  # noqa: ANN401
         """Read map coordinates, (x, y) or (x, y, time), as a geo-sampler yields them."""
@@ -259,7 +254,7 @@ class Scene(GeoDataset):
 
     def _read_inside(self, window: Window) -> Sample:
         if self._memory is not None:
-            pixels = window.within(self.full_window)
+            pixels = window.within(self.grid.full_window)
             image, mask = self._memory["image"], self._memory["mask"]
             return Sample(image=image[:, *pixels], mask=mask[pixels])
         size = (window.height, window.width)

@@ -73,6 +73,11 @@ class Grid(NamedTuple):
             for col in range(0, self.width, side)
         ]
 
+    @property
+    def full_window(self) -> Window:
+        """Window of the whole grid."""
+        return Window(0, 0, self.height, self.width)
+
     def strips(self, height: int = STRIP) -> list[Window]:
         """Full-width windows that cover the grid from north to south."""
         return [

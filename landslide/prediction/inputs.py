@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from landslide.config.paths import is_address, is_scene_folder
 from landslide.data.levels import balance_dates, measure_levels
 from landslide.data.scene import Scene
 from landslide.errors import InputError
@@ -39,12 +40,13 @@ def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = No
         InputError: There is no such scene, or it lacks a band.
     """
     bands = tasks[0].bands
-    # A suffix does not identify a raster: signed URLs end in their signature.
-    if not Path(path).is_dir() and ("/vsi" in path or "://" in path or Path(path).exists()):
+    if not is_scene_folder(path):
+        if not (is_address(path) or Path(path).exists()):
+            raise InputError(
+                f"there is no file {path}: name a scene folder or a GeoTIFF with scene="
+            )
         scene, truth = Scene(path, bands), None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
-    elif Path(path).suffix and not Path(path).is_dir():
-        raise InputError(f"there is no file {path}: name a scene folder or a GeoTIFF with scene=")
     else:
         orbit = orbit or tasks[0].orbit
         if orbit != tasks[0].orbit and orbits_of(bands):

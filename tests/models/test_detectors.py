@@ -138,7 +138,7 @@ def test_a_map_in_blocks_is_the_detector_on_the_whole_scene(
         f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={output}", "window.size=48"
     )
     scene = Scene.of(scene_root, "ascending", BANDS)
-    sample = scene.read(scene.full_window)
+    sample = scene.read(scene.grid.full_window)
     expected = task.eval()(sample["image"][None])[0, 0].sigmoid().detach().numpy()
     found = read_band(output / "probability.tif")
     known = np.isfinite(found)
