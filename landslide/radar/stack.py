@@ -62,21 +62,26 @@ class StackStatistics:
             side: {p: DateStatistics(shape) for p in polarisations} for side in ("pre", "post")
         }
 
-    def add(self, side: Side, images: Mapping[str, Float]) -> None:
+    def add(
+        self, side: Side, images: Mapping[str, Float], offsets: Mapping[str, float] | None = None
+    ) -> None:
         """Add a date before (``pre``) or after (``post``) the event.
 
         Args:
             side: Which of the two.
             images: (H, W) linear power of each polarisation; NaN, zero and below are not measured.
+            offsets: Decibels by which each polarisation of the whole date is brighter than usual;
+                the scatter leaves them out. None where they are not known.
         """
         for polarisation, image in images.items():
-            self._sides[side][polarisation].add(image)
+            offset = (offsets or {}).get(polarisation, 0.0)
+            self._sides[side][polarisation].add(image, offset)
 
     def bands(self) -> dict[str, Float]:
         """Bands (H, W) float32 by name, in the order of ``stack_bands``.
 
         Means are in linear power and NaN where no date measured, the scatter ``pre_std`` is in
-        decibels and NaN below two dates, counts are of the first polarisation and 0 where no date
+        decibels, without the offsets of whole dates, and NaN below two dates, counts are of the first polarisation and 0 where no date
         measured.
         """
         before, after = self._sides["pre"], self._sides["post"]

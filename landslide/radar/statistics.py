@@ -24,15 +24,17 @@ class DateStatistics:
         self._decibels = np.zeros(shape)
         self._squares = np.zeros(shape)
 
-    def add(self, power: Float) -> None:
+    def add(self, power: Float, offset: float = 0.0) -> None:
         """Add a date.
 
         Args:
             power: (H, W) linear power; NaN, zero and below are no measurement.
+            offset: Decibels by which the whole date is brighter than usual, as after rain, which
+                are no scatter of a pixel; the mean keeps them.
         """
         valid = np.isfinite(power) & (power > 0)
         values = power[valid].astype(np.float64)
-        decibels = 10 * np.log10(values)
+        decibels = 10 * np.log10(values) - offset
         self.count[valid] += 1
         self._power[valid] += values
         before = decibels - self._decibels[valid]

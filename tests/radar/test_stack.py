@@ -49,3 +49,19 @@ def test_stack_bands_are_those_of_numpy_over_the_dates_that_measured() -> None:
     )
     assert np.isnan(bands["vh_pre_std"][~several]).all()
     np.testing.assert_allclose(bands["vv_post_mean"], after["vv"].mean(axis=0), rtol=1e-6)
+
+
+def test_the_scatter_leaves_out_what_moves_whole_dates() -> None:
+    rng = np.random.default_rng(1)
+    dates = rng.gamma(4, 0.05, (6, 5, 5)).astype(np.float32)
+    offsets = rng.normal(0, 3, 6)
+    still, moved = (StackStatistics((5, 5), ["vv"]) for _ in "12")
+    for date, offset in zip(dates, offsets, strict=True):
+        still.add("pre", {"vv": date})
+        moved.add("pre", {"vv": date * 10 ** (offset / 10)}, {"vv": offset})
+
+    scatter = moved.bands()["vv_pre_std"]
+
+    np.testing.assert_allclose(scatter, still.bands()["vv_pre_std"], rtol=1e-5)
+    mean = (dates * 10 ** (offsets / 10)[:, None, None]).mean(axis=0)
+    np.testing.assert_allclose(moved.bands()["vv_pre_mean"], mean, rtol=1e-5)
