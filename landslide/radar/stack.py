@@ -80,9 +80,9 @@ class StackStatistics:
     def bands(self) -> dict[str, Float]:
         """Bands (H, W) float32 by name, in the order of ``stack_bands``.
 
-        Means are in linear power and NaN where no date measured, the scatter ``pre_std`` is in
-        decibels, without the offsets of whole dates, and NaN below two dates, counts are of the first polarisation and 0 where no date
-        measured.
+        Means are in linear power and NaN where no date measured. The scatter ``pre_std`` is in
+        decibels, without the offsets of whole dates, and NaN below two dates. Counts are of the
+        first polarisation and 0 where no date measured.
         """
         before, after = self._sides["pre"], self._sides["post"]
         bands = {}

@@ -126,7 +126,8 @@ def draw_landslides(
     count = 40 + int(4 * wanted * grid.pixel_area / options.mean_area)
     areas = landslide_areas(count, options.mean_area, options.minimum_area, rng)
     heads = _heads(elevation, valid, grid, options, count, rng)
-    paths = _run_out(elevation, heads, areas, grid.transform.a, rng)
+    fall_line = gradient(ndimage.gaussian_filter(elevation, 2.5), grid.transform.a)
+    paths = run_out(fall_line, heads, areas, grid.transform.a, rng)
     polygons = gpd.GeoDataFrame(geometry=_outlines(paths, grid), crs=grid.crs)
     order = first_covering(polygons, grid)
     covered = np.bincount(order[(order > 0) & valid], minlength=count + 1)[1:].cumsum()
@@ -166,24 +167,32 @@ def _heads(
     return np.stack(np.divmod(np.minimum(chosen, weight.size - 1), elevation.shape[1]))
 
 
-def _run_out(
-    elevation: Float,
+def run_out(
+    rise: tuple[Float, Float],
     heads: NDArray[np.int64],
     areas: NDArray[np.float64],
     spacing: float,
     rng: np.random.Generator,
 ) -> Paths:
-    """Let all landslides run down the fall line together, one pixel per step."""
+    """Let landslides run down the fall line together, one pixel per step.
+
+    Args:
+        rise: (H, W) gradient of smoothed terrain towards the south and the east.
+        heads: (2, N) rows and columns where they start.
+        areas: (N,) areas in m² that they are to cover.
+        spacing: Pixel size in metres.
+        rng: Source of randomness.
+    """
+    south, east = rise
     elongation = np.exp(rng.normal(np.log(3.2), 0.4, areas.size))
     length = np.maximum(np.sqrt(areas * elongation), MIN_RUNOUT) / spacing
-    south, east = gradient(ndimage.gaussian_filter(elevation, 2.5), spacing)
     position = heads + rng.random(heads.shape)
     heading = np.zeros_like(position)
     travelled, alive = np.zeros(areas.size), np.ones(areas.size, bool)
     track, flow, slopes = [], [], []
     for _ in range(int(np.ceil(length.max())) + 1):
-        row = np.clip(position[0].astype(int), 0, elevation.shape[0] - 1)
-        col = np.clip(position[1].astype(int), 0, elevation.shape[1] - 1)
+        row = np.clip(position[0].astype(int), 0, south.shape[0] - 1)
+        col = np.clip(position[1].astype(int), 0, south.shape[1] - 1)
         fall = -np.stack([south[row, col], east[row, col]])
         steep = np.hypot(*fall)
         alive &= travelled <= length

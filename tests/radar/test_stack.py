@@ -56,9 +56,9 @@ def test_the_scatter_leaves_out_what_moves_whole_dates() -> None:
     dates = rng.gamma(4, 0.05, (6, 5, 5)).astype(np.float32)
     offsets = rng.normal(0, 3, 6)
     still, moved = (StackStatistics((5, 5), ["vv"]) for _ in "12")
-    for date, offset in zip(dates, offsets, strict=True):
-        still.add("pre", {"vv": date})
-        moved.add("pre", {"vv": date * 10 ** (offset / 10)}, {"vv": offset})
+    for image, offset in zip(dates, offsets, strict=True):
+        still.add("pre", {"vv": image})
+        moved.add("pre", {"vv": image * 10 ** (offset / 10)}, {"vv": offset})
 
     scatter = moved.bands()["vv_pre_std"]
 
