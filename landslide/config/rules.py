@@ -13,6 +13,7 @@ from landslide.config.checks import (
     SWITCH,
     Rule,
     between,
+    choice,
     optional,
 )
 
@@ -53,6 +54,7 @@ PREDICT: Mapping[str, Rule] = {
     "window.size": optional(COUNT),
     "window.overlap": FRACTION,
     "window.halo": optional(NATURAL),
+    "device": choice("auto", "cpu", "cuda"),
 }
 
 STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
@@ -99,9 +101,6 @@ ANGLE = Rule(
 HEADING = Rule(NUMBER, lambda value: -360 <= value <= 360, "a heading in degrees", optional=True)
 GEOID = Rule(NUMBER, lambda value: -120 <= value <= 100, "metres from -120 to 100", optional=True)
 
-SOURCES = ("files", "stac", "safe")
-"""Where ``landslide prepare`` takes images from."""
-
 PREPARE: Mapping[str, Rule] = {
     "overwrite": SWITCH,
     "plan": SWITCH,
@@ -110,7 +109,7 @@ PREPARE: Mapping[str, Rule] = {
     "inventory.all_touched": SWITCH,
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
-    "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "sar.source": choice("files", "stac", "safe"),
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,
     "sar.incidence.ascending": ANGLE,
