@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import rasterio
@@ -15,8 +17,10 @@ from scipy.ndimage import gaussian_filter
 from landslide.data.datamodule import LandslideDataModule
 from landslide.data.samplers import PatchSampler
 from landslide.data.splits import random_split
+from landslide.geo.folders import SCENE_INFO
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
+from landslide.radar.stack import StackStatistics, date_band, dates_path
 from landslide.training.task import LandslideTask, save_task
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80, 100)
@@ -48,6 +52,71 @@ def make_scene(
         write_raster(root / f"{orbit}.tif", image, grid, BANDS, np.nan)
     write_raster(root / "landslides.tif", mask, grid, ["landslides"], 255)
     (root / "scene.json").write_text(json.dumps({"event": "generated", "simulated": True}))
+    return root
+
+
+def make_stack(
+    root: Path,
+    before: int = 6,
+    after: int = 2,
+    *,
+    size: tuple[int, int] = (160, 256),
+    rain: Sequence[float] = (),
+    slides: float = 0.05,
+    seed: int = 0,
+) -> Path:
+    """Write a scene of stacks in VV and VH, whose landslides darken VV and brighten VH by 5 dB.
+
+    Args:
+        root: Folder of the scene.
+        before: Number of dates before the event.
+        after: Number of dates after it.
+        size: Rows and columns.
+        rain: Decibels by which each of the dates, in order, is brighter as a whole.
+        slides: Share of the scene that failed.
+        seed: Of speckle, terrain and landslides.
+    """
+    rng = np.random.default_rng(seed)
+    grid = Grid(CRS.from_epsg(32654), Affine(30, 0, 600_000, 0, -30, 4_740_000), *size)
+    field = gaussian_filter(rng.normal(size=size), 4)
+    mask = (field > np.quantile(field, 1 - slides)).astype(np.uint8)
+    texture = 10 ** (0.2 * gaussian_filter(rng.normal(size=size), 6) / 0.05)
+    slope = (25 + 10 * gaussian_filter(rng.normal(size=size), 8) / 0.035).clip(0, 60)
+    days = [date(2018, 6, 1) + timedelta(days=12 * i) for i in range(before + after)]
+    offsets = np.pad(np.asarray(rain, float), (0, len(days) - len(rain)))
+    for orbit in ("ascending", "descending"):
+        stack, images, entries = StackStatistics(size, ["vv", "vh"]), {}, []
+        for number, (day, offset) in enumerate(zip(days, offsets, strict=True)):
+            side: Literal["pre", "post"] = "pre" if number < before else "post"
+            powers = {}
+            for name, level, change in (("vv", 0.1, 10**-0.5), ("vh", 0.02, 10**0.5)):
+                power = level * texture * 10 ** (offset / 10) * rng.gamma(4, 1 / 4, size)
+                power[(mask == 1) & (side == "post")] *= change
+                powers[name] = power.astype(np.float32)
+                images[date_band(name, day)] = powers[name]
+            stack.add(side, powers, {"vv": offset, "vh": offset})
+            entries.append(
+                {"date": day.isoformat(), "side": side, "offset_db": {"vv": offset, "vh": offset}}
+            )
+        write_raster(
+            dates_path(root, orbit), np.stack(list(images.values())), grid, list(images), np.nan
+        )
+        single = {
+            f"{name}_{kind}": images[date_band(name, days[index])]
+            for name in ("vv", "vh")
+            for kind, index in zip(
+                ("pre", "post1", "post2"), range(before - 1, before + after), strict=False
+            )
+        }
+        bands = single | {"slope": slope.astype(np.float32)} | stack.bands()
+        write_raster(
+            root / f"{orbit}.tif", np.stack(list(bands.values())), grid, list(bands), np.nan
+        )
+        info = json.loads((root / SCENE_INFO).read_text()) if (root / SCENE_INFO).exists() else {}
+        info |= {"event": "generated", "simulated": True}
+        info["stack"] = info.get("stack", {}) | {orbit: entries}
+        (root / SCENE_INFO).write_text(json.dumps(info))
+    write_raster(root / "landslides.tif", mask, grid, ["landslides"], 255)
     return root
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from builders import make_scene, perturbed_task, save_checkpoint
+from builders import make_scene, make_stack, perturbed_task, save_checkpoint
 
 
 def pytest_collection_finish() -> None:
@@ -19,6 +19,12 @@ def pytest_collection_finish() -> None:
 def scene_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated scene: fast to make, easy to learn, with invalid pixels."""
     return make_scene(tmp_path_factory.mktemp("scene") / "scene")
+
+
+@pytest.fixture(scope="session")
+def stack_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene of stacks: six dates before and two after the event, two orbits, VV and VH."""
+    return make_stack(tmp_path_factory.mktemp("stack") / "stack")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 from landslide.data.scene import Scene
 from landslide.geo.grid import TILE_SIZE, Grid, Window
 from landslide.geo.rasters import open_raster
-from landslide.radar.balance import Balance, Levels, reference_images
+from landslide.radar.balance import Balance, Levels, reference_images, unchanged_difference
 from landslide.radar.bands import backscatter_bands
 
 MIN_TILE_METRES = 10_000.0
@@ -20,9 +20,6 @@ MIN_TILE_METRES = 10_000.0
 LOOKS = 4
 """Side in pixels of the blocks that are averaged first, so that speckle does not hide unchanged
 ground."""
-
-UNCHANGED_DB = 1.5
-"""Greatest distance in dB from the centre of all differences at which ground is unchanged."""
 
 MIN_SLOPE = 5.0
 """Slope in degrees above which levels are measured: landslides occur there, while sea, lakes and
@@ -84,21 +81,6 @@ def measure_levels(scene: Scene) -> Levels:
         ]
         levels[image] = np.median(decibels[reference]) + np.reshape(shifts, (rows, cols))
     return levels
-
-
-def unchanged_difference(difference: NDArray[np.float32]) -> float:
-    """Return the difference in dB of most of the ground, which did not change.
-
-    From the median on, the mean of the differences within 1.5 dB is taken until it stays (mean
-    shift, Fukunaga & Hostetler 1975, IEEE Transactions on Information Theory 21(1)).
-    """
-    middle = float(np.quantile(difference, 0.5, method="lower"))
-    for _ in range(100):
-        moved = float(difference[np.abs(difference - middle) <= UNCHANGED_DB].mean())
-        if abs(moved - middle) < 1e-4:
-            break
-        middle = moved
-    return moved
 
 
 def _averages(

@@ -2,97 +2,37 @@
 
 Each maps measurements (B, C, H, W), in linear power and degrees, to logits (B, 1, H, W) like any
 other model, with ``normalization=none``, where 0 is backscatter that was not measured. The logit
-of a score s is a s + b. Until ``train.py`` fits them a is 1 and b is 0: the output then ranks
-pixels but is no probability.
-
-A channel pair is the backscatter of one polarisation of one orbit before and after the event.
-Bands are found by name: ``vv_pre_mean`` (or ``vv_pre``) before the event, ``vv_post_mean`` (or
-``vv_post``, or all of ``vv_post1`` and ``vv_post2``) after it, ``vv_pre_std`` for the scatter of
-the dates before, ``pre_count`` and ``post_count`` for the number of dates of the means.
+of a score s is a s + b. Until ``train.py`` fits them a is 1 and b is 0: the output is then the
+score itself, which ranks pixels and is no probability.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landslide.errors import InputError
-from landslide.radar.bands import (
-    ORBIT_MARK,
-    band_description,
-    is_backscatter,
-    is_quotient,
-    orbit_of,
-    polarisation_of,
+from landslide.models.channel_pairs import (
+    ChannelPair,
+    band_pairs,
+    change_db,
+    date_count,
+    find_pairs,
+    local_mean,
+    measured,
 )
+from landslide.radar.bands import band_description, orbit_of
 
 Direction = Literal["darkening", "brightening", "both"]
 
 SIGNS = {"darkening": -1.0, "brightening": 1.0}
 
 MIN_SCORE = -20.0
-"""Score of ground that cannot be a landslide because it is too flat or was not measured."""
+"""Score and logit of ground that is too flat for a landslide or was not measured."""
 
-
-class ChannelPair(NamedTuple):
-    """Channels of one polarisation of one orbit.
-
-    Attributes:
-        before: Backscatter before the event.
-        after: Backscatter of one or more dates after it.
-        scatter: Standard deviation of the dates before, in decibels; None if unknown.
-        count_before: Number of dates of ``before``; None for one.
-        count_after: Number of dates of ``after``; None for one each.
-    """
-
-    before: int
-    after: tuple[int, ...]
-    scatter: int | None
-    count_before: int | None
-    count_after: int | None
-
-
-def find_pairs(bands: Sequence[str]) -> list[ChannelPair]:
-    """Find the channel pairs of bands.
-
-    Raises:
-        InputError: No polarisation of any orbit has a band before the event and one after it.
-    """
-    channels = {band: i for i, band in enumerate(bands) if not is_quotient(band)}
-    radar = [band for band in channels if is_backscatter(band)]
-    pairs = []
-    for key in dict.fromkeys((polarisation_of(band), orbit_of(band)) for band in radar):
-        polarisation, orbit = key
-        mark = f"{ORBIT_MARK}{orbit}" if orbit else ""
-        own = [band for band in radar if (polarisation_of(band), orbit_of(band)) == key]
-        before = _named(own, "pre_mean") or _named(own, "pre")
-        after = _named(own, "post_mean") or [
-            band for band in own if "_post" in band_description(band).lower()
-        ]
-        if before and after:
-            pairs.append(
-                ChannelPair(
-                    channels[before[0]],
-                    tuple(channels[band] for band in after),
-                    channels.get(f"{polarisation}_pre_std{mark}"),
-                    channels.get(f"pre_count{mark}"),
-                    channels.get(f"post_count{mark}"),
-                )
-            )
-    if not pairs:
-        raise InputError(
-            f"dataset.bands={list(bands)} has no polarisation with a band before the event and one "
-            "after it, which change detection needs: add bands such as vv_pre and vv_post1"
-        )
-    return pairs
-
-
-def _named(bands: Sequence[str], date: str) -> list[str]:
-    """Bands of a date such as ``pre_mean``."""
-    return [band for band in bands if band_description(band).lower().endswith(f"_{date}")]
+SLOPE = "slope"
 
 
 class Detector(nn.Module, ABC):
@@ -104,26 +44,47 @@ class Detector(nn.Module, ABC):
 
     Attributes:
         reach: Number of pixels on every side that the score of a pixel depends on.
+        unit: Unit of the score.
     """
+
+    unit: ClassVar[str]
 
     def __init__(self, bands: Sequence[str], min_slope: float = 0.0) -> None:
         super().__init__()
         self.min_slope, self.reach = min_slope, 0
-        self.slope = next((i for i, b in enumerate(bands) if band_description(b) == "slope"), None)
+        self.slope = next((i for i, b in enumerate(bands) if band_description(b) == SLOPE), None)
         self.scale = nn.Parameter(torch.ones(()))
         self.offset = nn.Parameter(torch.zeros(()))
+
+    @classmethod
+    @abstractmethod
+    def choose_bands(cls, available: Sequence[str]) -> list[str]:
+        """Choose the bands that it reads among those that a scene has.
+
+        Raises:
+            InputError: What it needs is not among them; names the next best detector.
+        """
 
     @abstractmethod
     def score(self, image: Tensor) -> Tensor:
         """Score of every pixel (B, H, W); NaN where it is unknown."""
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map measurements (B, C, H, W) to logits (B, 1, H, W)."""
+    @property
+    def fitted(self) -> bool:
+        """Whether its logit is that of a probability (see ``landslide.training.logistic``)."""
+        return bool(self.scale != 1 or self.offset != 0)
+
+    def score_on_slopes(self, image: Tensor) -> Tensor:
+        """Score of every pixel (B, H, W); NaN where it is unknown or the ground is too flat."""
         score = self.score(image)
         if self.slope is not None and self.min_slope > 0:
-            score = score.masked_fill(image[:, self.slope] < self.min_slope, MIN_SCORE)
-        score = score.nan_to_num(nan=MIN_SCORE)
-        return (self.scale * score + self.offset)[:, None]
+            score = score.masked_fill(image[:, self.slope] < self.min_slope, torch.nan)
+        return score
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map measurements (B, C, H, W) to logits (B, 1, H, W)."""
+        logits = self.scale * self.score_on_slopes(image) + self.offset
+        return logits.nan_to_num(nan=MIN_SCORE)[:, None]
 
 
 class SlopeDetector(Detector):
@@ -136,10 +97,22 @@ class SlopeDetector(Detector):
         InputError: There is no slope.
     """
 
+    unit = "tens of degrees"
+
     def __init__(self, bands: Sequence[str]) -> None:
         super().__init__(bands)
         if self.slope is None:
             raise InputError(f"model=slope needs the band slope: dataset.bands is {list(bands)}")
+
+    @classmethod
+    def choose_bands(cls, available: Sequence[str]) -> list[str]:
+        """The slope."""
+        if SLOPE not in available:
+            raise InputError(
+                "the detector slope needs the band slope: prepare the scene with dem=…, "
+                "or take log_ratio, which needs none"
+            )
+        return [SLOPE]
 
     def score(self, image: Tensor) -> Tensor:
         """Slope (B, H, W) in tens of degrees."""
@@ -160,6 +133,8 @@ class LogRatio(Detector):
         min_slope: Slope in degrees below which nothing is a landslide.
     """
 
+    unit = "dB"
+
     def __init__(
         self,
         bands: Sequence[str],
@@ -174,6 +149,18 @@ class LogRatio(Detector):
             )
         self.pairs, self.direction, self.window = find_pairs(bands), direction, window
         self.reach = window // 2
+
+    @classmethod
+    def choose_bands(cls, available: Sequence[str]) -> list[str]:
+        """Images before and after, of every polarisation and orbit, and slope if there is one."""
+        pairs = band_pairs(available)
+        if not pairs:
+            raise InputError(
+                "the detector log_ratio needs backscatter before and after the event, such as "
+                "vv_pre and vv_post1: prepare a scene of images from both sides, or take slope"
+            )
+        images = [band for pair in pairs for band in (pair.before, *pair.after)]
+        return [*images, *(band for band in available if band == SLOPE)]
 
     def score(self, image: Tensor) -> Tensor:
         """Change (B, H, W) in decibels, the mean of the channel pairs that measured it."""
@@ -201,6 +188,8 @@ class ChangeZ(Detector):
         InputError: A channel pair lacks its scatter.
     """
 
+    unit = "standard deviations"
+
     def __init__(
         self,
         bands: Sequence[str],
@@ -224,6 +213,18 @@ class ChangeZ(Detector):
             for orbit in dict.fromkeys(orbits)
         ]
 
+    @classmethod
+    def choose_bands(cls, available: Sequence[str]) -> list[str]:
+        """The bands of stacks, of every polarisation and orbit, and slope if there is one."""
+        pairs = [pair for pair in band_pairs(available) if pair.scatter]
+        if not pairs:
+            raise InputError(
+                "the detector change_z needs the scatter of the dates before, vv_pre_std and the "
+                "like: prepare a scene with sar.before=3 or more, or take log_ratio"
+            )
+        stacks = dict.fromkeys(band for pair in pairs for band in pair.names)
+        return [*stacks, *(band for band in available if band == SLOPE)]
+
     def score(self, image: Tensor) -> Tensor:
         """Deviations (B, H, W): the largest polarisation, averaged over orbits."""
         scores = []
@@ -236,50 +237,8 @@ class ChangeZ(Detector):
     def _deviations(self, image: Tensor, pair: ChannelPair) -> Tensor:
         change = change_db(image, pair, self.window).abs()
         # A scatter of 0 was not measured: normalisation turned its NaN into 0.
-        variance = _local_mean(_measured(image[:, pair.scatter]) ** 2, self.window)
+        variance = local_mean(measured(image[:, pair.scatter]) ** 2, self.window)
         variance = variance.clamp_min(self.min_scatter**2)
-        before = _date_count(image, pair.count_before, 1)
-        after = _date_count(image, pair.count_after, len(pair.after))
+        before = date_count(image, pair.count_before, 1)
+        after = date_count(image, pair.count_after, len(pair.after))
         return change / (variance * (1 / before + 1 / after)).sqrt()
-
-
-def change_db(image: Tensor, pair: ChannelPair, window: int) -> Tensor:
-    """Change of smoothed backscatter from before to after, in decibels.
-
-    Args:
-        image: (B, C, H, W) in linear power; 0 and NaN were not measured.
-        pair: Its channels before and after.
-        window: Side of the window in pixels.
-
-    Returns:
-        (B, H, W), NaN where one of the two was not measured.
-    """
-    after = torch.stack([_measured(image[:, i]) for i in pair.after]).nanmean(dim=0)
-    before = _measured(image[:, pair.before])
-    ratio = _local_mean(after, window) / _local_mean(before, window)
-    return 10 * ratio.log10().masked_fill(before.isnan() | after.isnan(), torch.nan)
-
-
-def _measured(power: Tensor) -> Tensor:
-    """Backscatter with NaN where it was not measured."""
-    return power.masked_fill(~(power > 0), torch.nan)
-
-
-def _date_count(image: Tensor, channel: int | None, default: int) -> Tensor:
-    """Number of dates of a mean, at least one, (B, H, W)."""
-    if channel is None:
-        return torch.full_like(image[:, 0], default)
-    return image[:, channel].nan_to_num(nan=1.0).clamp_min(1)
-
-
-def _local_mean(values: Tensor, window: int) -> Tensor:
-    """Mean of the finite values in a window; NaN where there is none."""
-    if window == 1:
-        return values
-    valid = values.isfinite()
-    stacked = torch.stack([values.nan_to_num(nan=0.0), valid.to(values.dtype)], dim=1)
-    pad = window // 2
-    total, weight = F.avg_pool2d(
-        F.pad(stacked, (pad, window - 1 - pad, pad, window - 1 - pad)), window, stride=1
-    ).unbind(dim=1)
-    return (total / weight).masked_fill(weight <= 0, torch.nan)

@@ -46,7 +46,7 @@ def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> 
     if option == "logger=mlflow":
         overrides.append(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db")
     if option == "model=change_z":
-        overrides.append("dataset.bands=[vv_pre_mean,vv_post_mean,vv_pre_std,slope]")
+        overrides.append("dataset=stack_ascending")
     config = composed(*overrides, with_hydra=True)
     datamodule = instantiate(config.datamodule)
     assert isinstance(datamodule, LandslideDataModule)

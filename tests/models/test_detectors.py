@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import read_band
+from builders import make_stack, read_band
 from commands import composed, map_with
 from omegaconf import OmegaConf
 from scipy.ndimage import uniform_filter
 from torch import Tensor
 
+from landslide.data.levels import balance_dates
 from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.models.detectors import MIN_SCORE, ChangeZ, LogRatio, SlopeDetector, find_pairs
+from landslide.geo.grid import Window
+from landslide.models.channel_pairs import find_pairs
+from landslide.models.detectors import MIN_SCORE, ChangeZ, LogRatio, SlopeDetector
+from landslide.radar.balance import mean_levels
 from landslide.training.task import LandslideTask, save_task
 
 BANDS = ["vv_pre", "vv_post1", "vv_post2", "slope"]
@@ -43,6 +47,33 @@ def test_pairs_of_both_polarisations_and_orbits_are_averaged() -> None:
     both, dark = (LogRatio(bands, way)(image)[0, 0, 8, 8].item() for way in ("both", "darkening"))
     assert both == pytest.approx(2 * 3.0103 / 3, abs=1e-4)
     assert dark == pytest.approx(0, abs=1e-4)
+
+
+def test_bands_are_found_by_name_with_their_prefix_and_orbit() -> None:
+    bands = [f"gamma0_VV_{name}@descending" for name in ("pre_mean", "post_mean", "pre_std")]
+    (pair,) = find_pairs(["slope", *bands, "pre_count@descending", "post_count"])
+    assert pair == (1, (2,), 3, 4, None)
+
+
+def test_detectors_choose_the_best_bands_that_a_scene_has() -> None:
+    single = ["vv_pre", "vv_post1", "vv_post2", "slope"]
+    stack = ["vv_pre_mean", "vv_post_mean", "vv_pre_std"]
+    other = ["vh_pre@descending", "vh_post1@descending"]
+    assert LogRatio.choose_bands(single) == single
+    assert LogRatio.choose_bands([*single, *stack, *other]) == [*stack[:2], *other, "slope"]
+    assert ChangeZ.choose_bands([*single, *stack, *other, "pre_count", "elevation"]) == [
+        *stack,
+        "pre_count",
+        "slope",
+    ]
+    assert SlopeDetector.choose_bands(single) == ["slope"]
+    for detector, bands, remedy in (
+        (ChangeZ, single, "prepare a scene with sar.before=3 or more, or take log_ratio"),
+        (LogRatio, ["vv_pre", "slope"], "or take slope"),
+        (SlopeDetector, stack, "or take log_ratio"),
+    ):
+        with pytest.raises(InputError, match=remedy):
+            detector.choose_bands(bands)
 
 
 def test_a_date_that_did_not_measure_a_pixel_is_left_out() -> None:
@@ -111,13 +142,40 @@ def test_bands_that_are_missing_are_one_sentence(
         make(bands)
 
 
-@pytest.mark.parametrize("name", ["slope", "log_ratio"])
-def test_a_detector_is_composed_like_any_model(name: str, scene_root: Path) -> None:
-    config = composed(f"model={name}", f"dataset.root={scene_root}", "output_dir=x")
+@pytest.mark.parametrize("name", ["slope", "log_ratio", "change_z"])
+def test_a_detector_is_composed_like_any_model(name: str) -> None:
+    config = composed(f"model={name}", "dataset=stack_fused", "output_dir=x")
     task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))  # type: ignore[arg-type]
     assert task.normalization.fitted
-    assert task.normalization.balance == (name == "log_ratio")
+    assert task.normalization.balance == (name != "slope")
     assert sum(p.numel() for p in task.parameters()) == 2
+
+
+@pytest.mark.parametrize("orbit", ["ascending", "descending", "fused"])
+def test_stacks_are_datasets_in_which_detectors_find_landslides(
+    orbit: str, stack_root: Path
+) -> None:
+    bands = composed(f"dataset=stack_{orbit}", "output_dir=x").dataset.bands
+    own = "descending" if orbit == "descending" else "ascending"
+    sample = Scene.of(stack_root, own, bands).read(Window(0, 0, 160, 256))
+    change = ChangeZ(bands)(sample["image"][None])[0, 0]
+    slides = (sample["mask"] == 1) & (change > MIN_SCORE)
+    quiet = (sample["mask"] == 0) & (change > MIN_SCORE)
+    assert change[slides].median() > change[quiet].quantile(0.99)
+
+
+def test_means_of_stacks_are_balanced(tmp_path: Path) -> None:
+    root = make_stack(tmp_path / "stack", rain=[0, 0, 0, 0, 0, 0, 3, 3], slides=0.1)
+    bands = ["vv_pre_mean", "vv_post_mean", "vh_pre_mean", "vh_post_mean", "slope"]
+    scene = Scene.of(root, "ascending", bands)
+    levels = mean_levels(balance_dates(scene))
+    for polarisation in ("vv", "vh"):
+        rise = levels[f"{polarisation}_post_mean"] - levels[f"{polarisation}_pre_mean"]
+        assert rise == pytest.approx(3, abs=0.3)
+    sample = scene.read(Window(0, 0, 160, 256))
+    change = LogRatio(bands, "brightening", window=7)(sample["image"][None])[0, 0]
+    quiet = (sample["mask"] == 0) & (change > MIN_SCORE)
+    assert abs(change[quiet].median().item()) < 0.3
 
 
 def test_a_map_in_blocks_is_the_detector_on_the_whole_scene(
@@ -139,8 +197,8 @@ def test_a_map_in_blocks_is_the_detector_on_the_whole_scene(
     )
     scene = Scene.of(scene_root, "ascending", BANDS)
     sample = scene.read(scene.grid.full_window)
-    expected = task.eval()(sample["image"][None])[0, 0].sigmoid().detach().numpy()
-    found = read_band(output / "probability.tif")
+    expected = task.eval()(sample["image"][None])[0, 0].detach().numpy()
+    found = read_band(output / "score.tif")
     known = np.isfinite(found)
     assert known.sum() > 10_000
-    np.testing.assert_allclose(found[known], expected[known], atol=1e-6)
+    np.testing.assert_allclose(found[known], expected[known], atol=1e-5)
