@@ -158,9 +158,8 @@ def test_offsets_are_those_of_the_images(unchanged: Path) -> None:
 def test_shifts_are_those_of_the_images(tmp_path: Path) -> None:
     # Ground that speckle hardly hides shows how far an image lies off.
     radar = replace(UNCHANGED.radar, geolocation=10.0, looks=20.0)
-    simulate_scene(
-        tmp_path, size=(256, 256), seed=1, options=replace(UNCHANGED, radar=radar), dates=Dates(3, 2)
-    )
+    options = replace(UNCHANGED, radar=radar)
+    simulate_scene(tmp_path, size=(256, 256), seed=1, options=options, dates=Dates(before=3))
     for orbit in ("ascending", "descending"):
         images = list(read(dates_path(tmp_path, orbit)).values())[:3]
         east, north = np.array([date["shift"] for date in stack_info(tmp_path, orbit)[:3]]).T
