@@ -117,6 +117,8 @@ PREPARE: Mapping[str, Rule] = {
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
     "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "sar.before": COUNT,
+    "sar.after": COUNT,
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,
     "sar.incidence.ascending": ANGLE,

@@ -23,7 +23,12 @@ PARTIAL_FOLDER = ".partial"
 
 SCENE_INFO = "scene.json"
 SCENE_CONTENTS = (
-    *("ascending.tif", "descending.tif", "dates", "landslides.tif", "landslides.gpkg", "figures"),
+    "ascending.tif",
+    "descending.tif",
+    "landslides.tif",
+    "landslides.gpkg",
+    "dates",
+    "figures",
 )
 """What a scene's folder may hold besides ``scene.json``, which describes them."""
 
