@@ -105,6 +105,14 @@ ANGLE = Rule(
 HEADING = Rule(NUMBER, lambda value: -360 <= value <= 360, "a heading in degrees", optional=True)
 GEOID = Rule(NUMBER, lambda value: -120 <= value <= 100, "metres from -120 to 100", optional=True)
 
+LAYER: Mapping[str, Rule] = {
+    "resampling": Rule(str, lambda value: True, "the name of a resampling", optional=True),
+    "units": Rule(str, lambda value: True, "a name of units", optional=True),
+    "nodata": optional(ANY_NUMBER),
+    "band": COUNT,
+}
+"""Options of one of the ``layers`` of ``landslide prepare``."""
+
 SOURCES = ("files", "stac", "safe")
 """Where ``landslide prepare`` takes images from."""
 

@@ -1,5 +1,7 @@
 """Prepare a scene: ``landslide prepare root=data/myevent event.date=2018-09-06 …``."""
 
+import sys
+
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -20,4 +22,6 @@ def prepare(config: DictConfig) -> None:
 
 def main() -> None:
     """Run the program."""
+    # Hydra wants a plus before keys that the configuration does not list, as the names of layers.
+    sys.argv[1:] = [f"+{word}" if word.startswith("layers.") else word for word in sys.argv[1:]]
     run_program("prepare", prepare)
