@@ -64,6 +64,8 @@ STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
 SIMULATE: Mapping[str, Rule] = {
     "seed": NATURAL,
     "overwrite": SWITCH,
+    "dates.before": COUNT,
+    "dates.after": Rule(int, lambda value: value >= 2, "a whole number from 2"),
     "terrain.mean_slope": between(1, 35),
     "terrain.valley_share": between(0, 0.9),
     "slides.share": between(0.001, 0.3),
