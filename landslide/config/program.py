@@ -27,6 +27,9 @@ Task = Callable[[DictConfig], object]
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Environment variable under which Hydra lets errors pass instead of printing them."""
 
+OPEN_GROUPS = ("layers.",)
+"""Starts of keys that users name themselves; Hydra wants a plus before what it does not list."""
+
 
 def run_program(config_name: str, task: Task, words: Sequence[str]) -> None:
     """Compose the configuration from the command line and run a program on it.
@@ -62,6 +65,7 @@ def _command_line(words: Sequence[str]) -> Iterator[None]:
     Its parser wants all overrides on one side of ``-m``.
     """
     typed = sys.argv
+    words = [f"+{word}" if word.startswith(OPEN_GROUPS) else word for word in words]
     sys.argv = [typed[0], *sorted(words, key=lambda word: word in ("-m", "--multirun"))]
     try:
         yield
