@@ -17,7 +17,6 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.radar.stack import stack_bands
 
-
 SHAPE = (GRID.height, GRID.width)
 
 
