@@ -22,7 +22,14 @@ PARTIAL_FOLDER = ".partial"
 """Name of the hidden folder, which holds the unfinished results and the writer's lock."""
 
 SCENE_INFO = "scene.json"
-SCENE_CONTENTS = ("ascending.tif", "descending.tif", "landslides.tif", "landslides.gpkg", "figures")
+SCENE_CONTENTS = (
+    "ascending.tif",
+    "descending.tif",
+    "landslides.tif",
+    "landslides.gpkg",
+    "dates",
+    "figures",
+)
 """What a scene's folder may hold besides ``scene.json``, which describes them."""
 
 MEASURES = ("probability.tif", "score.tif")
