@@ -108,6 +108,9 @@ GEOID = Rule(NUMBER, lambda value: -120 <= value <= 100, "metres from -120 to 10
 SOURCES = ("files", "stac", "safe")
 """Where ``landslide prepare`` takes images from."""
 
+COREGISTER = ("measure", "correct", "off")
+"""What ``landslide prepare`` does about dates of a stack that lie off the others."""
+
 PREPARE: Mapping[str, Rule] = {
     "overwrite": SWITCH,
     "plan": SWITCH,
@@ -118,6 +121,9 @@ PREPARE: Mapping[str, Rule] = {
     "terrain.geoid": GEOID,
     "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
     "sar.before": COUNT,
+    "sar.coregister": Rule(
+        str, lambda value: value in COREGISTER, f"one of {', '.join(COREGISTER)}"
+    ),
     "sar.after": COUNT,
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,

@@ -1,7 +1,7 @@
 """A scene from its configuration: acquire, check, write, document, draw."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from landslide.prepare.composite import write_inventory, write_orbit
 from landslide.prepare.dates import arrange_dates, check_stacks, is_stack
 from landslide.prepare.files import acquire_from_files
 from landslide.prepare.inventory_mask import open_inventory_mask
+from landslide.prepare.offsets import measure_offsets
 from landslide.prepare.options import check_options
 from landslide.prepare.orbit import radar_orbit
 from landslide.prepare.progress import Advance, progress_bar
@@ -41,8 +42,10 @@ from landslide.prepare.quality import (
     check_tracks,
 )
 from landslide.prepare.scene_figures import draw_figures
+from landslide.prepare.shifts import Displacement, measure_displacements
 from landslide.prepare.sources import Event, Pass, Sources, apply_options
 from landslide.prepare.stack import Stack, write_stack
+from landslide.prepare.stack_report import warn_shifts
 from landslide.prepare.terrain import (
     TerrainBands,
     require_dem_coverage,
@@ -161,9 +164,10 @@ def _write_rasters(
     stacks: dict[Pass, Stack] = {}
     for name, images in inputs.calibrations.items():
         advance(stage=name)
-        dates = sources.orbits[name]
-        if is_stack(dates):
-            stacks[name] = write_stack(name, dates, images, grid, backscatter, folder)
+        if is_stack(sources.orbits[name]):
+            stacks[name] = _write_stack(
+                config.sar.coregister, inputs, name, terrain, backscatter, folder
+            )
         stack = stacks.get(name)
         tiles = stack.images() if stack else images
         bands[name] = write_orbit(name, tiles, terrain, grid, backscatter, folder, stack)
@@ -174,9 +178,30 @@ def _write_rasters(
     return SceneRecord(inputs, ground, bands, pixels, stacks)
 
 
+def _write_stack(
+    coregister: str,
+    inputs: SceneInputs,
+    name: Pass,
+    terrain: TerrainBands | None,
+    resampling: Resampling,
+    folder: Path,
+) -> Stack:
+    """Write all dates of an orbit; measure how far they lie off, and how bright they are."""
+    dates, images, grid = inputs.sources.orbits[name], inputs.calibrations[name], inputs.grid
+    shifts: dict[str, Displacement | None] = {}
+    if coregister != "off":
+        shifts = measure_displacements(dates, images, grid, resampling)
+    correct = coregister == "correct"
+    stack = write_stack(name, dates, images, grid, resampling, folder, shifts, correct=correct)
+    offsets = measure_offsets(stack, name, terrain, grid)
+    return replace(stack, dates=[replace(d, offsets=offsets[d.name]) for d in stack.dates])
+
+
 def _document(config: DictConfig, scene: SceneRecord, folder: Path) -> dict[str, Any]:
     """Write ``scene.json`` and the rasters' tags; return the content of the former."""
     warnings = [*scene.inputs.warnings, *check_bands(scene.bands)]
+    for name, stack in scene.stacks.items():
+        warnings += warn_shifts(name, stack, scene.inputs.grid)
     if dem := scene.inputs.sources.dem:
         warnings += warn_zero_nodata(dem, scene.valid_slope)
     info = scene_metadata(scene, config) | {"warnings": warnings, "notes": collect_notes(scene)}
