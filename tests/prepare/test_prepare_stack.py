@@ -211,7 +211,7 @@ def test_fewer_dates_than_asked_for_are_one_warning(
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.count("asks for were found") == 1
     assert "ascending: 6 of the 12 dates that sar.before asks for were found before" in printed
-    assert "2018-07-30 │ S1B │ pre │ 50.0 %" in printed
+    assert "2018-07-30 │ pre │ S1B │ 50.0%" in printed
 
 
 def test_a_scene_without_a_dem_has_no_terrain_and_says_so(
