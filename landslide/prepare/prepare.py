@@ -20,6 +20,7 @@ from landslide.prepare.area import choose_grid, grid_center, read_area, require_
 from landslide.prepare.calibration import calibrate_orbit, warn_guessed_units
 from landslide.prepare.composite import write_inventory, write_orbit
 from landslide.prepare.dates import arrange_dates, check_stacks, is_stack
+from landslide.prepare.despeckle import despeckle
 from landslide.prepare.files import acquire_from_files
 from landslide.prepare.inventory_mask import open_inventory_mask
 from landslide.prepare.layers import read_layers, require_layers_overlap
@@ -43,7 +44,7 @@ from landslide.prepare.quality import (
     check_tracks,
 )
 from landslide.prepare.scene_figures import draw_figures
-from landslide.prepare.shifts import Displacement, measure_displacements
+from landslide.prepare.shifts import measure_displacements
 from landslide.prepare.sources import Event, Pass, Sources, apply_options
 from landslide.prepare.stack import Stack, write_stack
 from landslide.prepare.stack_report import warn_shifts
@@ -130,7 +131,7 @@ def _check_inputs(
     config: DictConfig, event: Event, area: BaseGeometry | None, sources: Sources
 ) -> SceneInputs:
     """Check that images, DEM and inventory fit each other, the event and the area."""
-    warnings = check_dates(sources, event) + check_stacks(sources, config.sar)
+    warnings = check_dates(sources, event) + check_stacks(sources, config)
     warnings += check_radiometry(sources)
     calibrations = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
     for name, calibrated in calibrations.items():
@@ -168,9 +169,7 @@ def _write_rasters(
     for name, images in inputs.calibrations.items():
         advance(stage=name)
         if is_stack(sources.orbits[name]):
-            stacks[name] = _write_stack(
-                config.sar.coregister, inputs, name, terrain, backscatter, folder
-            )
+            stacks[name] = _write_stack(config, inputs, name, terrain, folder)
         stack = stacks.get(name)
         tiles = stack.images() if stack else images
         bands[name] = write_orbit(
@@ -184,20 +183,21 @@ def _write_rasters(
 
 
 def _write_stack(
-    coregister: str,
+    config: DictConfig,
     inputs: SceneInputs,
     name: Pass,
     terrain: TerrainBands | None,
-    resampling: Resampling,
     folder: Path,
 ) -> Stack:
     """Write all dates of an orbit; measure how far they lie off, and how bright they are."""
     dates, images, grid = inputs.sources.orbits[name], inputs.calibrations[name], inputs.grid
-    shifts: dict[str, Displacement | None] = {}
-    if coregister != "off":
+    resampling = Resampling[config.resampling.backscatter]
+    mode, shifts = config.sar.coregister, {}
+    if mode != "off":
         shifts = measure_displacements(dates, images, grid, resampling)
-    correct = coregister == "correct"
+    correct = mode == "correct"
     stack = write_stack(name, dates, images, grid, resampling, folder, shifts, correct=correct)
+    stack = despeckle(stack, config.despeckle)
     offsets = measure_offsets(stack, name, terrain, grid)
     return replace(stack, dates=[replace(d, offsets=offsets[d.name]) for d in stack.dates])
 
@@ -212,6 +212,9 @@ def _document(config: DictConfig, scene: SceneRecord, folder: Path) -> dict[str,
     info = scene_metadata(scene, config) | {"warnings": warnings, "notes": collect_notes(scene)}
     for raster in sorted(folder.glob("*.tif")):
         to_cog(raster, raster_tags(info, raster.stem))
+    for stack in scene.stacks.values():
+        with rasterio.open(stack.path, "r+") as dates:
+            dates.update_tags(**raster_tags(info, stack.path.stem))
     write_json(folder / "scene.json", info)
     return info
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -55,11 +56,13 @@ class Stack:
         path: The raster, with the bands of ``radar.stack`` in order of time.
         dates: Its dates in order of time.
         polarisations: Polarisations of every date.
+        despeckled: How the dates were despeckled; None where they were not.
     """
 
     path: Path
     dates: Sequence[StackDate]
     polarisations: Sequence[str]
+    despeckled: str | None = None
 
     @property
     def bands(self) -> list[str]:
@@ -144,13 +147,17 @@ def write_stack(
     return Stack(path, written, polarisations)
 
 
+def dates_profile(grid: Grid, bands: int) -> dict[str, Any]:
+    """Creation options of a raster of dates; bands lie one after another, as they are read."""
+    return raster_profile(grid, "float32", bands, np.nan) | {"interleave": "band", "zlevel": 1}
+
+
 @contextmanager
 def _open_for_dates(
     path: Path, dates: Mapping[str, Acquisition], polarisations: Sequence[str], grid: Grid
 ) -> Iterator[rasterio.io.DatasetWriter]:
-    """A raster of all dates. Bands lie one after another, since dates are read one by one."""
-    profile = raster_profile(grid, "float32", len(dates) * len(polarisations), np.nan)
-    profile |= {"interleave": "band", "zlevel": 1}
+    """A raster of all dates."""
+    profile = dates_profile(grid, len(dates) * len(polarisations))
     with rasterio.open(path, "w", **profile) as sink:
         sink.descriptions = tuple(
             date_band(p, day)

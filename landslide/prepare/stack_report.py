@@ -33,7 +33,7 @@ def _describe(date: StackDate) -> dict[str, Any]:
 
 
 def stack_notes(orbit: Pass, stack: Stack) -> list[str]:
-    """Notes on dates of several satellites, dates that cover a part, and corrected ones."""
+    """Notes on satellites, and on dates that cover a part or were corrected or despeckled."""
     notes = []
     satellites = sorted({date.image.platform or "an unknown one" for date in stack.dates})
     if len(satellites) > 1:
@@ -48,6 +48,11 @@ def stack_notes(orbit: Pass, stack: Stack) -> list[str]:
         notes.append(
             f"{orbit}: {_name_shifts(corrected)}: moved back within the resampling; smaller shifts "
             "are within the error of the measurement"
+        )
+    if stack.despeckled:
+        notes.append(
+            f"{orbit}: the dates of the stack were despeckled {stack.despeckled}; the single dates "
+            "and the bands of the stack are made from them"
         )
     return notes
 
