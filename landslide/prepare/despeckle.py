@@ -22,7 +22,7 @@ class Method(NamedTuple):
 
     Attributes:
         margin: Pixels around a tile that affect it. What lies farther than 32 px away changes total
-            variation by 0.02 dB at most; the temporal filter averages 7 x 7 px.
+            variation by less than 0.1 dB; the temporal filter averages 7 x 7 px.
         joint: Whether the dates of a polarisation are filtered together.
         description: What was done, for the notes.
     """
