@@ -25,6 +25,7 @@ from landslide.config.paths import is_scene_folder, require_scene
 from landslide.config.program import configuration_folder
 from landslide.data.scene import GroundTruth, Scene
 from landslide.errors import InputError
+from landslide.geo.folders import measure_of
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import UNKNOWN, open_raster, write_raster
 from landslide.prediction.inputs import balance_input, open_input
@@ -49,7 +50,7 @@ class Products(NamedTuple):
 
     Attributes:
         probability: (band, y, x) float32 in [0, 1], NaN where not observed; the second band of
-            an ensemble is its spread.
+            an ensemble is its spread. The band of a detector that was not fitted is its ``score``.
         mask: (y, x) uint8, 1 landslide, 0 none, 255 not observed.
         landslides: Polygons with area, probability and slope, in the scene's CRS.
         summary: Counts, areas, threshold, model, notes.
@@ -248,7 +249,7 @@ def read_products(folder: PathLike) -> Products:
     for name in ("summary.json", "landslides.gpkg"):
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}: name a folder that predict.py has completed")
-    probability = _read(folder / "probability.tif")
+    probability = _read(measure_of(folder))
     mask = _read(folder / "landslides.tif")[0]
     polygons = gpd.read_file(folder / "landslides.gpkg", layer="landslides")
     metrics = folder / "metrics.json"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from landslide.config.program import configuration_folder
 from landslide.errors import InputError
 
 
@@ -19,7 +20,17 @@ def require_checkpoints(names: str | Sequence[str]) -> None:
         if path.is_dir():
             raise InputError(f"checkpoint {path} is a folder: name a file, such as best.ckpt in it")
         if not path.is_file():
-            raise InputError(f"there is no checkpoint {path}: train one with train.py")
+            raise InputError(
+                f"there is no checkpoint {path}: train one with train.py, or name a detector: "
+                "slope, log_ratio or change_z"
+            )
+
+
+def is_model_name(checkpoint: str) -> bool:
+    """Whether a checkpoint is an option of the group ``model``, such as ``log_ratio``; no file."""
+    path = Path(checkpoint)
+    option = configuration_folder() / "model" / f"{path.name}.yaml"
+    return path.name == checkpoint and not path.exists() and option.is_file()
 
 
 def is_scene_folder(scene: str) -> bool:

@@ -43,7 +43,11 @@ TRAIN: Mapping[str, Rule] = {
 }
 
 PREDICT: Mapping[str, Rule] = {
-    "threshold": optional(between(0, 1)),
+    "threshold": optional(NOT_NEGATIVE),
+    "percentile": optional(
+        Rule(NUMBER, lambda value: 0 < value < 100, "a number between 0 and 100")
+    ),
+    "false_alarms": Rule(NUMBER, lambda value: 0 < value < 1, "a share between 0 and 1"),
     "min_area": NOT_NEGATIVE,
     "fill_holes": NOT_NEGATIVE,
     "simplify": NOT_NEGATIVE,
@@ -60,6 +64,8 @@ STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
 SIMULATE: Mapping[str, Rule] = {
     "seed": NATURAL,
     "overwrite": SWITCH,
+    "dates.before": COUNT,
+    "dates.after": Rule(int, lambda value: value >= 2, "a whole number from 2"),
     "terrain.mean_slope": between(1, 35),
     "terrain.valley_share": between(0, 0.9),
     "slides.share": between(0.001, 0.3),
@@ -111,6 +117,8 @@ PREPARE: Mapping[str, Rule] = {
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
     "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "sar.before": COUNT,
+    "sar.after": COUNT,
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,
     "sar.incidence.ascending": ANGLE,

@@ -22,16 +22,32 @@ PARTIAL_FOLDER = ".partial"
 """Name of the hidden folder, which holds the unfinished results and the writer's lock."""
 
 SCENE_INFO = "scene.json"
-SCENE_CONTENTS = ("ascending.tif", "descending.tif", "landslides.tif", "landslides.gpkg", "figures")
+SCENE_CONTENTS = (
+    "ascending.tif",
+    "descending.tif",
+    "landslides.tif",
+    "landslides.gpkg",
+    "dates",
+    "figures",
+)
 """What a scene's folder may hold besides ``scene.json``, which describes them."""
 
-RESUMABLE_FILES = ("settings.json", "finished.txt", "probability.tif")
-"""What an interrupted map resumes from; all other products follow from the probability."""
+MEASURES = ("probability.tif", "score.tif")
+"""The raster of a map, one of the two; all other products follow from it."""
+
+RESUMABLE_FILES = ("settings.json", "finished.txt", *MEASURES)
+"""What an interrupted map resumes from."""
 
 
 def work_folder(folder: Path) -> Path:
     """Where a folder's results are being written, or were when a run was interrupted."""
     return folder / PARTIAL_FOLDER / "work"
+
+
+def measure_of(folder: Path) -> Path:
+    """The raster of a map: its probability, or its score where it is no probability."""
+    probability, score = (folder / name for name in MEASURES)
+    return score if score.exists() else probability
 
 
 def is_incomplete(root: Path) -> bool:
@@ -89,7 +105,7 @@ def replacing_products(
     Args:
         output: Folder of the products.
         names: Names of all products; the last describes the others.
-        settings: What the probability depends on; work is resumed only under the same settings.
+        settings: What the raster depends on; work is resumed only under the same settings.
         resume: Whether to resume interrupted work.
 
     Raises:
@@ -113,7 +129,7 @@ def _resume_or_clear(work: Path, settings: Mapping[str, Any], *, resume: bool) -
     """Keep what can be resumed of interrupted work, or start with an empty folder."""
     record = work / "settings.json"
     text = json.dumps(settings, sort_keys=True, default=str)
-    resumable = all((work / name).exists() for name in RESUMABLE_FILES)
+    resumable = record.exists() and (work / "finished.txt").exists() and measure_of(work).exists()
     if resume and resumable and record.read_text() == text:
         for path in work.iterdir():
             if path.name not in RESUMABLE_FILES:
@@ -156,7 +172,7 @@ def _replace_all(work: Path, folder: Path, names: Sequence[str]) -> None:
     """Replace old results by new ones, and remove old results without a new version.
 
     The last name is removed first and written last. The first name comes just before it: for a
-    map this is the probability, from which a run that was killed in between restores the others.
+    map this is its raster, from which a run that was killed in between restores the others.
     """
     *others, last = names
     remove(folder / last)

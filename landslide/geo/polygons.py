@@ -95,12 +95,12 @@ def write_polygons(path: Path, polygons: gpd.GeoDataFrame, layer: str) -> None:
 
 
 class ZonalStatistics:
-    """Means of rasters within polygons, and the largest probability, summed block by block.
+    """Means of rasters within polygons, and the largest value of the first, block by block.
 
     Args:
         polygons: Polygons that follow the pixel edges of the grid.
         grid: Grid of the rasters.
-        names: Names of the rasters, ``probability`` first; ``aspect`` is averaged as a direction.
+        names: Names of the rasters; ``aspect`` is averaged as a direction.
     """
 
     def __init__(self, polygons: gpd.GeoDataFrame, grid: Grid, names: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class ZonalStatistics:
         self.count = {name: np.zeros(self.length) for name in names}
         # Totals are complex because directions are averaged as unit vectors.
         self.total = {name: np.zeros(self.length, dtype=complex) for name in names}
-        self.largest = np.zeros(self.length)
+        self.largest = np.full(self.length, -np.inf)
 
     def touches(self, window: Window) -> bool:
         """Whether any polygon lies in a window."""
@@ -141,5 +141,5 @@ class ZonalStatistics:
                     yield "mean_aspect", np.where(np.abs(mean) > 1e-6, degrees, np.nan)
                 else:
                     yield f"mean_{name}", mean.real
-                if name == "probability":
-                    yield "max_probability", self.largest[1:]
+                if name == self.names[0]:
+                    yield f"max_{name}", self.largest[1:]

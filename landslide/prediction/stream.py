@@ -87,13 +87,13 @@ class ProbabilityFile:
     process loses only its current block.
 
     Args:
-        folder: Folder of ``probability.tif`` and ``finished.txt``; they are created if missing.
+        folder: Folder of the raster and ``finished.txt``; they are created if missing.
         grid: Grid of the scene.
-        bands: Names of the bands.
+        bands: Names of the bands, of which the first names the raster.
     """
 
     def __init__(self, folder: Path, grid: Grid, bands: tuple[str, ...]) -> None:
-        self.raster = folder / "probability.tif"
+        self.raster = folder / f"{bands[0]}.tif"
         self._journal = folder / "finished.txt"
         self.finished: set[int] = set()
         if self._journal.exists():

@@ -19,7 +19,7 @@ from landslide.geo.rasters import open_raster
 from landslide.geo.scale import require_true_scale
 from landslide.geo.vectors import read_shapes
 from landslide.prepare.mosaic import open_georeferenced
-from landslide.prepare.sources import Sources, Tile
+from landslide.prepare.sources import DATES, Sources, Tile
 
 DEGREES = CRS.from_epsg(4326)
 
@@ -92,13 +92,17 @@ def footprint(tile: Tile, crs: CRS) -> BaseGeometry:
 
 
 def common_footprint(sources: Sources, crs: CRS) -> BaseGeometry:
-    """Area that every date of every orbit covers (by the extents of its files).
+    """Area that the paper's dates of every orbit cover (by the extents of their files).
+
+    The further dates of a stack may cover it in part.
 
     Raises:
         InputError: There is none; names two inputs that do not overlap.
     """
     areas = {}
     for orbit, date, acquisition in sources.images():
+        if date not in DATES:
+            continue
         paths = sorted(str(tile.path) for tile in acquisition.files)
         name = f"the {orbit} image {date} ({paths[0]}{', …' * (len(paths) > 1)})"
         areas[name] = shapely.union_all([footprint(tile, crs) for tile in acquisition.files])

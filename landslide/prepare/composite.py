@@ -1,6 +1,6 @@
 """The rasters of a scene, written block by block."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,47 +12,50 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import UNKNOWN, raster_profile
-from landslide.prepare.calibration import CalibratedBands
+from landslide.prepare.aligned_tiles import Conversion
 from landslide.prepare.inventory_mask import InventoryMask
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.quality import Histogram
-from landslide.prepare.sources import Pass
+from landslide.prepare.sources import Pass, Tile
+from landslide.prepare.stack import Stack
 from landslide.prepare.terrain import TerrainBands
-
-TERRAIN_BANDS = ("slope", "aspect", "local_incidence_angle", "layover_shadow")
-"""Bands of terrain in the order of the file; the last two where the geometry is known."""
 
 
 def write_orbit(
     name: Pass,
-    images: CalibratedBands,
-    terrain: TerrainBands,
+    images: Mapping[str, Sequence[tuple[Tile, Conversion]]],
+    terrain: TerrainBands | None,
     grid: Grid,
     resampling: Resampling,
     folder: Path,
+    stack: Stack | None = None,
 ) -> dict[str, Histogram]:
-    """Write the composite of one orbit.
+    """Write the composite of one orbit, with bands of terrain and of its stack where it has them.
 
     Backscatter is resampled in linear power.
 
     Returns:
         Histogram of each band, in the order of the file.
     """
-    bands = _order(list(images), TERRAIN_BANDS if name in terrain.angle else TERRAIN_BANDS[:2])
+    bands = _order(list(images), terrain.names(name) if terrain else ())
+    bands += stack.bands if stack else []
     histograms = {band: Histogram(band) for band in bands}
     profile = raster_profile(grid, "float32", len(bands), np.nan)
     profile |= {"compress": None, "predictor": 1, "interleave": "band"}
-    with ExitStack() as stack:
+    with ExitStack() as files:
         mosaics = {
-            band: stack.enter_context(Mosaic(tiles, resampling)) for band, tiles in images.items()
+            band: files.enter_context(Mosaic(tiles, resampling)) for band, tiles in images.items()
         }
-        sink = stack.enter_context(rasterio.open(folder / f"{name}.tif", "w", **profile))
+        dates = files.enter_context(rasterio.open(stack.path)) if stack else None
+        sink = files.enter_context(rasterio.open(folder / f"{name}.tif", "w", **profile))
         sink.descriptions = tuple(bands)
         for window in grid.blocks():
-            block = terrain.read(grid, window, name)
+            block = terrain.read(grid, window, name) if terrain else {}
             for band, mosaic in mosaics.items():
                 values = mosaic.read(grid, window)
                 block[band] = np.where(values > 0, values, np.float32(np.nan))
+            if stack and dates:
+                block |= stack.statistics(dates, window)
             for index, band in enumerate(bands, 1):
                 sink.write(block[band], index, window=window.to_rasterio())
                 histograms[band].add(block[band])
@@ -63,7 +66,7 @@ def _order(images: list[str], terrain: tuple[str, ...]) -> list[str]:
     """VV bands, slope, other polarisations, the rest of the terrain."""
     first = [band for band in images if band.startswith("vv_")]
     others = [band for band in images if band not in first]
-    return [*first, terrain[0], *others, *terrain[1:]]
+    return [*first, *terrain[:1], *others, *terrain[1:]]
 
 
 def write_inventory(inventory: InventoryMask, grid: Grid, folder: Path) -> Mapping[int, int]:

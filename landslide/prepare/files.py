@@ -6,10 +6,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
 from landslide.geo.rasters import open_raster
+from landslide.prepare.area import DEGREES, footprint
+from landslide.prepare.discovery import dem_from_option, images_from_options
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.names import (
     POLARISATION,
@@ -25,11 +28,10 @@ from landslide.prepare.sources import (
     OVERPASS,
     PASSES,
     Acquisition,
-    Dem,
+    Event,
     Pass,
     Sources,
     Tile,
-    label_dates,
     parse_timestamp,
 )
 
@@ -40,15 +42,23 @@ HEADING_TAGS = ("heading", "platform_heading", "platformheading")
 INCIDENCE_TAGS = ("incidence", "incidence_angle", "view:incidence_angle")
 
 
-def acquire_from_files(config: DictConfig) -> Sources:
+def acquire_from_files(
+    config: DictConfig, event: Event, area: BaseGeometry | None = None
+) -> Sources:
     """Take the images that ``sar.ascending`` and ``sar.descending`` name, and the DEM.
+
+    Images of folders that do not overlap with ``area``, in EPSG:4326, are left out.
 
     Raises:
         InputError: A file is missing or unusable, or an option is.
     """
     sar = config.sar
+
+    def describe(paths: Sequence[Path]) -> dict[Path, Acquisition]:
+        return describe_files(paths, sar.bands, area)
+
     orbits: dict[Pass, dict[str, Acquisition]] = {}
-    for orbit, dates in images_from_options(config).items():
+    for orbit, dates in images_from_options(config, event, describe).items():
         key = f"sar.dates.{orbit}"
         days = [parse_timestamp(str(day), key).time.date() for day in sar.dates[orbit] or ()]
         # apply_options checks that there are as many days as images.
@@ -60,47 +70,23 @@ def acquire_from_files(config: DictConfig) -> Sources:
     return Sources(orbits, dem_from_option(config.dem))
 
 
-def images_from_options(config: DictConfig) -> dict[Pass, dict[str, list[Path]]]:
-    """Files of each date that ``sar.ascending`` and ``sar.descending`` name.
+def describe_files(
+    paths: Sequence[Path], bands: Mapping[str, int | None], area: BaseGeometry | None
+) -> dict[Path, Acquisition]:
+    """What is known of the files of a folder that hold backscatter.
 
-    Raises:
-        InputError: There is no image or no elevation, not two or three dates, or a file is missing.
+    Files of which nothing shows the polarisation are taken for something else. ``bands`` are band
+    numbers by polarisation; files outside ``area``, in EPSG:4326, are left out.
     """
-    orbits: dict[Pass, dict[str, list[Path]]] = {}
-    for orbit in PASSES:
-        if (given := _to_plain(config.sar[orbit])) is not None:
-            key = f"sar.{orbit}"
-            dates = label_dates(given if isinstance(given, list) else [given], key)
-            orbits[orbit] = {name: existing_paths(files, key) for name, files in dates.items()}
-    if not orbits:
-        raise InputError("no image is given: set sar.ascending=[pre.tif,post1.tif,…] or descending")
-    if config.dem is None:
-        raise InputError("no elevation is given: set dem=dem.tif")
-    return orbits
-
-
-def dem_from_option(given: object) -> Dem:
-    """Elevation from one file or a list of tiles."""
-    return Dem(tuple(Tile(path) for path in existing_paths(_to_plain(given), "dem")))
-
-
-def existing_paths(given: object, key: str) -> list[Path]:
-    """Paths of one file or a list of files.
-
-    Raises:
-        InputError: Not a path, an empty list, or a file that does not exist.
-    """
-    names: list[Any] = given if isinstance(given, list) else [given]
-    if not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{key}={given} is not a file or a list of files")
-    for path in map(Path, names):
-        if not path.exists():
-            raise InputError(f"there is no file {path}, which {key} names")
-    return [Path(name) for name in names]
-
-
-def _to_plain(value: object) -> Any:  # noqa: ANN401
-    return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+    numbers = {name: number for name, number in bands.items() if number is not None}
+    found = {}
+    for path in paths:
+        if is_auxiliary(path.stem) or not (shown := find_bands(path, numbers, None)):
+            continue
+        if area is None or footprint(Tile(path), DEGREES).intersects(area):
+            tiles = {name: (Tile(path, band),) for name, band in shown.items()}
+            found[path] = Acquisition(tiles, **read_facts(path))
+    return found
 
 
 def read_acquisition(
@@ -270,8 +256,10 @@ def read_facts(path: Path, band: int = 1) -> dict[str, Any]:
         tags = {key.lower(): value for key, value in source.tags().items()}
         tags |= {key.lower(): value for key, value in source.tags(band).items()}
         description = source.descriptions[band - 1]
-    # The file's own name counts more than its folder's.
-    facts = facts_from_name(path.parent.name) | facts_from_name(path.stem)
+    # The file's own name counts more than its folder's. The Planetary Computer keeps its images in
+    # <product>/measurement/iw-vv.rtc.tiff.
+    folder = path.parent.parent if path.parent.name == "measurement" else path.parent
+    facts = facts_from_name(folder.name) | facts_from_name(path.stem)
     day = day_from_text(description)
     if day and ("time" not in facts or facts["time"].date() != day):
         facts |= parse_timestamp(str(day), str(path))._asdict()

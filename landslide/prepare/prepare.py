@@ -19,6 +19,7 @@ from landslide.geo.rasters import to_cog
 from landslide.prepare.area import choose_grid, grid_center, read_area, require_overlap
 from landslide.prepare.calibration import calibrate_orbit, warn_guessed_units
 from landslide.prepare.composite import write_inventory, write_orbit
+from landslide.prepare.dates import arrange_dates, check_stacks, is_stack
 from landslide.prepare.files import acquire_from_files
 from landslide.prepare.inventory_mask import open_inventory_mask
 from landslide.prepare.options import check_options
@@ -32,6 +33,7 @@ from landslide.prepare.provenance import (
     scene_metadata,
 )
 from landslide.prepare.quality import (
+    Histogram,
     check_bands,
     check_dates,
     check_radiometry,
@@ -39,7 +41,8 @@ from landslide.prepare.quality import (
     check_tracks,
 )
 from landslide.prepare.scene_figures import draw_figures
-from landslide.prepare.sources import Event, Sources, apply_options
+from landslide.prepare.sources import Event, Pass, Sources, apply_options
+from landslide.prepare.stack import Stack, write_stack
 from landslide.prepare.terrain import (
     TerrainBands,
     require_dem_coverage,
@@ -84,6 +87,7 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
     require_free_folder(root, overwrite=config.overwrite)
     event, area = _read_event(config), read_area(config.aoi)
     sources = apply_options(_acquire(config, event, area, console), config.sar)
+    sources = arrange_dates(sources, event)
     with (
         rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
         progress_bar(console, "preparing", total=4 + len(sources.orbits)) as advance,
@@ -106,7 +110,7 @@ def _read_event(config: DictConfig) -> Event:
 def _acquire(
     config: DictConfig, event: Event, area: BaseGeometry | None, console: Console | None
 ) -> Sources:
-    """Images and DEM from files, an archive (with a DEM, if none is given) or raw products."""
+    """Images and DEM from files, an archive (with its DEM, if ``dem`` is null) or raw products."""
     if config.sar.source == "stac":
         from landslide.prepare.stac.acquire import acquire_from_archive
 
@@ -115,14 +119,15 @@ def _acquire(
         from landslide.prepare.safe.acquire import acquire_from_products
 
         return acquire_from_products(config, event, area, console)
-    return acquire_from_files(config)
+    return acquire_from_files(config, event, area)
 
 
 def _check_inputs(
     config: DictConfig, event: Event, area: BaseGeometry | None, sources: Sources
 ) -> SceneInputs:
     """Check that images, DEM and inventory fit each other, the event and the area."""
-    warnings = check_dates(sources, event) + check_radiometry(sources)
+    warnings = check_dates(sources, event) + check_stacks(sources, config.sar)
+    warnings += check_radiometry(sources)
     calibrations = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
     for name, calibrated in calibrations.items():
         warnings += warn_guessed_units(name, calibrated)
@@ -130,7 +135,7 @@ def _check_inputs(
     center = grid_center(grid)
     warnings += check_solar_time(sources, *center) + check_tracks(sources, *center)
     require_overlap(sources, grid)
-    coverage = require_dem_coverage(sources.dem, grid)
+    coverage = require_dem_coverage(sources.dem, grid) if sources.dem else 0.0
     inventory = None
     if config.inventory.file:
         resampling = Resampling[config.resampling.mask]
@@ -148,25 +153,32 @@ def _write_rasters(
     )
     orbits = {n: o for n, d in sources.orbits.items() if (o := radar_orbit(n, d, grid))}
     advance(stage="terrain")
-    terrain = write_terrain(sources.dem, grid, orbits, config.terrain.void_distance, folder)
-    terrain_bands = TerrainBands(terrain, slope, mask)
-    bands = {}
+    ground = terrain = None
+    if sources.dem:
+        ground = write_terrain(sources.dem, grid, orbits, config.terrain.void_distance, folder)
+        terrain = TerrainBands(ground, slope, mask)
+    bands: dict[Pass, dict[str, Histogram]] = {}
+    stacks: dict[Pass, Stack] = {}
     for name, images in inputs.calibrations.items():
         advance(stage=name)
-        bands[name] = write_orbit(name, images, terrain_bands, grid, backscatter, folder)
-    terrain.path.unlink()
+        dates = sources.orbits[name]
+        if is_stack(dates):
+            stacks[name] = write_stack(name, dates, images, grid, backscatter, folder)
+        stack = stacks.get(name)
+        tiles = stack.images() if stack else images
+        bands[name] = write_orbit(name, tiles, terrain, grid, backscatter, folder, stack)
+    if ground:
+        ground.path.unlink()
     advance(stage="landslides")
     pixels = write_inventory(inputs.inventory, grid, folder) if inputs.inventory else {}
-    return SceneRecord(inputs, terrain, bands, pixels)
+    return SceneRecord(inputs, ground, bands, pixels, stacks)
 
 
 def _document(config: DictConfig, scene: SceneRecord, folder: Path) -> dict[str, Any]:
     """Write ``scene.json`` and the rasters' tags; return the content of the former."""
-    warnings = [
-        *scene.inputs.warnings,
-        *check_bands(scene.bands),
-        *warn_zero_nodata(scene.inputs.sources.dem, scene.valid_slope),
-    ]
+    warnings = [*scene.inputs.warnings, *check_bands(scene.bands)]
+    if dem := scene.inputs.sources.dem:
+        warnings += warn_zero_nodata(dem, scene.valid_slope)
     info = scene_metadata(scene, config) | {"warnings": warnings, "notes": collect_notes(scene)}
     for raster in sorted(folder.glob("*.tif")):
         to_cog(raster, raster_tags(info, raster.stem))

@@ -1,7 +1,7 @@
 """What a scene documents about itself: notes for its user, ``scene.json``, tags."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -22,14 +22,20 @@ from landslide.prepare.inventory_mask import InventoryMask
 from landslide.prepare.orbit import known_tracks
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources
+from landslide.prepare.stack import Stack
 from landslide.prepare.terrain import Terrain, dem_notes
+
+NO_TERRAIN = (
+    "without a DEM slope, aspect, local_incidence_angle and layover_shadow are left out: networks "
+    "and detectors that use them cannot map this scene"
+)
 
 
 @dataclass(frozen=True)
 class SceneInputs:
     """What a scene is made of, checked.
 
-    ``dem_coverage`` is the share of the scene that the DEM's files cover.
+    ``dem_coverage`` is the share of the scene that the DEM's files cover, 0 without one.
     """
 
     event: Event
@@ -46,12 +52,14 @@ class SceneRecord:
     """What was found while a scene was written.
 
     ``mask_pixels`` counts mask pixels that are 0, 1 and 255; it is empty without an inventory.
+    ``stacks`` holds the orbits of which all dates were written; ``terrain`` is None without a DEM.
     """
 
     inputs: SceneInputs
-    terrain: Terrain
+    terrain: Terrain | None
     bands: Mapping[Pass, Mapping[str, Histogram]]
     mask_pixels: Mapping[int, int]
+    stacks: Mapping[Pass, Stack] = field(default_factory=dict)
 
     @property
     def valid_slope(self) -> float:
@@ -63,10 +71,11 @@ def collect_notes(scene: SceneRecord) -> list[str]:
     """Notes on the decisions that were made for the user."""
     sources, inventory, terrain = scene.inputs.sources, scene.inputs.inventory, scene.terrain
     notes = [*sources.notes, *(inventory.notes if inventory else ())]
-    notes += dem_notes(sources.dem)
+    notes += dem_notes(sources.dem) if sources.dem else [NO_TERRAIN]
     for name, dates in sources.orbits.items():
         notes += [f"{name}: {date}: {note}" for date, a in dates.items() for note in a.notes]
-        notes += _geometry_notes(name, dates, terrain)
+        notes += _geometry_notes(name, dates, terrain) if terrain else []
+        notes += _track_notes(name, dates)
     for name, calibrated in scene.inputs.calibrations.items():
         for band, images in calibrated.items():
             zeros = max((c.zeros for _, c in images if c.zero_is_fill), default=0.0)
@@ -75,6 +84,12 @@ def collect_notes(scene: SceneRecord) -> list[str]:
                     f"{name}: {band} has zeros that are not declared nodata "
                     f"({100 * zeros:.1f} %); they are taken for no measurement"
                 )
+    return notes + (_terrain_notes(scene, terrain) if terrain else [])
+
+
+def _terrain_notes(scene: SceneRecord, terrain: Terrain) -> list[str]:
+    """What the DEM leaves open."""
+    notes = []
     if (share := scene.inputs.dem_coverage) < 0.99:
         notes.append(f"the DEM covers {100 * share:.1f} % of the area; the rest is invalid")
     if terrain.filled:
@@ -104,6 +119,10 @@ def _geometry_notes(
         )
     elif not tracks and all(a.heading is None for a in dates.values()):
         yield f"{name}: the heading is that of Sentinel-1's orbit at this latitude"
+
+
+def _track_notes(name: Pass, dates: Mapping[str, Acquisition]) -> Iterator[str]:
+    """Dates of which the track is not known."""
     unknown = [
         date + (f" ({a.platform})" if a.platform else "")
         for date, a in dates.items()
@@ -140,12 +159,13 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
             "layover_shadow": "0 clear, 1 layover, 2 shadow, 3 both",
         },
         "images": {n: _images(dates, calibrations[n]) for n, dates in orbits.items()},
-        "dem": {"provider": sources.dem.provider, "items": list(sources.dem.items)},
+        "dem": sources.dem and {"provider": sources.dem.provider, "items": list(sources.dem.items)},
         "landslides": _landslides(scene),
         "bands": {
             name: {band: histogram.summary() for band, histogram in bands.items()}
             for name, bands in scene.bands.items()
         },
+        **_stack_metadata(scene.stacks),
         "inputs": {
             what: [{"file": str(path), "sha256": checksum(path)} for path in paths]
             for what, paths in _input_files(sources, config).items()
@@ -161,6 +181,12 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
         },
         "options": _options_to_keep(config),
     }
+
+
+def _stack_metadata(stacks: Mapping[Pass, Stack]) -> dict[str, Any]:
+    """The dates of each stack; nothing without one."""
+    entries = {name: [date.describe() for date in stack.dates] for name, stack in stacks.items()}
+    return {"stack": entries} if entries else {}
 
 
 def raster_tags(info: Mapping[str, Any], stem: str) -> dict[str, str]:
@@ -185,10 +211,9 @@ def _days(dates: Mapping[str, Acquisition], bands: Mapping[str, Histogram]) -> d
     return {band: days[date] for band in bands if (date := band.rpartition("_")[2]) in days}
 
 
-def _geometry(terrain: Terrain, name: Pass, bands: Mapping[str, Histogram]) -> Any:  # noqa: ANN401
+def _geometry(terrain: Terrain | None, name: Pass, bands: Mapping[str, Histogram]) -> Any:  # noqa: ANN401
     """Look of an orbit relative to true north; None if it is not known."""
-    orbit = terrain.orbits.get(name)
-    if orbit is None:
+    if terrain is None or (orbit := terrain.orbits.get(name)) is None:
         return None
     codes = bands["layover_shadow"]
     return {
@@ -245,7 +270,8 @@ def _input_files(sources: Sources, options: DictConfig) -> dict[str, list[Path]]
         f"{orbit} {date}": [tile.path for tile in acquisition.files]
         for orbit, date, acquisition in sources.images()
     }
-    files["dem"] = list(dict.fromkeys(tile.path for tile in sources.dem.tiles))
+    if sources.dem:
+        files["dem"] = list(dict.fromkeys(tile.path for tile in sources.dem.tiles))
     vectors = {
         "inventory": options.inventory.file,
         "mapped_area": options.inventory.mapped_area,

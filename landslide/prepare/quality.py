@@ -8,10 +8,12 @@ import numpy as np
 
 from landslide.errors import InputError
 from landslide.geo.relief import Float
+from landslide.prepare.dates import sides
 from landslide.prepare.names import Radiometry
 from landslide.prepare.orbit import known_tracks, viewing_geometry
 from landslide.prepare.sources import PASSES, Acquisition, Event, Pass, Sources
 from landslide.radar.bands import is_backscatter
+from landslide.radar.stack import Side
 
 PLAUSIBLE_MEDIAN = (-22.0, -1.0)
 """Median backscatter of land in dB; outside this range the units are probably wrong."""
@@ -82,17 +84,18 @@ def check_dates(sources: Sources, event: Event) -> list[str]:
     """
     warnings: list[str] = []
     for orbit, dates in sources.orbits.items():
+        side = sides(dates)
         for date, acquisition in dates.items():
             if acquisition.direction not in (None, orbit):
                 raise InputError(
-                    f"{_first_file(acquisition)} is {acquisition.direction} by its metadata, but "
+                    f"{acquisition.name} is {acquisition.direction} by its metadata, but "
                     f"given as {orbit}: give it as sar.{acquisition.direction}"
                 )
-            warnings += _check_side_of_event(orbit, date, acquisition, event)
+            warnings += _check_side_of_event(orbit, date, side[date], acquisition, event)
         for (first, a), (second, b) in combinations(dates.items(), 2):
             if any(tiles == b.tiles.get(polarisation) for polarisation, tiles in a.tiles.items()):
                 warnings.append(
-                    f"{orbit}: {first} and {second} are the same pixels ({_first_file(a)}), so "
+                    f"{orbit}: {first} and {second} are the same pixels ({a.name}), so "
                     "nothing changes between them: give each date its own image"
                 )
         timed = [(date, a.time) for date, a in dates.items() if a.time is not None]
@@ -118,12 +121,12 @@ def check_dates(sources: Sources, event: Event) -> list[str]:
 
 
 def _check_side_of_event(
-    orbit: Pass, date: str, acquisition: Acquisition, event: Event
+    orbit: Pass, date: str, side: Side, acquisition: Acquisition, event: Event
 ) -> list[str]:
     if acquisition.time is None:
         return []
     day = f"{acquisition.time:%Y-%m-%d}"
-    before = date == "pre"
+    before = side == "pre"
     if event.exact and acquisition.exact:
         days = event.days_after(acquisition.time)
         wrong = days >= 0 if before else days <= 0
@@ -150,7 +153,7 @@ def check_radiometry(sources: Sources) -> list[str]:
     for orbit, dates in sources.orbits.items():
         known = {date: a for date, a in dates.items() if a.product}
         for a, b in combinations(known.values(), 2):
-            require_same_radiometry(a.product, b.product, _first_file(a), _first_file(b))
+            require_same_radiometry(a.product, b.product, a.name, b.name)
         kinds = {date: Radiometry.from_texts(a.product) for date, a in known.items()}
         if kinds and len(known) < len(dates):
             unknown = [date for date in dates if date not in known]
@@ -241,7 +244,3 @@ def check_bands(bands: Mapping[Pass, Mapping[str, Histogram]]) -> list[str]:
                     "land: check sar.units"
                 )
     return warnings
-
-
-def _first_file(acquisition: Acquisition) -> str:
-    return str(acquisition.files[0].path)

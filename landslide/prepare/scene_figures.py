@@ -103,12 +103,15 @@ def _draw_bands(
             colors, low, high, label = STYLES[band]
             panel = _show(axis, image, grid, cmap=colors, vmin=low, vmax=high)
             figure.colorbar(panel, ax=axis, label=label, shrink=0.7)
-        else:
+        elif band == "layover_shadow":
             palette = ListedColormap([WHITE, ORANGE, BLUE, VERMILION])
             norm = BoundaryNorm(np.arange(-0.5, 4), 4)
             panel = _show(axis, image, grid, cmap=palette, norm=norm, interpolation="nearest")
             bar = figure.colorbar(panel, ax=axis, ticks=range(4), shrink=0.7)
             bar.ax.set_yticklabels(("clear", "layover", "shadow", "both"))
+        else:
+            panel = _show(axis, image, grid, cmap="viridis")
+            figure.colorbar(panel, ax=axis, shrink=0.7)
     for axis in axes[len(images) :]:
         axis.set_visible(False)
     save_figure(figure, path)
@@ -152,8 +155,11 @@ def _draw_change(
 
 
 def _draw_histograms(bands: Mapping[Pass, Mapping[str, Histogram]], title: str, path: Path) -> None:
-    """Share of pixels over dB and over slope, one line per band."""
-    figure, axes = plt.subplots(1, len(bands) + 1, figsize=(4.2 * (len(bands) + 1), 3.4))
+    """Share of pixels over dB and, where it is known, over slope, one line per band."""
+    slope = next(iter(bands.values())).get("slope")
+    columns = len(bands) + (slope is not None)
+    figure, panels = plt.subplots(1, columns, figsize=(4.2 * columns, 3.4), squeeze=False)
+    axes = list(panels.flat)
     figure.set_layout_engine("constrained")
     for axis, (name, histograms) in zip(axes, bands.items(), strict=False):
         images = [band for band, histogram in histograms.items() if histogram.decibel]
@@ -162,9 +168,10 @@ def _draw_histograms(bands: Mapping[Pass, Mapping[str, Histogram]], title: str, 
             _draw_shares(axis, histograms[band], 10, band, color)
         axis.set(title=name, xlabel="backscatter (dB)", ylabel="share per 0.5 dB", xlim=(-30, 10))
         axis.legend(frameon=False, fontsize=8)
-    slope = next(iter(bands.values()))["slope"]
-    _draw_shares(axes[-1], slope, 20, "slope", BLUE)
-    axes[-1].set(title="terrain", xlabel="slope (degrees)", ylabel="share per degree", xlim=(0, 70))
+    if slope:
+        _draw_shares(axes[-1], slope, 20, "slope", BLUE)
+        axes[-1].set(title="terrain", xlabel="slope (degrees)", xlim=(0, 70))
+        axes[-1].set(ylabel="share per degree")
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 

@@ -21,7 +21,11 @@ PASSES: tuple[Pass, Pass] = ("ascending", "descending")
 """Directions of flight; each makes one composite of a scene."""
 
 DATES = ("pre", "post1", "post2")
-"""Names of an orbit's dates in order of time; the last may be missing."""
+"""Names of an orbit's dates in order of time; the last may be missing. The further dates of a stack
+are named by their days (``20180812``)."""
+
+LOCAL_DAY = (timedelta(hours=-14), timedelta(hours=36))
+"""Begin and end of a calendar day anywhere on Earth, from midnight UTC."""
 
 OVERPASS = timedelta(minutes=15)
 """Frames of one overpass begin within this time."""
@@ -54,7 +58,7 @@ def parse_timestamp(text: str, key: str) -> Timestamp:
 
 
 def label_dates(images: Sequence[T], key: str) -> dict[str, T]:
-    """Give an orbit's images, which are in order of time, the names of ``DATES``.
+    """Give two or three images of an orbit, which are in order of time, the names of ``DATES``.
 
     Raises:
         InputError: There are not two or three; the message names ``key``.
@@ -88,6 +92,24 @@ class Event:
             InputError: It is neither.
         """
         return cls(name, *parse_timestamp(date, "event.date"))
+
+    def side_of(
+        self, time: datetime, *, exact: bool = True
+    ) -> Literal["before", "after", "unsure"]:
+        """Return on which side of the event a time lies.
+
+        Where only the event's day is known, it is the local day somewhere on Earth. Where only the
+        day of the time is known (not ``exact``), days are compared.
+        """
+        if not exact:
+            days = (time.date() - self.time.date()).days
+            return "unsure" if days == 0 else "before" if days < 0 else "after"
+        start, end = (self.time, self.time)
+        if not self.exact:
+            start, end = (self.time + offset for offset in LOCAL_DAY)
+        if time < start:
+            return "before"
+        return "after" if time > end else "unsure"
 
     def days_after(self, time: datetime) -> float:
         """Days from the event to a time, negative before it.
@@ -148,6 +170,11 @@ class Acquisition:
         return tuple({t.path: t for tiles in self.tiles.values() for t in tiles}.values())
 
     @property
+    def name(self) -> str:
+        """Its first file, for messages."""
+        return str(self.files[0].path)
+
+    @property
     def day(self) -> date | None:
         """Day of acquisition, in UTC."""
         return self.time.date() if self.time else None
@@ -168,12 +195,12 @@ class Sources:
 
     Attributes:
         orbits: Acquisition of each date (see ``DATES``) by direction, one or both of ``PASSES``.
-        dem: Elevation, with a margin around the area where there is one.
+        dem: Elevation, with a margin around the area where there is one; None without.
         notes: What a user should know about the choice of images; kept in ``scene.json``.
     """
 
     orbits: Mapping[Pass, Mapping[str, Acquisition]]
-    dem: Dem
+    dem: Dem | None
     notes: tuple[str, ...] = ()
 
     def images(self) -> Iterator[tuple[Pass, str, Acquisition]]:

@@ -1,6 +1,6 @@
 """The closing report of a preparation: bands, landslides, notes, warnings, files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +17,8 @@ def print_summary(prepared: Prepared, console: Console) -> None:
     console.print(f"{kind} prepared: {prepared.scene.inputs.grid}", soft_wrap=True, highlight=False)
     for orbit, histograms in prepared.scene.bands.items():
         console.print(_band_table(orbit, histograms, info["dates"][orbit]))
+    for orbit, dates in info.get("stack", {}).items():
+        console.print(_date_table(orbit, dates))
     for line in [_landslides(info["landslides"]), *info["notes"]]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     for warning in info["warnings"]:
@@ -38,6 +40,19 @@ def _band_table(orbit: str, histograms: Mapping[str, Histogram], days: Mapping[s
         # Means of codes and of directions have no meaning.
         cells = [f"{n:.1f}" if band not in ("layover_shadow", "aspect") else "" for n in numbers]
         table.add_row(band, days.get(band, ""), *cells, f"{100 * histogram.valid_share:.1f} %")
+    return table
+
+
+def _date_table(orbit: str, dates: Sequence[Mapping[str, Any]]) -> Table:
+    """Dates of a stack."""
+    table = Table(title=f"{orbit}: dates of the stack", title_justify="left")
+    for column in ("date", "satellite", "side"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    for date in dates:
+        table.add_row(
+            date["date"], date["platform"] or "", date["side"], f"{100 * date['coverage']:.1f} %"
+        )
     return table
 
 

@@ -32,6 +32,9 @@ from landslide.prepare.mosaic import Mosaic, keep_values, open_georeferenced
 from landslide.prepare.sources import Dem, Pass, Tile
 from landslide.radar.geometry import RadarGeometry, distortion, local_incidence
 
+TERRAIN_BANDS = ("slope", "aspect", "local_incidence_angle", "layover_shadow")
+"""Bands of terrain in the order of a composite; the last two where the geometry is known."""
+
 GRADIENT_BANDS = ("slope", "south", "east")
 """First bands of the raster on the DEM's grid; two of each orbit with known geometry follow."""
 
@@ -270,6 +273,10 @@ class TerrainBands:
         first = len(GRADIENT_BANDS) + 1
         self.angle = {n: band(first + 2 * i, slope) for i, n in enumerate(terrain.orbits)}
         self.hidden = {n: band(first + 2 * i + 1, mask) for i, n in enumerate(terrain.orbits)}
+
+    def names(self, orbit: Pass) -> tuple[str, ...]:
+        """Bands of an orbit, in the order of its composite."""
+        return TERRAIN_BANDS if orbit in self.angle else TERRAIN_BANDS[:2]
 
     def read(self, grid: Grid, window: Window, name: Pass) -> dict[str, Float]:
         """Bands of an orbit in a window, by their names in the scene's files."""

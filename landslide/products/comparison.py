@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from landslide.data.scene import GroundTruth
 from landslide.errors import InputError
 from landslide.geo.cartography import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_NEGATIVE, TRUE_POSITIVE
+from landslide.geo.folders import measure_of
 from landslide.geo.grid import Grid, Window
 from landslide.geo.inventory import is_mask_raster, read_inventory
 from landslide.geo.polygons import assign_layers, outline_mask, rasterize_window
@@ -209,7 +210,7 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
     """Score a map against ground truth, and write ``outcome.tif``.
 
     Args:
-        folder: Folder of ``probability.tif`` and ``landslides.tif``.
+        folder: Folder of the probability or score, and of ``landslides.tif``.
         truth: Ground truth.
         grid: Grid of the scene.
         threshold: Threshold of the mask, for the record.
@@ -226,7 +227,7 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
     real = Overlap(outline_mask(folder / "landslides.tif", grid)[0], grid)
     profile = raster_profile(grid, "uint8", 1, UNKNOWN)
     with (
-        rasterio.open(folder / "probability.tif") as probabilities,
+        rasterio.open(measure_of(folder)) as probabilities,
         rasterio.open(folder / "landslides.tif") as masks,
         rasterio.open(folder / "outcome.tif", "w", **profile) as sink,
     ):
@@ -263,7 +264,7 @@ def _average_precision(folder: Path, thresholds: Thresholds, grid: Grid) -> floa
     truth[OUTCOME] = [[0], [1]]
     precision = AveragePrecision(thresholds.values)
     with (
-        rasterio.open(folder / "probability.tif") as probabilities,
+        rasterio.open(measure_of(folder)) as probabilities,
         rasterio.open(folder / "outcome.tif") as outcomes,
     ):
         for block in grid.blocks():

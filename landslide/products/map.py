@@ -27,6 +27,7 @@ from landslide.geo.cartography import (
     save_figure,
     show_image,
 )
+from landslide.geo.folders import measure_of
 from landslide.geo.rasters import UNKNOWN, open_raster, read_reduced, reading
 from landslide.products.comparison import COLORS, OUTCOMES
 from landslide.radar.bands import (
@@ -40,38 +41,54 @@ from landslide.radar.bands import (
 # Orange stays lighter than the backscatter, in print and for colour-blind readers.
 PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#fde3cf", VERMILION])
 
-MIN_PROBABILITY_SHOWN = 0.1
-
 MAX_PICTURE_SIDE = 1600
 """Longer side in pixels of the rasters in a picture."""
 
 
+class Shades(NamedTuple):
+    """How a map's raster is drawn.
+
+    Attributes:
+        name: What it is, with its unit.
+        least: Smaller values are not drawn.
+        low: Value of the palest colour.
+        high: Value of the strongest colour.
+    """
+
+    name: str
+    least: float
+    low: float
+    high: float
+
+
 class MapLabels(NamedTuple):
-    """Text on a map.
+    """Text on a map, and the scale of its colours.
 
     Attributes:
         title: Two lines: what is mapped, and the event.
         source: Images, model and notes, below the map.
         dates: Date of each backscatter band, where known.
+        shades: How the probability or score is drawn.
     """
 
     title: str
     source: str
     dates: Mapping[str, str]
+    shades: Shades
 
 
 def draw_map(
     folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, labels: MapLabels, path: Path
 ) -> None:
-    """Draw polygons and probability over the last backscatter image of the scene's orbit.
+    """Draw polygons and probability or score over the last backscatter image of the scene's orbit.
 
     Without backscatter they are drawn over the scene's first band.
 
     Args:
-        folder: Folder of ``probability.tif`` and ``landslides.tif``.
+        folder: Folder of the probability or score, and of ``landslides.tif``.
         scene: The mapped scene.
         polygons: Landslides in the scene's CRS.
-        labels: Title, source line and dates.
+        labels: Title, source line, dates and colours.
         path: Picture to write; its suffix chooses the format.
     """
     images = [source_bands(band)[0] for band in scene.bands if is_backscatter(band)]
@@ -89,9 +106,10 @@ def draw_map(
     nearest: dict[str, Any] = {"interpolation": "nearest"}
     yellow = ListedColormap([NOT_OBSERVED])
     show_image(axis, np.ma.masked_equal(unobserved, False), scene.grid, cmap=yellow, **nearest)
-    found = _read_product(folder / "probability.tif")
-    drawn = np.ma.masked_where(~(found >= MIN_PROBABILITY_SHOWN), found)
-    probability = show_image(axis, drawn, scene.grid, cmap=PROBABILITY, vmin=0, vmax=1, **nearest)
+    found, shades = _read_product(measure_of(folder)), labels.shades
+    drawn = np.ma.masked_where(~(found >= shades.least), found)
+    ends: dict[str, Any] = {"vmin": shades.low, "vmax": shades.high}
+    measure = show_image(axis, drawn, scene.grid, cmap=PROBABILITY, **ends, **nearest)
     if len(polygons):
         # Outlines keep the smallest landslides visible.
         polygons.boundary.plot(ax=axis, color="black", linewidth=0.5)
@@ -100,7 +118,7 @@ def draw_map(
     handles = [Patch(facecolor=VERMILION, edgecolor="black", label=landslides)]
     if unobserved.any():
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed"))
-    for bottom, layer, name in ((0.52, probability, "probability"), (0.02, image, label)):
+    for bottom, layer, name in ((0.52, measure, shades.name), (0.02, image, label)):
         bar = axis.inset_axes((1.015, bottom, 0.018, 0.46))
         figure.colorbar(layer, cax=bar).set_label(name, fontsize=8)
         bar.tick_params(labelsize=8)

@@ -11,7 +11,9 @@ import geopandas as gpd
 import landslide
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
-from landslide.products.map import MapLabels
+from landslide.models.detectors import Detector
+from landslide.products.map import MapLabels, Shades
+from landslide.products.threshold import NOT_CHOSEN, Threshold
 from landslide.radar.balance import Levels, describe_level_changes, mean_levels
 from landslide.radar.bands import (
     ORBITS,
@@ -30,18 +32,26 @@ class MappedScene:
     """A scene with the checkpoints and the threshold that map it.
 
     Attributes:
-        tasks: The checkpoints; several are an ensemble.
+        tasks: The checkpoints or the detector; several are an ensemble.
         scene: The scene, with its dates balanced where the checkpoints want it.
         info: Content of ``scene.json``.
         levels: Measured brightness of whole dates.
-        threshold: Probability above which a pixel is landslide.
+        threshold: Value above which a pixel is landslide, once the scene is predicted.
     """
 
     tasks: Sequence[LandslideTask]
     scene: Scene
     info: dict[str, Any]
     levels: Levels
-    threshold: float
+    threshold: Threshold = NOT_CHOSEN
+
+    @property
+    def measure(self) -> str:
+        """What is mapped: ``probability``, or ``score (dB)`` of a detector that was not fitted."""
+        task = self.tasks[0]
+        if isinstance(task.model, Detector) and task.measure == "score":
+            return f"score ({task.model.unit})"
+        return task.measure
 
     @property
     def bands(self) -> list[str]:
@@ -79,6 +89,11 @@ class MappedScene:
         """Reasons why the model may not fit the scene, for readers of the map."""
         trained, mapped = self.tasks[0].orbit, Path(self.source).stem
         notes = []
+        if self.measure != "probability":
+            notes.append(
+                f"the map is made of a {self.measure}, which ranks ground and is no probability"
+            )
+            notes.append(f"threshold {self.threshold.value:.3g}: {self.threshold.origin}")
         if any(task.simulated for task in self.tasks) and not self.simulated:
             notes.append("the model was trained on SIMULATED images and is unproven on real ones")
         if mapped in ORBITS and mapped != trained:
@@ -103,7 +118,8 @@ class MappedScene:
             "MODEL": ", ".join(models),
             "BANDS": ", ".join(self.bands),
             "SCENE": self.source,
-            "THRESHOLD": f"{self.threshold:g}",
+            "MEASURE": self.measure,
+            "THRESHOLD": f"{self.threshold.value:g}",
         }
 
     def labels(self) -> MapLabels:
@@ -118,11 +134,18 @@ class MappedScene:
             title=f"Landslides mapped from radar\n{simulated}{name}",
             source=(
                 f"{simulated}{Path(self.source).stem}, {', '.join(images)}; {members}, "
-                f"threshold {self.threshold:.3g}; landslide-sar {landslide.__version__}"
+                f"threshold {self.threshold.value:.3g}; landslide-sar {landslide.__version__}"
                 + "".join(f". NOTE: {note}" for note in self.notes)
             ),
             dates=self.dates,
+            shades=self._shades(),
         )
+
+    def _shades(self) -> Shades:
+        if self.measure == "probability":
+            return Shades(self.measure, least=0.1, low=0, high=1)
+        value = self.threshold.value
+        return Shades(self.measure, least=value / 2, low=value / 2, high=2 * value)
 
     def _dated(self, band: str) -> str:
         """A band with the date of its image, or the dates of a ratio's images."""
@@ -148,7 +171,10 @@ class MappedScene:
             "not_observed_known_by": self.scene.visibility.known_by,
             "landslide_share": area / observed if observed else 0.0,
             "largest_m2": float(polygons.area_m2.max()) if len(polygons) else 0.0,
-            "threshold": self.threshold,
+            "measure": self.measure,
+            "threshold": self.threshold.value,
+            "threshold_origin": self.threshold.origin,
+            "false_alarms": self.threshold.false_alarms,
             "model": self.tasks[0].hparams["model"],
             "members": len(self.tasks),
             "bands": self.bands,

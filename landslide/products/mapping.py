@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,19 @@ from rich.table import Table
 
 import landslide
 from landslide.config.checks import check
+from landslide.config.paths import is_model_name
 from landslide.config.rules import PREDICT
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import checksum, write_json
-from landslide.geo.folders import RESUMABLE_FILES, replacing_products, work_folder
+from landslide.geo.folders import (
+    MEASURES,
+    RESUMABLE_FILES,
+    measure_of,
+    replacing_products,
+    work_folder,
+)
 from landslide.geo.rasters import to_cog
+from landslide.prediction.detectors import make_detector
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.prediction.stream import (
     ProbabilityFile,
@@ -37,13 +46,14 @@ from landslide.products.polygons import (
     write_geopackage,
 )
 from landslide.products.report import write_report
+from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.training.cpu import tune_cpu
 from landslide.training.metrics import SCORES
 from landslide.training.network import Network, choose_device
-from landslide.training.task import load_task
+from landslide.training.task import LandslideTask, load_task
 
 PRODUCTS = (
-    "probability.tif",
+    *MEASURES,
     "landslides.tif",
     "landslides.gpkg",
     "landslides.geojson",
@@ -96,7 +106,9 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
         raster = ProbabilityFile(folder, mapped.grid, network.bands)
         predict_scene(mapped.scene, predictor, raster, watch)
-        observed = write_mask(folder, mapped.grid, mapped.threshold)
+        threshold = choose_threshold(config, mapped.tasks[0], raster.raster, mapped.grid)
+        mapped = replace(mapped, threshold=threshold)
+        observed = write_mask(folder, mapped.grid, threshold.value)
         if not observed:
             raise InputError(f"{mapped.scene.path} has no pixel that is valid in all of its bands")
         polygons = _write_polygons(config, mapped, folder)
@@ -122,22 +134,33 @@ def _open(config: DictConfig) -> tuple[MappedScene, Truth | None]:
             f"output={config.output} holds a scene, and the map would replace its landslides.tif: "
             "name another folder"
         )
-    tasks = [load_task(path) for path in _checkpoints(config)]
-    scene, truth_of_scene, info = open_input(tasks, str(config.scene), config.orbit)
+    tasks, orbit = _tasks(config)
+    require_thresholds(config, tasks[0])
+    scene, truth_of_scene, info = open_input(tasks, str(config.scene), orbit)
     levels = balance_input(tasks, scene)
-    threshold = tasks[0].threshold if config.threshold is None else float(config.threshold)
     inventory = Path(config.inventory) if config.inventory else truth_of_scene
     truth = open_truth(inventory, scene.grid) if inventory else None
-    return MappedScene(tasks, scene, info, levels, threshold), truth
+    return MappedScene(tasks, scene, info, levels), truth
 
 
-def _checkpoints(config: DictConfig) -> list[Path]:
+def _tasks(config: DictConfig) -> tuple[list[LandslideTask], str | None]:
+    """The checkpoints, or a detector, and the orbit that they are to read."""
+    names = _checkpoints(config)
+    if not any(map(is_model_name, names)):
+        return [load_task(Path(name)) for name in names], config.orbit
+    if len(names) > 1:
+        raise InputError(f"checkpoint={config.checkpoint}: a detector maps by itself: name one")
+    task = make_detector(names[0], str(config.scene), config.orbit)
+    return [task], task.orbit
+
+
+def _checkpoints(config: DictConfig) -> list[str]:
     names = config.checkpoint
-    return [Path(name) for name in (names if isinstance(names, ListConfig) else [names])]
+    return [str(name) for name in (names if isinstance(names, ListConfig) else [names])]
 
 
 def _settings(config: DictConfig, mapped: MappedScene, predictor: Predictor) -> dict[str, Any]:
-    """Everything that the probability depends on: only an equal map is resumed."""
+    """Everything that the map's raster depends on: only an equal map is resumed."""
     files: dict[str, os.stat_result] = {}
     for path in mapped.scene.files:
         with rasterio.open(path) as source:
@@ -145,7 +168,8 @@ def _settings(config: DictConfig, mapped: MappedScene, predictor: Predictor) -> 
     return {
         "version": landslide.__version__,
         "checkpoints": [
-            hashlib.sha256(path.read_bytes()).hexdigest() for path in _checkpoints(config)
+            name if is_model_name(name) else hashlib.sha256(Path(name).read_bytes()).hexdigest()
+            for name in _checkpoints(config)
         ],
         "scene": [mapped.source, str(mapped.grid), mapped.scene.bands],
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files.items()],
@@ -162,8 +186,7 @@ def _write_polygons(config: DictConfig, mapped: MappedScene, folder: Path) -> gp
     """Clean the mask, and write its polygons."""
     mask = folder / "landslides.tif"
     polygons = clean_mask(mask, mapped.grid, config.min_area, config.fill_holes)
-    probability = folder / "probability.tif"
-    describe_polygons(polygons, probability, mapped.scene.path, mapped.grid)
+    describe_polygons(polygons, measure_of(folder), mapped.scene.path, mapped.grid)
     polygons = simplify(polygons, config.simplify)
     write_geopackage(
         folder / "landslides.gpkg", polygons, mapped.grid, mapped.bands, mapped.info, mapped.dates
@@ -177,7 +200,7 @@ def _write_metrics(mapped: MappedScene, truth: Truth | None, folder: Path) -> di
     """Score the map where there is ground truth."""
     if truth is None:
         return None
-    metrics = compare(folder, truth, mapped.grid, mapped.threshold)
+    metrics = compare(folder, truth, mapped.grid, mapped.threshold.value)
     write_json(folder / "metrics.json", {**metrics, "simulated": mapped.simulated})
     return metrics
 
@@ -220,6 +243,7 @@ def _print_summary(summary: dict[str, Any], metrics: dict[str, Any] | None, outp
     for name, value in (metrics or {}).items():
         if name in SCORES:
             table.add_row(SCORES[name], f"{100 * value:.2f} %")
+    table.add_row(f"threshold of {summary['measure']}", f"{summary['threshold']:.3g}")
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     table.add_row("seconds", seconds)
     console = Console(soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``landslides.tif``: the probability against a threshold, without small holes and landslides."""
+"""``landslides.tif``: a map's raster against a threshold, without small holes and landslides."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import numpy as np
 import rasterio
 import shapely
 
+from landslide.geo.folders import measure_of
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask, rasterize_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
@@ -16,9 +17,9 @@ def write_mask(folder: Path, grid: Grid, threshold: float) -> int:
     """Write ``landslides.tif``: 1 above the threshold, 0 below, 255 where not observed.
 
     Args:
-        folder: Folder of ``probability.tif``.
+        folder: Folder of the probability or score.
         grid: Grid of the scene.
-        threshold: Probability above which a pixel is landslide.
+        threshold: Probability or score above which a pixel is landslide.
 
     Returns:
         Number of observed pixels.
@@ -26,16 +27,16 @@ def write_mask(folder: Path, grid: Grid, threshold: float) -> int:
     observed = 0
     profile = raster_profile(grid, "uint8", 1, UNKNOWN)
     with (
-        rasterio.open(folder / "probability.tif") as source,
+        rasterio.open(measure_of(folder)) as source,
         rasterio.open(folder / "landslides.tif", "w", **profile) as sink,
     ):
         sink.descriptions = ("landslides",)
         for block in grid.blocks():
             window = block.to_rasterio()
-            probability = source.read(1, window=window)
-            known = np.isfinite(probability)
+            values = source.read(1, window=window)
+            known = np.isfinite(values)
             observed += int(np.count_nonzero(known))
-            mask = (probability > threshold).astype(np.uint8)
+            mask = (values > threshold).astype(np.uint8)
             mask[~known] = UNKNOWN
             sink.write(mask, 1, window=window)
     return observed

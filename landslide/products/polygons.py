@@ -26,13 +26,13 @@ EVENT_TYPE, OBJECT = "6-Mass movement", "Landslide"
 
 
 def describe_polygons(
-    polygons: gpd.GeoDataFrame, probability: Path, composite: Path | str, grid: Grid
+    polygons: gpd.GeoDataFrame, raster: Path, composite: Path | str, grid: Grid
 ) -> None:
-    """Add ``id`` and statistics of probability and terrain to each polygon.
+    """Add ``id`` and statistics of the map's raster and of terrain to each polygon.
 
     Args:
         polygons: Polygons on pixel edges; columns are added.
-        probability: ``probability.tif``.
+        raster: Probability or score.
         composite: The scene's raster; ``slope`` and ``aspect`` are used where it has them.
         grid: Grid of the scene.
     """
@@ -40,7 +40,7 @@ def describe_polygons(
     with rasterio.open(composite) as source:
         terrain = [band for band in TERRAIN if band in source.descriptions]
     heights = Composite(composite, terrain) if terrain else None
-    with rasterio.open(probability) as source:
+    with rasterio.open(raster) as source:
         names = [name.replace("spread", "probability_spread") for name in source.descriptions]
         statistics = ZonalStatistics(polygons, grid, [*names, *terrain])
         for block in grid.blocks() if len(polygons) else []:

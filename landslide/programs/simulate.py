@@ -11,20 +11,22 @@ from landslide.config.program import run_program
 from landslide.config.rules import SIMULATE
 
 STAGES = 6
-"""Times that ``simulate_scene`` reports progress."""
+"""Times that ``simulate_scene`` reports progress, without a stack."""
 
 
 def simulate(config: DictConfig) -> None:
     """Simulate a scene, write it and print its bands and files."""
     check(config, SIMULATE)
-    from landslide.simulate.options import options_of, size_of
+    from landslide.simulate.options import PAPER_DATES, Dates, options_of, size_of
     from landslide.simulate.output import simulate_scene
     from landslide.simulate.summary import print_summary
 
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("simulating", total=STAGES)
+        dates = Dates(**config.dates)
+        stages = STAGES + (2 if dates != PAPER_DATES else 0)
+        task = bar.add_task("simulating", total=stages)
 
         def advance(stage: str) -> None:
             bar.update(task, description=f"simulating: {stage}")
@@ -40,6 +42,7 @@ def simulate(config: DictConfig) -> None:
             options=options_of(config),
             progress=advance,
             polarisations=config.polarisations,
+            dates=dates,
         )
     print_summary(scene, Path(config.root), console)
 

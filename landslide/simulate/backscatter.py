@@ -120,6 +120,13 @@ class RadarGrid:
         )
         return out
 
+    def displacement(self, error: NDArray[np.floating]) -> tuple[float, float]:
+        """Pixels (east, north) by which an image geocoded with ``error`` lies off."""
+        azimuth, ground_range = error
+        east = -self._cos * azimuth - self._sin * ground_range
+        north = self._sin * azimuth - self._cos * ground_range
+        return float(east), float(north)
+
 
 def _interpolate(field: Float, rows: slice, down: float, right: float) -> Float:
     """Bilinear values a fraction of a pixel below and to the right of the pixels of ``rows``."""

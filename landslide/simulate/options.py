@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +21,22 @@ MIN_SIZE = 64
 
 DEMO_SIZE = (1024, 1536)
 """Rows and columns of a scene of which neither a size nor a DEM is given."""
+
+
+class Dates(NamedTuple):
+    """Number of dates of each orbit, 12 days apart.
+
+    Attributes:
+        before: Dates before the earthquake, at least the paper's one.
+        after: Dates after it, at least the paper's two.
+    """
+
+    before: int = 1
+    after: int = 2
+
+
+PAPER_DATES = Dates()
+"""Those of Nava et al. (2022); with more of them a scene gets a stack."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,16 @@ def check_polarisations(polarisations: Sequence[str]) -> None:
     given = list(polarisations or [])
     if given not in (["vv"], ["vv", "vh"]):
         raise InputError(f"polarisations={given} is not simulated; give [vv] or [vv,vh]")
+
+
+def check_dates(dates: Dates) -> None:
+    """Refuse fewer dates than the paper's.
+
+    Raises:
+        InputError: Too few of them before or after the earthquake.
+    """
+    for name, value in dates._asdict().items():
+        check_value(f"dates.{name}", value, SIMULATE[f"dates.{name}"])
 
 
 def check_options(

@@ -14,7 +14,14 @@ from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import UNKNOWN, write_raster
 from landslide.geo.relief import Float
 from landslide.radar.geometry import RadarGeometry
-from landslide.simulate.options import DEMO_SIZE, Options, default_options
+from landslide.radar.stack import dates_path
+from landslide.simulate.options import (
+    DEMO_SIZE,
+    PAPER_DATES,
+    Dates,
+    Options,
+    default_options,
+)
 from landslide.simulate.preview import draw_overview
 from landslide.simulate.simulation import (
     ACQUISITION_DAYS,
@@ -23,6 +30,7 @@ from landslide.simulate.simulation import (
     SimulatedScene,
     simulate,
 )
+from landslide.simulate.stack_files import write_stack
 
 DATE_NAMES = ("pre", "post1", "post2")
 EPICENTRE = (42.6908, 142.0067)
@@ -40,6 +48,7 @@ def simulate_scene(
     options: Options | None = None,
     progress: Progress = lambda stage: None,
     polarisations: Sequence[str] = ("vv",),
+    dates: Dates = PAPER_DATES,
 ) -> SimulatedScene:
     """Simulate a scene and write its folder, whole or not at all; see also ``simulate``.
 
@@ -48,7 +57,8 @@ def simulate_scene(
             linear power, slope and aspect in degrees, layover and shadow as in
             ``SimulatedScene.layover_shadow``, and VH if wanted, nodata NaN),
             ``landslides.tif`` (0, 1, 255), ``landslides.gpkg``, ``scene.json`` and
-            ``figures/scene.png``.
+            ``figures/scene.png``; with more dates than the paper's also the bands of
+            ``stack_bands`` and ``dates/``.
         size: As in ``simulate``.
         seed: As in ``simulate``.
         dem: As in ``simulate``.
@@ -57,6 +67,7 @@ def simulate_scene(
         options: As in ``simulate``.
         progress: As in ``simulate``.
         polarisations: As in ``simulate``.
+        dates: As in ``simulate``.
 
     Returns:
         The scene in memory.
@@ -66,7 +77,7 @@ def simulate_scene(
     """
     root, options = Path(root), options or default_options()
     require_free_folder(root, overwrite=overwrite)
-    scene = simulate(size, seed, dem, landslides, options, progress, polarisations)
+    scene = simulate(size, seed, dem, landslides, options, progress, polarisations, dates)
     settings = {
         "seed": seed,
         "size": [scene.grid.height, scene.grid.width],
@@ -76,17 +87,27 @@ def simulate_scene(
     }
     if "vh" in polarisations:
         settings["polarisations"] = list(polarisations)
+    if dates != PAPER_DATES:
+        settings["dates"] = dates._asdict()
     progress("writing")
     with replacing_scene(root) as folder:
-        write_scene(folder, scene, settings)
+        write_scene(folder, scene, settings, progress)
     return scene
 
 
-def write_scene(folder: Path, scene: SimulatedScene, settings: Mapping[str, Any]) -> None:
+def write_scene(
+    folder: Path, scene: SimulatedScene, settings: Mapping[str, Any], progress: Progress
+) -> None:
     """Write the files of a scene into an existing folder."""
     tags = {"simulated": "true", "seed": str(settings["seed"]), "version": __version__}
+    stacks: dict[str, list[dict[str, Any]]] = {}
     for name in scene.backscatter:
         bands = orbit_bands(scene, name)
+        if name in scene.stacks:
+            progress(f"dates of {name}")
+            path = dates_path(folder, name)
+            written = write_stack(path, scene.stacks[name], scene.grid, tags)
+            bands, stacks[name] = bands | written.bands, written.dates
         measured = "vv, vh" if "vh_pre" in bands else "vv"
         units = f"{measured}: gamma nought on the ellipsoid, linear power; slope, aspect: degrees"
         images, path = np.stack(list(bands.values())), folder / f"{name}.tif"
@@ -94,7 +115,8 @@ def write_scene(folder: Path, scene: SimulatedScene, settings: Mapping[str, Any]
     write_raster(folder / "landslides.tif", scene.mask, scene.grid, ["landslides"], UNKNOWN, **tags)
     inventory = scene.inventory.assign(simulated=True)
     write_polygons(folder / "landslides.gpkg", inventory, "simulated_landslides")
-    text = json.dumps(scene_metadata(scene, settings), indent=2, allow_nan=False)
+    metadata = scene_metadata(scene, settings) | ({"stack": stacks} if stacks else {})
+    text = json.dumps(metadata, indent=2, allow_nan=False)
     (folder / "scene.json").write_text(text + "\n", encoding="utf-8")
     draw_overview(scene, folder / "figures" / "scene.png")
 

@@ -1,4 +1,4 @@
-"""The simulation of a scene: two orbits of three dates each, landslides and their inventory."""
+"""The simulation of a scene: two orbits of three or more dates, landslides and their inventory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,26 +22,30 @@ from landslide.geo.relief import (
     gradient,
     slope_degrees,
 )
-from landslide.radar.geometry import RadarGeometry, distortion, local_incidence, projected_area
-from landslide.simulate.backscatter import Radar, RadarGrid, speckle
+from landslide.radar.geometry import RadarGeometry, distortion
+from landslide.simulate.acquisition import (
+    Orbit,
+    PlannedDate,
+    RadarImager,
+    SimulatedStack,
+    mask_invalid,
+    plan_further_dates,
+)
 from landslide.simulate.hills import hills
 from landslide.simulate.inputs import SPACING, read_dem, read_landslides
 from landslide.simulate.landcover import land_cover
 from landslide.simulate.options import (
     DEMO_SIZE,
+    PAPER_DATES,
+    Dates,
     Options,
     TerrainOptions,
+    check_dates,
     check_options,
     check_polarisations,
     default_options,
 )
-from landslide.simulate.scattering import (
-    CrossRatio,
-    Ground,
-    Scars,
-    draw_date_shifts,
-    from_decibel,
-)
+from landslide.simulate.scattering import Ground, Scars, draw_date_shifts
 from landslide.simulate.slides import coverage, draw_landslides, first_covering, map_inventory
 
 FLIGHT_HEADINGS = {"ascending": 348.0, "descending": 192.0}
@@ -52,7 +56,7 @@ EPICENTRE_UTM = (582_400.0, 4_727_000.0)
 """Epicentre of the Eastern Iburi earthquake in EPSG:32654, to 100 m."""
 RANDOM_STREAMS = (
     *("terrain", "slides", "inventory", "cover", "ground", "ascending", "descending", "cross"),
-    "dates",
+    *("dates", "stacks"),
 )
 """Names of independent random streams; a new one goes last, so that the others stay the same."""
 
@@ -74,6 +78,8 @@ class SimulatedScene(NamedTuple):
         aspect: (H, W) in degrees clockwise from north, 0 on flat ground; NaN where invalid.
         layover_shadow: (H, W) by orbit: 0 clear, 1 layover, 2 shadow, 3 both; NaN where invalid.
         date_shifts: (3, 2) by orbit: shift in dB of each whole date in VV and in VH.
+        stacks: All dates by orbit, those of ``backscatter`` among them; none unless there are
+            more.
     """
 
     grid: Grid
@@ -86,6 +92,7 @@ class SimulatedScene(NamedTuple):
     aspect: Float
     layover_shadow: Mapping[str, Float]
     date_shifts: Mapping[str, Float]
+    stacks: Mapping[str, SimulatedStack]
 
 
 def simulate(
@@ -96,6 +103,7 @@ def simulate(
     options: Options | None = None,
     progress: Progress = lambda stage: None,
     polarisations: Sequence[str] = ("vv",),
+    dates: Dates = PAPER_DATES,
 ) -> SimulatedScene:
     """Simulate a scene in memory.
 
@@ -107,6 +115,7 @@ def simulate(
         options: Physical parameters; those of ``conf/simulate.yaml`` by default.
         progress: Function that is called with the name of each stage as it starts.
         polarisations: ``vv``, or ``vv`` and ``vh``; VH does not change VV.
+        dates: Number of dates of each orbit; further ones do not change the paper's.
 
     Raises:
         InputError: An option is out of range, or an input cannot be used.
@@ -114,6 +123,7 @@ def simulate(
     options = options or default_options()
     check_options(size, seed, dem, landslides, options)
     check_polarisations(polarisations)
+    check_dates(dates)
     shape = None if size is None else (int(size[0]), int(size[1]))
     streams = np.random.default_rng(seed).spawn(len(RANDOM_STREAMS))
     draws = dict(zip(RANDOM_STREAMS, streams, strict=True))
@@ -129,36 +139,48 @@ def simulate(
     ground = Ground(cover, scars, options.scattering, options.changes, SPACING, draws["ground"])
     lasting, *cross_draws = draws["cross"].spawn(1 + len(FLIGHT_HEADINGS))
     cross = ground.cross_ratio(lasting) if "vh" in polarisations else None
-    backscatter, layover_shadow, date_shifts = {}, {}, {}
-    for (name, heading), cross_draw in zip(FLIGHT_HEADINGS.items(), cross_draws, strict=True):
+    backscatter, layover_shadow, date_shifts, stacks = {}, {}, {}, {}
+    stack_draws = draws["stacks"].spawn(len(FLIGHT_HEADINGS))
+    for index, (name, heading) in enumerate(FLIGHT_HEADINGS.items()):
         progress(name)
         geometry = RadarGeometry(heading, options.radar.incidence)
         shadow, layover = distortion(elevation, SPACING, geometry)
         imager = RadarImager(elevation, shadow, geometry, options.radar)
-        days = ACQUISITION_DAYS[name]
-        shifts = draw_date_shifts(options.changes.whole_date, len(days), draws["dates"])
-        images = _acquire(ground, imager, days, shifts, draws[name], cross, cross_draw)
-        backscatter[name] = _mask_invalid(images, valid)
-        layover_shadow[name] = _mask_invalid(layover + np.float32(2) * shadow, valid)
-        date_shifts[name] = shifts
+        orbit = Orbit(ground, imager, valid, cross)
+        days, rain = ACQUISITION_DAYS[name], options.changes.whole_date
+        date_shifts[name] = draw_date_shifts(rain, len(days), draws["dates"])
+        acquired = [
+            orbit.acquire(PlannedDate(*date))
+            for date in zip(
+                days,
+                date_shifts[name],
+                draws[name].spawn(len(days)),
+                cross_draws[index].spawn(len(days)),
+                strict=True,
+            )
+        ]
+        backscatter[name] = np.stack(
+            [date.images[polarisation] for polarisation in polarisations for date in acquired]
+        )
+        if dates != PAPER_DATES:
+            further = plan_further_dates(days, dates, rain, stack_draws[index])
+            stacks[name] = SimulatedStack(orbit, [*acquired, *further])
+        layover_shadow[name] = mask_invalid(layover + np.float32(2) * shadow, valid)
     mask = (first_covering(inventory, grid) > 0).astype(np.uint8)
     mask[~(valid & known)] = UNKNOWN
     return SimulatedScene(
         grid=grid,
         elevation=elevation,
         backscatter=backscatter,
-        slope=_mask_invalid(slope, valid),
+        slope=mask_invalid(slope, valid),
         mask=mask,
         slid_share=scars.share,
         inventory=inventory,
-        aspect=_mask_invalid(aspect, valid),
+        aspect=mask_invalid(aspect, valid),
         layover_shadow=layover_shadow,
         date_shifts=date_shifts,
+        stacks=stacks,
     )
-
-
-def _mask_invalid(image: Float, valid: NDArray[np.bool_]) -> Float:
-    return np.where(valid, image, np.float32(np.nan))
 
 
 def _terrain(
@@ -203,67 +225,3 @@ def _scars(truth: gpd.GeoDataFrame, slope: Float, grid: Grid) -> Scars:
     """Rasterised truth; debris comes to rest where the slope is below about 11 degrees."""
     debris = 1 / (1 + np.exp((ndimage.gaussian_filter(slope, 1) - 11) / 2))
     return Scars(coverage(truth, grid), first_covering(truth, grid), debris.astype(np.float32))
-
-
-class RadarImager:
-    """Images a scene from one orbit: from brightness of the ground to an image with speckle.
-
-    Args:
-        elevation: (H, W) in metres, without NaN.
-        shadow: (H, W) pixels in radar shadow.
-        geometry: Geometry of the orbit.
-        radar: Properties of the radar.
-    """
-
-    def __init__(
-        self, elevation: Float, shadow: NDArray[np.bool_], geometry: RadarGeometry, radar: Radar
-    ) -> None:
-        self.radar = radar
-        self.grid = RadarGrid(elevation, SPACING, geometry)
-        self.incidence = local_incidence(elevation, SPACING, geometry)
-        area = projected_area(elevation, SPACING, geometry)
-        self.area = np.where(shadow, 0, area).astype(np.float32)
-        flat = np.cos(np.radians(geometry.incidence))
-        self.noise = from_decibel(radar.noise - 10 * np.log10(flat))
-
-    def image(self, gamma: Float, error: NDArray[np.float64], rng: np.random.Generator) -> Float:
-        """Image (H, W) of gamma nought on the ellipsoid.
-
-        Args:
-            gamma: (H, W) gamma nought of the ground.
-            error: Geolocation error in pixels, (2,).
-            rng: Source of randomness.
-        """
-        power = self.grid.image(self.area * gamma)
-        speckled = speckle(power + self.noise, self.radar, SPACING, rng)
-        return self.grid.geocode(speckled, error)
-
-
-def _acquire(
-    ground: Ground,
-    imager: RadarImager,
-    days: Sequence[float],
-    shifts: Float,
-    rng: np.random.Generator,
-    cross: CrossRatio | None,
-    cross_rng: np.random.Generator,
-) -> Float:
-    """Images of an orbit's D dates in VV (D, H, W), or in VV and then VH (2 D, H, W).
-
-    A date's polarisations share the ground and the geolocation error. Their speckle is
-    independent: over ground that is symmetric to the plane of incidence their amplitudes do
-    not correlate (Nghiem et al. 1992).
-    """
-    vv, vh = [], []
-    dates = zip(
-        days, from_decibel(shifts), rng.spawn(len(days)), cross_rng.spawn(len(days)), strict=True
-    )
-    for day, gains, draw, cross_draw in dates:
-        weather = ground.weather(day, draw)
-        error = draw.normal(0, imager.radar.geolocation / SPACING, 2)
-        gamma = ground.gamma(weather, imager.incidence)
-        vv.append(imager.image(gains[0] * gamma, error, draw))
-        if cross is not None:
-            gamma = ground.gamma(weather, imager.incidence, cross)
-            vh.append(imager.image(gains[1] * gamma, error, cross_draw))
-    return np.stack([*vv, *vh])

@@ -1,4 +1,7 @@
-"""Checkpoints as one function from measurements to probability, and the engines that compute it."""
+"""Checkpoints as one function from measurements to probability, and the engines that compute it.
+
+Of a detector that was not fitted it is the score itself.
+"""
 
 import math
 import os
@@ -64,10 +67,16 @@ class Network:
                     f"checkpoint: an ensemble shares its bands, but one member was trained on "
                     f"{', '.join(tasks[0].bands)} and another on {', '.join(task.bands)}"
                 )
+            if task.measure != tasks[0].measure:
+                raise InputError(
+                    "checkpoint: one member gives a probability and another, a detector that was "
+                    "not fitted, a score: map with each by itself"
+                )
         self.device = device
         self.tasks = tasks
         self.flips = FLIPS[tta]
-        self.bands = ("probability", "spread") if len(tasks) > 1 else ("probability",)
+        self.measure = tasks[0].measure
+        self.bands = (self.measure, "spread") if len(tasks) > 1 else (self.measure,)
         self.per_window = any(task.normalization.per_window for task in tasks)
         self.patch_size = tasks[0].patch_size
         self.channels = len(tasks[0].bands)
@@ -97,26 +106,30 @@ class Network:
     def __call__(self, image: Tensor) -> Tensor:
         """Map measurements (B, C, H, W) to (B, K, H, W) on the CPU.
 
-        Channel 0 is the probability, averaged over flips and members. Channel 1 of an
+        Channel 0 is the probability or score, averaged over flips and members. Channel 1 of an
         ensemble is the standard deviation over its members.
         """
         image = image.to(self.device)
-        members = torch.cat([self._probability(*member, image) for member in self.members], dim=1)
+        members = torch.cat([self._member(*member, image) for member in self.members], dim=1)
         if len(self.members) == 1:
             return members.cpu()
         mean, spread = members.mean(dim=1), members.std(dim=1, correction=0)
         return torch.stack([mean, spread], dim=1).cpu()
 
-    def _probability(self, normalization: nn.Module, logits: Logits, image: Tensor) -> Tensor:
+    def _member(self, normalization: nn.Module, logits: Logits, image: Tensor) -> Tensor:
         """Mean over the flips, (B, 1, H, W)."""
         if len(self.flips) == 1:
-            return logits(normalization(image)).sigmoid_()
+            return self._measure(logits(normalization(image)))
         # Mirroring comes before the normalisation, since it changes directions in degrees.
-        probabilities = []
+        outputs = []
         for axes in self.flips:
             x = normalization(mirror(image, axes, self.directions))
-            probabilities.append(logits(x).sigmoid_().flip(axes))
-        return torch.stack(probabilities).mean(dim=0)
+            outputs.append(self._measure(logits(x)).flip(axes))
+        return torch.stack(outputs).mean(dim=0)
+
+    def _measure(self, logits: Tensor) -> Tensor:
+        """Probability of logits; of a score the logit is the score."""
+        return logits.sigmoid_() if self.measure == "probability" else logits
 
 
 def torch_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:

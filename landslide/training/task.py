@@ -4,7 +4,7 @@ import pickle
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -20,6 +20,7 @@ from landslide.config.paths import require_checkpoints
 from landslide.data.normalization import Normalization
 from landslide.data.scene import Sample
 from landslide.errors import InputError
+from landslide.models.detectors import Detector
 from landslide.models.halo import Halo, measure_halo
 from landslide.models.sizes import size_multiple
 from landslide.training.checkpoint import write_checkpoint
@@ -27,6 +28,8 @@ from landslide.training.losses import PixelLoss, PixelMean
 from landslide.training.metrics import pixel_metrics
 
 Config = dict[str, Any]
+
+Measure = Literal["probability", "score"]
 
 FORMAT = "landslide_version"
 """Key of our checkpoints; holds the version of the program that wrote it."""
@@ -97,6 +100,12 @@ class LandslideTask(LightningModule):
         )
         self.val_metrics = pixel_metrics(threshold, loss=self.loss, prefix="val_")
         self.test_metrics = pixel_metrics(threshold, loss=self.loss, prefix="test_")
+
+    @property
+    def measure(self) -> Measure:
+        """What the model's output is: the logit of a probability, or a detector's score."""
+        unfitted = isinstance(self.model, Detector) and not self.model.fitted
+        return "score" if unfitted else "probability"
 
     def measure_halo(self) -> Halo | None:
         """Return the halo that makes windows exact, or None; measure it if it is not known."""

@@ -263,10 +263,11 @@ def test_bands_of_a_stack_are_chosen_by_day(tmp_path: Path) -> None:
         f"dem={path}",
         f"sar.ascending=[{path},{path},{path}]",
     )
+    event = Event.of("", "2018-09-06")
     with pytest.raises(InputError, match=r"3 bands of VV .*\[2018-09-05,2018-09-17,2018-09-29\]"):
-        acquire_from_files(compose_preparation(*given))
+        acquire_from_files(compose_preparation(*given), event)
     days = "sar.dates.ascending=[2018-09-05,2018-09-17,2018-09-29]"
-    dates = acquire_from_files(compose_preparation(*given, days)).orbits["ascending"]
+    dates = acquire_from_files(compose_preparation(*given, days), event).orbits["ascending"]
     assert [a.tiles["vv"][0].band for a in dates.values()] == [1, 2, 3]
     assert [str(a.day) for a in dates.values()] == ["2018-09-05", "2018-09-17", "2018-09-29"]
     with pytest.raises(InputError, match=r"3 bands of VV .* and none of 2018-09-06"):

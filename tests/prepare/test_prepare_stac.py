@@ -31,7 +31,6 @@ from landslide.prepare.stac.overpasses import (
     TrackRequest,
     choose_track,
     group_tracks,
-    side_of_event,
 )
 
 pytest.importorskip("pystac_client", reason="the optional extra stac")
@@ -760,8 +759,8 @@ def test_an_image_of_a_day_that_may_be_the_events_is_on_neither_side() -> None:
     evening = [make_item("2018-09-05T20:43:00Z"), *days(68, "08-24", "09-11")]
     assert chosen(evening, event=event) == ["68", "08-24", "09-11"]
     # The earthquake of 6 September struck on 5 September in UTC.
-    assert side_of_event(event, datetime(2018, 9, 5, 18, 8, tzinfo=UTC)) == "unsure"
-    assert side_of_event(EVENT, EVENT.time + timedelta(hours=3)) == "after"
+    assert event.side_of(datetime(2018, 9, 5, 18, 8, tzinfo=UTC)) == "unsure"
+    assert EVENT.side_of(EVENT.time + timedelta(hours=3)) == "after"
 
 
 def test_a_requested_track_or_dates_are_taken() -> None:

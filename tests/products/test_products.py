@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
-from landslide.products.map import MapLabels
+from landslide.products.map import MapLabels, Shades
 from landslide.products.mask import clean_mask, write_mask
 from landslide.products.polygons import (
     describe_polygons,
@@ -192,9 +192,13 @@ def test_the_report_escapes_what_the_scene_says(folder: Path) -> None:
         **dict.fromkeys(("landslides", "landslide_area_m2", "largest_m2"), 0),
         **{"simulated": False, "observed_area_m2": 2.5e6, "observed_share": 0.5},
         **{"landslide_share": 0, "threshold": 0.5, "notes": ["a < b"]},
+        "measure": "probability",
+        "false_alarms": None,
         "not_observed_known_by": "nodata",
     }
-    labels = MapLabels("Landslides\n<script>", "images & model", {})
+    labels = MapLabels(
+        "Landslides\n<script>", "images & model", {}, Shades("probability", 0.1, 0, 1)
+    )
     write_report(folder, summary, None, gpd.GeoDataFrame({"area_m2": []}), labels)
     page = (folder / "report.html").read_text()
     assert "<script" not in page

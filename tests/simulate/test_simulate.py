@@ -22,6 +22,7 @@ from landslide.radar.geometry import RadarGeometry, distortion, local_incidence,
 from landslide.simulate import SimulatedScene, default_options, simulate, simulate_scene
 from landslide.simulate.backscatter import RadarGrid, look_weights, speckle
 from landslide.simulate.drainage import drainage_area, route
+from landslide.simulate.options import Dates
 from landslide.simulate.scattering import draw_date_shifts
 from landslide.simulate.simulation import FLIGHT_HEADINGS
 from landslide.simulate.slides import landslide_areas
@@ -482,8 +483,10 @@ def test_a_taken_folder_is_refused_unless_overwriting_a_scene(
         simulate_scene(other, size=SMALL, overwrite=True)
     assert (other / "thesis.txt").read_text() == "precious"
     root = tmp_path / "scene"
-    simulate_scene(root, size=(64, 64), seed=0)
+    simulate_scene(root, size=(64, 64), seed=0, dates=Dates(before=2))
+    assert (root / "dates").is_dir()
     simulate_scene(root, size=(64, 96), seed=0, overwrite=True)
+    assert not (root / "dates").exists()
     assert json.loads((root / "scene.json").read_text())["options"]["size"] == [64, 96]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "scene"]
 

@@ -26,7 +26,8 @@ from landslide.geo.files import checksum
 from landslide.geo.grid import Grid, Window
 from landslide.geo.relief import Float
 from landslide.prepare.area import choose_grid, grid_center
-from landslide.prepare.files import dem_from_option, images_from_options
+from landslide.prepare.dates import arrange_dates
+from landslide.prepare.discovery import dem_from_option, images_from_options
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.progress import progress_bar
 from landslide.prepare.quality import check_dates
@@ -60,15 +61,19 @@ def acquire_from_products(
             "sar.source=safe needs an area, since a whole frame takes half an hour and more: give "
             "aoi=[west,south,east,north] in degrees, a polygon file, or grid.like"
         )
-    products = _open_products(config)
+    products = _open_products(config, event)
     dem = dem_from_option(config.dem)
+    if dem is None:
+        raise InputError(
+            "sar.source=safe corrects for terrain and needs elevation: set dem=dem.tif"
+        )
     grid = choose_grid(config.grid, area, Sources({}, dem))
     described = {
         orbit: {date: _describe(frames, grid) for date, frames in dates.items()}
         for orbit, dates in products.items()
     }
     # Wrong dates and passes must show before the long work.
-    check_dates(Sources(described, dem), event)
+    check_dates(arrange_dates(Sources(described, dem), event), event)
     require_dem_coverage(dem, grid)
     correction = TerrainCorrection(config, dem, grid)
     total = sum(len(frames) for dates in products.values() for frames in dates.values())
@@ -91,13 +96,28 @@ def acquire_from_products(
     return Sources(orbits, dem, notes=(f"terrain correction: {raised}",))
 
 
-def _open_products(config: DictConfig) -> dict[Pass, dict[str, list[Product]]]:
+def _open_products(config: DictConfig, event: Event) -> dict[Pass, dict[str, list[Product]]]:
     """Frames of each date, checked."""
     polarisations = [str(name).lower() for name in config.sar.polarisations]
+
+    def describe(paths: Sequence[Path]) -> dict[Path, Acquisition]:
+        return {path: _facts(Product(path, polarisations)) for path in paths}
+
     return {
         orbit: {date: [Product(p, polarisations) for p in paths] for date, paths in dates.items()}
-        for orbit, dates in images_from_options(config).items()
+        for orbit, dates in images_from_options(config, event, describe).items()
     }
+
+
+def _facts(frame: Product) -> Acquisition:
+    """What a product's metadata say of its date."""
+    return Acquisition(
+        {p: (Tile(frame.path),) for p in frame.polarisations},
+        time=frame.time,
+        direction=frame.direction,
+        relative_orbit=frame.relative_orbit,
+        platform=frame.platform,
+    )
 
 
 class TerrainCorrection:

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
 from landslide.geo.grid import utm_crs
-from landslide.prepare.files import dem_from_option
+from landslide.prepare.discovery import dem_from_option
 from landslide.prepare.progress import progress_bar
 from landslide.prepare.sources import (
     PASSES,
@@ -74,7 +74,7 @@ def acquire_from_archive(
             after the event, or does not deliver what it lists.
     """
     aoi = _require_area(aoi)
-    dem = dem_from_option(config.dem) if config.dem else None
+    from_archive = config.dem is None
     archive = Archive.of(config)
     _, choices = _search(config, archive, event, aoi)
     if not choices:
@@ -90,7 +90,7 @@ def acquire_from_archive(
         for date, o in choice.overpasses.items()
     }
     elevation = []
-    if dem is None:
+    if from_archive:
         where = _box_around(aoi, DEM_MARGIN)
         elevation = _subsets(archive, _search_dem(archive, where), None, where, cache)
     wanted = [s for bands in images.values() for band in bands.values() for s in band] + elevation
@@ -102,11 +102,14 @@ def acquire_from_archive(
         tiles = {p: _measured_tiles(subsets, present, overpass) for p, subsets in bands.items()}
         acquisition = _acquisition(choices[orbit].track, overpass, tiles, archive)
         orbits.setdefault(orbit, {})[date] = acquisition
-    dem = dem or Dem(
-        tuple(Tile(subset.path) for subset in elevation if subset.path in present),
-        items=tuple(subset.item for subset in elevation),
-        provider=f"{archive.endpoint} {archive.dem_collection}",
-    )
+    if from_archive:
+        dem: Dem | None = Dem(
+            tuple(Tile(subset.path) for subset in elevation if subset.path in present),
+            items=tuple(subset.item for subset in elevation),
+            provider=f"{archive.endpoint} {archive.dem_collection}",
+        )
+    else:
+        dem = dem_from_option(config.dem)
     return Sources(orbits, dem, notes=tuple(_notes(choices, event)))
 
 

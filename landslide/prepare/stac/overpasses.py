@@ -22,9 +22,6 @@ CYCLE = timedelta(days=12)
 COVERAGE_TOLERANCE = 0.05
 """Share of the area by which coverage may fall short of the best and count as complete."""
 
-LOCAL_DAY = (timedelta(hours=-14), timedelta(hours=36))
-"""Begin and end of a calendar day anywhere on Earth, from midnight UTC."""
-
 
 @dataclass(frozen=True, eq=False)
 class Overpass:
@@ -120,19 +117,6 @@ def _group_overpasses(slices: Sequence[ArchiveItem], aoi: BaseGeometry) -> list[
     ]
 
 
-def side_of_event(event: Event, time: datetime) -> str:
-    """Return whether a time is ``before`` or ``after`` an event, or ``unsure``.
-
-    Where only the event's day is known, it is the local day somewhere on Earth.
-    """
-    start, end = (event.time, event.time)
-    if not event.exact:
-        start, end = (event.time + offset for offset in LOCAL_DAY)
-    if time < start:
-        return "before"
-    return "after" if time > end else "unsure"
-
-
 def choose_track(
     tracks: Sequence[Track], event: Event, direction: Pass, request: TrackRequest
 ) -> TrackChoice | None:
@@ -176,8 +160,8 @@ def choose_track(
 
 def _choose_by_event(track: Track, event: Event) -> TrackChoice | None:
     """The last complete overpass before an event and the first two after it, if any."""
-    before = [each for each in track.complete if side_of_event(event, each.time) == "before"]
-    after = [each for each in track.complete if side_of_event(event, each.time) == "after"]
+    before = [each for each in track.complete if event.side_of(each.time) == "before"]
+    after = [each for each in track.complete if event.side_of(each.time) == "after"]
     if not before or not after:
         return None
     chosen = (before[-1], *after[: len(DATES) - 1])

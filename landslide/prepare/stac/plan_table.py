@@ -6,7 +6,7 @@ from rich.table import Table
 
 from landslide.prepare.sources import Event, Pass
 from landslide.prepare.stac.archive import Archive
-from landslide.prepare.stac.overpasses import Overpass, Track, TrackChoice, side_of_event
+from landslide.prepare.stac.overpasses import Overpass, Track, TrackChoice
 
 SHOWN_BEFORE, SHOWN_AFTER = 3, 4
 """Overpasses shown of each track."""
@@ -32,7 +32,7 @@ def plan_table(
             names = {overpass: name for name, overpass in choice.overpasses.items()}
         for overpass in _nearest(track, event, names):
             table.add_row(*label, *_cells(track, overpass, event, archive, names.get(overpass)))
-        after = [o for o in track.overpasses if side_of_event(event, o.time) == "after"]
+        after = [o for o in track.overpasses if event.side_of(o.time) == "after"]
         if len(after) < 2:
             time, platform = track.next_overpass
             days = f"{event.days_after(time):+.0f}"
@@ -43,7 +43,7 @@ def plan_table(
 
 def _nearest(track: Track, event: Event, chosen: Mapping[Overpass, str]) -> list[Overpass]:
     """The overpasses nearest to the event, and those that are chosen."""
-    before = [o for o in track.overpasses if side_of_event(event, o.time) == "before"]
+    before = [o for o in track.overpasses if event.side_of(o.time) == "before"]
     later = [o for o in track.overpasses if o not in before]
     near = [*before[-SHOWN_BEFORE:], *later[:SHOWN_AFTER]]
     return [overpass for overpass in track.overpasses if overpass in near or overpass in chosen]
@@ -59,7 +59,7 @@ def _cells(
     use = f"[bold]{name}[/bold]" if name else ""
     if not name and overpass not in track.complete:
         use = "incomplete"
-    elif not name and side_of_event(event, overpass.time) == "unsure":
+    elif not name and event.side_of(overpass.time) == "unsure":
         use = "before or after?"
     return (
         f"{overpass.time:%Y-%m-%d %H:%M}",

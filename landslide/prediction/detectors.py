@@ -1,0 +1,83 @@
+"""Detectors by name: tasks that map a scene without a checkpoint."""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from landslide.config.paths import is_scene_folder, require_scene
+from landslide.config.program import configuration_folder
+from landslide.errors import InputError
+from landslide.geo.rasters import open_raster
+from landslide.models.detectors import Detector
+from landslide.radar.bands import ORBIT_MARK, ORBITS
+from landslide.training.task import LandslideTask
+
+BOTH = "both"
+"""As ``orbit``: a detector joins the orbits of a scene."""
+
+
+def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideTask:
+    """Make a task of a detector, with the best bands that a scene has.
+
+    Args:
+        name: Option of the group ``model``.
+        scene: Scene folder or GeoTIFF.
+        orbit: Orbit of a folder, or ``both``; default: its only one, or ascending.
+
+    Raises:
+        InputError: The model is no detector, or the scene lacks what it needs.
+    """
+    config = _compose(name)
+    kind = get_class(config.model._target_)
+    if not issubclass(kind, Detector):
+        raise InputError(
+            f"checkpoint={name} is a network, which needs training: train it with train.py "
+            f"model={name} and name its best.ckpt, or take a detector: slope, log_ratio, change_z"
+        )
+    own, available = _available_bands(scene, orbit)
+    try:
+        config.dataset.bands = kind.choose_bands(available)
+    except InputError as error:
+        raise InputError(f"{scene}: {error}") from error
+    config.dataset.orbit = own
+    settings = OmegaConf.to_container(config.task, resolve=True)
+    return LandslideTask(**settings).eval()  # type: ignore[arg-type]
+
+
+def _compose(model: str) -> DictConfig:
+    """Compose the configuration of a training; inside of a program Hydra is set up already."""
+    if GlobalHydra.instance().is_initialized():
+        return compose("train", [f"model={model}"])
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        return compose("train", [f"model={model}"])
+
+
+def _available_bands(scene: str, orbit: str | None) -> tuple[str, list[str]]:
+    """The orbit that bands are read from, and all described bands, others with their orbit."""
+    if not is_scene_folder(scene):
+        if orbit == BOTH:
+            raise InputError(f"orbit={BOTH} joins the orbits of a scene folder: {scene} is a file")
+        stem = Path(scene).stem
+        return stem if stem in ORBITS else ORBITS[0], _described(scene)
+    root = Path(scene)
+    require_scene(root)
+    found = [name for name in ORBITS if (root / f"{name}.tif").exists()]
+    wanted = list(ORBITS) if orbit == BOTH else [orbit or (found or ORBITS)[0]]
+    for missing in (name for name in wanted if name not in found):
+        raise InputError(
+            f"{root} has no {missing}.tif: choose another orbit (found: "
+            f"{', '.join(found) or 'none'}) or add the file"
+        )
+    own, *others = wanted
+    bands = _described(str(root / f"{own}.tif"))
+    for other in others:
+        bands += [f"{band}{ORBIT_MARK}{other}" for band in _described(str(root / f"{other}.tif"))]
+    return own, bands
+
+
+def _described(file: str) -> list[str]:
+    with open_raster(file) as source:
+        return [band for band in source.descriptions if band]

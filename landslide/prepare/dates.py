@@ -1,0 +1,139 @@
+"""The dates of an orbit: their names, their sides of the event, and what a stack of them needs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from itertools import pairwise
+from typing import TypeVar
+
+from omegaconf import DictConfig
+
+from landslide.errors import InputError
+from landslide.prepare.orbit import known_tracks
+from landslide.prepare.sources import DATES, Acquisition, Event, Pass, Sources, label_dates
+from landslide.radar.stack import Side
+
+T = TypeVar("T")
+
+MIN_BEFORE = 2
+"""Dates before the event that a stack needs: one has no scatter."""
+
+
+def name_dates(
+    before: Sequence[T], after: Sequence[T], day_of: Callable[[T], date | None]
+) -> dict[str, T]:
+    """Name an orbit's images around an event, which are in order of time.
+
+    The last before it and the first two after it have the names of ``DATES``, all others those of
+    their days, such as ``20180812``.
+    """
+    paper = label_dates([*before[-1:], *after[: len(DATES) - 1]], "the choice")
+    earlier = {f"{day_of(image):%Y%m%d}": image for image in before[:-1]}
+    later = {f"{day_of(image):%Y%m%d}": image for image in after[len(DATES) - 1 :]}
+    return earlier | paper | later
+
+
+def is_stack(dates: Iterable[str]) -> bool:
+    """Whether an orbit has more dates than those of the paper."""
+    return not set(dates) <= set(DATES)
+
+
+def sides(dates: Iterable[str]) -> dict[str, Side]:
+    """Side of the event of each date of an orbit; names are in order of time."""
+    names = list(dates)
+    last = names.index(DATES[0])
+    return {name: "pre" if index <= last else "post" for index, name in enumerate(names)}
+
+
+def arrange_dates(sources: Sources, event: Event) -> Sources:
+    """Order the dates of stacks by time and name them by the event.
+
+    Raises:
+        InputError: A date of a stack is not known, of the event's own day, or given twice, or all
+            dates are on one side of the event.
+    """
+    orbits = {
+        orbit: _arrange(orbit, list(dates.values()), event) if is_stack(dates) else dates
+        for orbit, dates in sources.orbits.items()
+    }
+    return replace(sources, orbits=orbits)
+
+
+def _arrange(orbit: Pass, images: Sequence[Acquisition], event: Event) -> dict[str, Acquisition]:
+    parts: dict[str, list[Acquisition]] = {"before": [], "after": []}
+    for image in sorted(images, key=lambda image: _time_key(orbit, image)):
+        side = _side(image, event)
+        if side not in parts:
+            raise InputError(
+                f"{image.name} is of the event's own day ({image.day}): give event.date and the "
+                "image with their time, or leave the image out"
+            )
+        parts[side].append(image)
+    for one, other in pairwise([*parts["before"], *parts["after"]]):
+        if one.day == other.day:
+            raise InputError(
+                f"{one.name} and {other.name} are both of {one.day}: give each date of "
+                f"sar.{orbit} once, its tiles as one list"
+            )
+    for side, found in parts.items():
+        if not found:
+            raise InputError(
+                f"none of the {len(images)} dates of sar.{orbit} is {side} the event "
+                f"({event.time:%Y-%m-%d}): check event.date"
+            )
+    return name_dates(parts["before"], parts["after"], lambda image: image.day)
+
+
+def _time_key(orbit: Pass, image: Acquisition) -> float:
+    if image.time is None:
+        raise InputError(
+            f"the date of {image.name} is not known, and a stack needs it: give "
+            f"sar.dates.{orbit}=[…]"
+        )
+    return image.time.timestamp()
+
+
+def _side(image: Acquisition, event: Event) -> str:
+    assert image.time is not None
+    # Days that a user lists are compared as they are written.
+    return event.side_of(image.time, exact=image.exact and event.exact)
+
+
+def check_stacks(sources: Sources, options: DictConfig) -> list[str]:
+    """Check that every stack is of one track and has enough dates.
+
+    ``options`` are those of ``sar``.
+
+    Returns:
+        A warning where there are fewer dates than asked for.
+
+    Raises:
+        InputError: Dates of several tracks, or only one date before the event.
+    """
+    warnings = []
+    for orbit, dates in sources.orbits.items():
+        if not (is_stack(dates) or options.before > 1):
+            continue
+        found = list(sides(dates).values())
+        before, after = found.count("pre"), found.count("post")
+        if before < MIN_BEFORE:
+            raise InputError(
+                f"{orbit}: there is one date before the event, and the scatter of a stack needs "
+                f"{MIN_BEFORE}: give earlier images, or sar.before=1 sar.after=2 for no stack"
+            )
+        if len(tracks := known_tracks(dates)) > 1:
+            raise InputError(
+                f"sar.{orbit} has images of tracks {' and '.join(map(str, tracks))}: a stack is of "
+                f"one, so choose it with sar.relative_orbit.{orbit}={tracks[0]} or leave the "
+                "others out"
+            )
+        for side, have, wanted in (
+            ("before", before, options.before),
+            ("after", after, options.after),
+        ):
+            if have < wanted:
+                warnings.append(
+                    f"{orbit}: {have} of the {wanted} dates that sar.{side} asks for were found "
+                    f"{side} the event"
+                )
+    return warnings

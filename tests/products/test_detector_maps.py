@@ -1,0 +1,119 @@
+"""Maps by detectors, which need no checkpoint: their bands, their words, their thresholds."""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from builders import make_scene, read_band
+from commands import map_with, run_here
+
+from landslide.api import read_products
+from landslide.errors import InputError
+
+
+def test_a_detector_maps_at_once_what_changed(stack_root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "map"
+    run_here(
+        "predict", "checkpoint=log_ratio", f"scene={stack_root}", f"output={output}", cwd=tmp_path
+    )
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["average_precision"] > 0.9
+    assert metrics["precision"] > 0.9
+
+
+def test_what_a_detector_writes_is_called_a_score(stack_root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "map"
+    summary = map_with("checkpoint=log_ratio", f"scene={stack_root}", f"output={output}")
+    assert not (output / "probability.tif").exists()
+    with rasterio.open(output / "score.tif") as source:
+        assert source.descriptions == ("score",)
+        assert source.tags()["MEASURE"] == "score (dB)"
+    assert summary["measure"] == "score (dB)"
+    assert any("no probability" in str(note) for note in summary["notes"])  # type: ignore[attr-defined]
+    report = (output / "report.html").read_text()
+    assert "threshold of score (dB)" in report
+    assert "threshold of probability" not in report
+    polygons = gpd.read_file(output / "landslides.gpkg", layer="landslides")
+    assert {"mean_score", "max_score"} <= set(polygons.columns)
+    assert (polygons.max_score > summary["threshold"]).all()
+    assert read_products(output).probability.band.item() == "score"
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "orbit", "expected"),
+    [
+        ("slope", "null", ["slope"]),
+        ("log_ratio", "descending", ["vv_pre_mean", "vv_post_mean", "vh_pre_mean", "vh_post_mean"]),
+        ("change_z", "both", ["vv_pre_std", "vh_pre_std@descending", "post_count@descending"]),
+    ],
+)
+def test_bands_are_those_that_the_scene_has(
+    checkpoint: str, orbit: str, expected: list[str], stack_root: Path, tmp_path: Path
+) -> None:
+    summary = map_with(
+        f"checkpoint={checkpoint}", f"scene={stack_root}", f"output={tmp_path}", f"orbit={orbit}"
+    )
+    assert set(expected) <= set(summary["bands"])  # type: ignore[call-overload]
+    assert "slope" in summary["bands"]  # type: ignore[operator]
+
+
+def test_single_dates_and_a_file_will_do(tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene")
+    summary = map_with(
+        "checkpoint=log_ratio", f"scene={root / 'descending.tif'}", f"output={tmp_path / 'map'}"
+    )
+    assert summary["bands"] == ["vv_pre", "vv_post1", "vv_post2", "slope"]
+    score = read_band(tmp_path / "map" / "score.tif")
+    share = np.mean(score[np.isfinite(score) & (score > -20)] > summary["threshold"])  # type: ignore[operator]
+    assert share == pytest.approx(0.01, abs=0.001)
+    assert "percentile 99 of the scene's own scores" in str(summary["threshold_origin"])
+
+
+def test_a_percentile_is_the_scenes_own(stack_root: Path, tmp_path: Path) -> None:
+    summary = map_with(
+        "checkpoint=change_z", f"scene={stack_root}", f"output={tmp_path}", "percentile=95"
+    )
+    score = read_band(tmp_path / "score.tif")
+    steep = score[np.isfinite(score) & (score > -20)]
+    assert summary["threshold"] == pytest.approx(np.percentile(steep, 95), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["checkpoint=change_z"], r"needs the scatter .* sar.before=3 or more, or take log_ratio"),
+        (["checkpoint=attention_unet"], "a network, which needs training"),
+        (["checkpoint=[log_ratio,slope]"], "maps by itself"),
+        (["checkpoint=log_ratio", "threshold=3", "percentile=99"], "leave one out"),
+        (["checkpoint=log_ratio", "false_alarms=2"], "a share between 0 and 1"),
+        (["checkpoint=ratio"], "there is no checkpoint ratio"),
+    ],
+)
+def test_what_cannot_be_mapped_is_one_sentence(
+    options: list[str], message: str, scene_root: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        map_with(*options, f"scene={scene_root}", f"output={tmp_path / 'map'}")
+    assert not (tmp_path / "map").exists()
+
+
+def test_orbits_are_joined_only_where_both_exist(tmp_path: Path) -> None:
+    root = make_scene(tmp_path / "scene")
+    (root / "descending.tif").unlink()
+    options = ("checkpoint=log_ratio", f"output={tmp_path / 'map'}", "orbit=both")
+    with pytest.raises(InputError, match=r"no descending.tif"):
+        map_with(*options, f"scene={root}")
+    with pytest.raises(InputError, match="is a file"):
+        map_with(*options, f"scene={root / 'ascending.tif'}")
+
+
+def test_a_threshold_beyond_one_is_no_probability(
+    checkpoint: Path, scene_root: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="threshold=3 is not a probability"):
+        map_with(
+            f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={tmp_path}", "threshold=3"
+        )
