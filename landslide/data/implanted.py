@@ -25,12 +25,9 @@ from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN, open_raster
 from landslide.geo.relief import Float
-from landslide.implant.past import MARGIN, Implants, QuietPast
-from landslide.implant.scars import ScarPool, Terrain
+from landslide.implant.past import MARGIN, RESOLUTION, Implants, QuietPast
+from landslide.implant.scars import ScarSource, Terrain
 from landslide.radar.stack import dates_path
-
-POOL_DENSITY, POOL_LIMIT = 40, 30_000
-"""Scars in a pool on 64 x 64 px, and the most of them."""
 
 HELD_OUT_WINDOWS = 200
 """Fewest windows that validation and test draw."""
@@ -47,7 +44,6 @@ class ImplantedScene:
         orbit: The dataset's own orbit.
         bands: The dataset's bands.
         implants: What is implanted.
-        seed: Seed of the pool of scars.
         limit: Bytes that the dates may take in memory.
         balanced: Whether dates are balanced.
 
@@ -63,7 +59,6 @@ class ImplantedScene:
         bands: Sequence[str],
         implants: Implants,
         *,
-        seed: int,
         limit: int,
         balanced: bool,
     ) -> None:
@@ -83,26 +78,14 @@ class ImplantedScene:
             image["image"][names.index(band)].numpy() if band in names else None
             for band in ("slope", "aspect")
         )
-        self._terrain = (
+        terrain_model = (
             Terrain.unknown(shape, slope)  # type: ignore[arg-type]
             if slope is None or aspect is None
             else Terrain.of(slope, aspect).smoothed(TERRAIN_METRES / self.past.spacing)
         )
-        self._valid = (image["mask"] != UNKNOWN).numpy()
-        self._implants, self._seed = implants, seed
-        self.pool = self._draw_pool()
-
-    def _draw_pool(self) -> ScarPool:
-        windows = self._valid.size / 64**2
-        count = int(min(max(POOL_DENSITY * windows, 200), POOL_LIMIT))
-        rng = np.random.default_rng([self._seed, 1])
-        return ScarPool(
-            self._terrain,
-            self._valid,
-            self.past.spacing,
-            count,
-            self._implants.mean_area,
-            rng,
+        valid = (image["mask"] != UNKNOWN).numpy()
+        self.scars = ScarSource(
+            terrain_model, valid, self.past.spacing, RESOLUTION, implants.mean_area
         )
 
     def draw(
@@ -136,7 +119,7 @@ class ImplantedScene:
             window,
             static,
             slope,
-            None if quiet else self.pool,
+            None if quiet else self.scars,
             np.random.default_rng(seed),
             held_out=held_out,
         )
@@ -217,7 +200,6 @@ class ImplantedDataModule(LandslideDataModule):
                 self.orbit,
                 self.bands,
                 self.implants,
-                seed=self.seed,
                 limit=limit,
                 balanced=self.balance,
             )

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from landslide.geo.relief import Float
+from landslide.implant.scars import Chip
 from landslide.simulate.noise import smooth_noise
 
 MEAN_CHANGE = {"vv": -1.0, "vh": -3.0, "hh": -1.0, "hv": -3.0}
@@ -48,11 +49,11 @@ class ChangedGround(NamedTuple):
     """A patch of ground that changed.
 
     Attributes:
-        coverage: (H, W) share of each pixel, [0, 1].
+        chip: Where it lies.
         change: (D, P) decibels by date after the event and polarisation.
     """
 
-    coverage: Float
+    chip: Chip
     change: Float
 
 
@@ -121,10 +122,10 @@ def implant(
     shape = after.shape[-2:]
     share = np.zeros(shape, np.float32)
     change: Float = np.zeros(after.shape, np.float32)
-    for patch in patches:
-        share = np.maximum(share, patch.coverage, dtype=np.float32)
-        on_top = patch.coverage > 0.01
-        change[..., on_top] = patch.change[..., None]
+    for (place, coverage), decibels in patches:
+        share[place] = np.maximum(share[place], coverage)
+        under = change[..., *place]
+        under[...] = np.where(coverage > 0.01, decibels[..., None, None], under)
     patchy = PATCHINESS * smooth_noise(shape, PATCH_METRES / spacing, rng)
     change = np.float32(strength) * (change + patchy)
     old, new = _deviation(after, usual), _deviation(donors, usual)

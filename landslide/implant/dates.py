@@ -115,7 +115,7 @@ class QuietDates:
             self.grid = Grid.of(source)
             bands = read_dates(source.descriptions)
             positions = {name: i for i, name in enumerate(source.descriptions, 1)}
-        self.days = quiet_days(root, list(bands))
+        self.days = quiet_days(root, orbit, list(bands))
         missing = [p for p in polarisations if any(p not in bands[day] for day in self.days)]
         if missing or not self.days:
             raise InputError(
@@ -168,13 +168,16 @@ class QuietDates:
         return np.median(usual, axis=-1), np.array(offsets, np.float32)
 
 
-def quiet_days(root: Path, days: Sequence[date]) -> list[date]:
-    """The dates of a scene that lie before its event.
+def quiet_days(root: Path, orbit: str, days: Sequence[date]) -> list[date]:
+    """The dates of an orbit that lie before the scene's event.
 
     Raises:
         InputError: The scene does not say when its event was.
     """
     info = scene_info(root)
+    if stack := (info.get("stack") or {}).get(orbit):
+        before = {each["date"] for each in stack if each["side"] == "pre"}
+        return [day for day in days if day.isoformat() in before]
     event = info.get("event")
     time = event.get("time") if isinstance(event, dict) else None
     if not time:

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from landslide.geo.relief import Float
 from landslide.implant.change import ChangedGround, on_dates
+from landslide.implant.scars import Chip
 from landslide.simulate.noise import smooth_noise
 
 
@@ -36,8 +37,8 @@ widened."""
 
 DECOYS = (HARVEST, FLOOD, CONSTRUCTION, FELLING)
 
-DECOY_SHARE = 0.4
-"""Share of samples with one or two decoys."""
+DECOYS_PER_PIXEL = 0.6 / 96**2
+"""Mean number of rectangles."""
 
 SNOW_SHARE, SNOW_CHANGE = 0.05, (-2.5, 1.5)
 """Share of samples that a line of wet snow crosses, and mean and standard deviation of its change
@@ -59,42 +60,40 @@ def draw_decoys(
 ) -> list[ChangedGround]:
     """Draw the decoys of a sample: rectangles on slopes that suit them, and snow."""
     drawn = []
-    if rng.random() < DECOY_SHARE:
-        for _ in range(rng.integers(1, 3)):
-            decoy = DECOYS[rng.integers(len(DECOYS))]
-            coverage = _rectangle(decoy, slope, spacing, rng)
-            if coverage is not None:
-                drawn.append(
-                    _changed(coverage, decoy.change, decoy.spread, polarisations, dates, rng)
-                )
+    for _ in range(rng.poisson(DECOYS_PER_PIXEL * slope.size)):
+        decoy = DECOYS[rng.integers(len(DECOYS))]
+        chip = _rectangle(decoy, slope, spacing, rng)
+        if chip is not None:
+            drawn.append(_changed(chip, decoy.change, decoy.spread, polarisations, dates, rng))
     if rng.random() < SNOW_SHARE:
         level = smooth_noise(slope.shape, 3000 / spacing, rng) + rng.normal()
         snow = (level > 0).astype(np.float32)
         mean, spread = SNOW_CHANGE
-        drawn.append(_changed(snow, (mean, mean), spread, polarisations, dates, rng))
+        chip = Chip((slice(None), slice(None)), snow)
+        drawn.append(_changed(chip, (mean, mean), spread, polarisations, dates, rng))
     return drawn
 
 
-def _rectangle(
-    decoy: Decoy, slope: Float, spacing: float, rng: np.random.Generator
-) -> Float | None:
-    """Coverage (H, W) of a rectangle in any direction; None where no ground suits it."""
+def _rectangle(decoy: Decoy, slope: Float, spacing: float, rng: np.random.Generator) -> Chip | None:
+    """A rectangle in any direction; None where no ground suits it."""
     low, high = decoy.slope
     suits = np.flatnonzero((slope >= low) & (slope <= high))
     if not len(suits):
         return None
     row, col = divmod(int(suits[rng.integers(len(suits))]), slope.shape[1])
     angle, sides = rng.uniform(0, np.pi), rng.uniform(*decoy.side, 2) / spacing
-    i, j = np.indices(slope.shape)
+    reach = int(np.hypot(*sides) / 2) + 2
+    rows = slice(max(row - reach, 0), min(row + reach, slope.shape[0]))
+    cols = slice(max(col - reach, 0), min(col + reach, slope.shape[1]))
+    i, j = np.ogrid[rows, cols]
     along = np.cos(angle) * (j - col) + np.sin(angle) * (i - row)
     across = np.cos(angle) * (i - row) - np.sin(angle) * (j - col)
     inside = np.minimum(sides[0] / 2 - np.abs(along), sides[1] / 2 - np.abs(across)) + 0.5
-    coverage: Float = inside.clip(0, 1).astype(np.float32)
-    return coverage
+    return Chip((rows, cols), inside.clip(0, 1).astype(np.float32))
 
 
 def _changed(
-    coverage: Float,
+    chip: Chip,
     means: tuple[float, float],
     spread: float,
     polarisations: Sequence[str],
@@ -104,7 +103,7 @@ def _changed(
     like, cross = means
     mean = np.array([cross if p in ("vh", "hv") else like for p in polarisations], np.float32)
     common = np.float32(spread * rng.standard_normal())
-    return ChangedGround(coverage, on_dates(mean + common, dates, rng))
+    return ChangedGround(chip, on_dates(mean + common, dates, rng))
 
 
 def displace(dates: Float, rng: np.random.Generator) -> Float:

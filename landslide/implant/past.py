@@ -23,7 +23,7 @@ from landslide.implant.change import (
 )
 from landslide.implant.dates import Calendar, QuietDates
 from landslide.implant.decoys import displace, draw_decoys, offset
-from landslide.implant.scars import ScarPool, blur
+from landslide.implant.scars import Chip, ScarSource
 from landslide.radar.balance import Balance
 from landslide.radar.bands import band_description, orbit_of, source_bands
 
@@ -196,7 +196,7 @@ class QuietPast:
         window: Window,
         static: Mapping[str, Float],
         slope: Float,
-        pool: ScarPool | None,
+        scars: ScarSource | None,
         rng: np.random.Generator,
         *,
         held_out: bool = False,
@@ -207,7 +207,7 @@ class QuietPast:
             window: Pixels of the scene.
             static: Bands (H, W) of the window that are read from the scene, by name.
             slope: Slope (H, W) in degrees of the window with ``MARGIN`` around it, for decoys.
-            pool: Scars to choose from; None for quiet ground without scars and decoys.
+            scars: Source of scars; None for quiet ground without scars and decoys.
             rng: Source of randomness.
             held_out: Whether the dates after are those that training never sees there.
         """
@@ -218,8 +218,8 @@ class QuietPast:
             window.width + 2 * MARGIN,
         )
         inside = window.within(around)
-        scars = [] if pool is None else self._scars(pool, around, rng)
-        changes = [draw_scar_change(self.polarisations, rng) for _ in scars]
+        chips = [] if scars is None else self._draw_scars(scars, around, rng)
+        changes = [draw_scar_change(self.polarisations, rng) for _ in chips]
         openness = draw_openness(slope.shape, self.spacing, rng)
         values = dict(static)
         levels: dict[str, NDArray[np.float64]] = {}
@@ -227,12 +227,12 @@ class QuietPast:
             choice = track.calendar.draw(rng, held_out=held_out)
             before = track.dates.read(around, choice.before)
             after = track.dates.read(around, choice.after)
-            if pool is not None:
+            if scars is not None:
                 own = [self.polarisations.index(p) for p in track.polarisations]
                 patches = draw_decoys(slope, track.polarisations, len(after), self.spacing, rng)
                 patches += [
-                    ChangedGround(scar, on_dates(change[own], len(after), rng))
-                    for scar, change in zip(scars, changes, strict=True)
+                    ChangedGround(chip, on_dates(change[own], len(after), rng))
+                    for chip, change in zip(chips, changes, strict=True)
                 ]
                 donors = track.dates.read(around, choice.donors)
                 after = implant(
@@ -257,19 +257,18 @@ class QuietPast:
         if self.balanced:
             image = Balance(self.bands, self.grid, levels)(image, window)
         landslides = np.zeros((around.height, around.width), bool)
-        for scar in scars:
-            landslides |= scar >= 0.5
+        for place, coverage in chips:
+            landslides[place] |= coverage >= 0.5
         return Drawn(image, landslides[inside])
 
-    def _scars(self, pool: ScarPool, window: Window, rng: np.random.Generator) -> list[Float]:
-        """Coverages of the scars of a sample."""
+    def _draw_scars(
+        self, scars: ScarSource, window: Window, rng: np.random.Generator
+    ) -> list[Chip]:
+        """Draw the scars of a sample: none, some, or a swarm."""
         shares = [share for share, *_ in SWARMS]
         _, fewest, most = SWARMS[rng.choice(len(SWARMS), p=shares)]
-        area = window.height * window.width / SWARM_PIXELS
-        count = round(rng.integers(fewest, most + 1) * max(area, 1.0))
-        near = pool.within(window)
-        chosen = rng.permutation(near)[:count]
-        return [blur(pool.coverage(i, window), RESOLUTION, self.spacing) for i in chosen]
+        area = max(window.height * window.width / SWARM_PIXELS, 1.0)
+        return scars.draw(window, round(rng.integers(fewest, most + 1) * area), rng)
 
 
 def _channel(band: str, values: Mapping[str, Float]) -> Float:

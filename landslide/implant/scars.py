@@ -23,6 +23,9 @@ MIN_HEAD_SLOPE = 10.0
 SMALLEST_AREA = 300.0
 """Smallest landslide in m² of the distribution of areas."""
 
+LEAST_BLUR = 0.2
+"""Standard deviation in pixels below which a resolution is not felt."""
+
 FEWEST_PIXELS = 3
 """Smallest scar in pixels that is implanted; a smaller one could not be told from speckle."""
 
@@ -60,24 +63,35 @@ class Terrain(NamedTuple):
             shape: (H, W).
             slope: Slope in degrees, if that at least is known.
         """
-        direction = 2 * np.pi * smooth_noise(shape, 20, np.random.default_rng(0))
+        direction = 2 * np.pi * smooth_noise(shape, 60, np.random.default_rng(0))
         known = np.full(shape, HEAD_SLOPE, np.float32) if slope is None else slope
         return cls.of(known, np.degrees(direction).astype(np.float32))
 
 
-class ScarPool:
-    """Scars all over a scene, of which samples take some.
+class Chip(NamedTuple):
+    """A patch of ground in a window.
 
-    Their areas follow the distribution of real inventories and their paths the fall line, as in
-    ``landslide.simulate.slides``.
+    Attributes:
+        place: Rows and columns of the window.
+        coverage: (h, w) share of each of their pixels, [0, 1].
+    """
+
+    place: tuple[slice, slice]
+    coverage: Float
+
+
+class ScarSource:
+    """Draws scars that run down the slopes of a scene.
+
+    Their areas follow the distribution of real inventories and their paths the fall line, as those
+    of simulated scenes do.
 
     Args:
         terrain: Slopes of the scene.
         valid: (H, W) pixels that count.
         spacing: Pixel size in metres.
-        count: Number of scars.
-        mean_area: Mean area in m² of all landslides, those that are too small for a pixel too.
-        rng: Source of randomness.
+        resolution: Resolution of the radar in metres, to which coverages are smoothed.
+        mean_area: Mean area in m² of all landslides, also of those that are too small for a pixel.
 
     Raises:
         InputError: No valid pixel is steep enough.
@@ -88,67 +102,68 @@ class ScarPool:
         terrain: Terrain,
         valid: NDArray[np.bool_],
         spacing: float,
-        count: int,
+        resolution: float,
         mean_area: float,
-        rng: np.random.Generator,
     ) -> None:
-        areas = landslide_areas(20 * count, mean_area, SMALLEST_AREA, rng)
-        areas = np.resize(areas[areas >= FEWEST_PIXELS * spacing**2], count)
-        heads = _draw_heads(terrain.slope, valid, count, rng)
-        self.paths: Paths = run_out((terrain.south, terrain.east), heads, areas, spacing, rng)
-        alive = self.paths.radius > 0
-        steps = np.maximum(alive.sum(axis=1), 1)
-        middle = np.arange(count), (steps - 1) // 2
-        self._rows, self._cols = self.paths.rows[middle], self.paths.cols[middle]
+        self.terrain, self.spacing = terrain, spacing
+        # The width of the resolution at half maximum.
+        self.sigma = resolution / spacing / np.sqrt(8 * np.log(2))
+        areas = landslide_areas(50_000, mean_area, SMALLEST_AREA, np.random.default_rng(0))
+        self.areas = areas[areas >= FEWEST_PIXELS * spacing**2]
+        angle = np.nan_to_num(terrain.slope)
+        self.weight = np.exp(-0.5 * ((angle - HEAD_SLOPE) / HEAD_SLOPE_SPREAD) ** 2)
+        self.weight[~valid | (angle < MIN_HEAD_SLOPE)] = 0
+        if not len(self.areas) or not self.weight.any():
+            raise InputError(
+                "implants: the scene has no valid pixel that is steeper than "
+                f"{MIN_HEAD_SLOPE:g} degrees and no landslide is of {FEWEST_PIXELS} px: choose "
+                "an area with slopes, or a larger datamodule.implants.mean_area"
+            )
 
-    def within(self, window: Window) -> NDArray[np.intp]:
-        """Numbers of the scars whose middle lies in a window."""
-        rows, cols = self._rows - window.row, self._cols - window.col
-        inside = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
-        return np.flatnonzero(inside)
+    def draw(self, window: Window, count: int, rng: np.random.Generator) -> list[Chip]:
+        """Draw scars that start in a window; fewer where it has no slopes.
 
-    def coverage(self, number: int, window: Window) -> Float:
-        """Share of each pixel of a window that a scar covers, (H, W) in [0, 1]."""
-        alive = self.paths.radius[number] > 0
-        radius = self.paths.radius[number, alive]
-        rows = self.paths.rows[number, alive] - window.row - 0.5
-        cols = self.paths.cols[number, alive] - window.col - 0.5
-        share = np.zeros((window.height, window.width), np.float32)
-        reach = float(radius.max(initial=0)) + 2
-        top, bottom = _bounds(rows, reach, window.height)
-        left, right = _bounds(cols, reach, window.width)
-        if top >= bottom or left >= right:
-            return share
-        i, j = np.arange(top, bottom)[:, None, None], np.arange(left, right)[None, :, None]
+        Args:
+            window: Pixels of the scene, which may reach beyond it.
+            count: Number of scars.
+            rng: Source of randomness.
+        """
+        height, width = self.weight.shape
+        rows = slice(max(window.row, 0), min(window.row + window.height, height))
+        cols = slice(max(window.col, 0), min(window.col + window.width, width))
+        total = np.cumsum(self.weight[rows, cols], dtype=np.float64)
+        if not count or not len(total) or not total[-1] > 0:
+            return []
+        chosen = np.searchsorted(total, rng.random(count) * total[-1], side="right")
+        heads = np.stack(np.divmod(np.minimum(chosen, len(total) - 1), cols.stop - cols.start))
+        areas = self.areas[rng.integers(len(self.areas), size=count)]
+        rise = self.terrain.south[rows, cols], self.terrain.east[rows, cols]
+        paths = run_out(rise, heads, areas, self.spacing, rng)
+        offset = rows.start - window.row, cols.start - window.col
+        drawn = [self._chip(paths, number, offset, window) for number in range(count)]
+        return [chip for chip in drawn if chip.coverage.size]
+
+    def _chip(self, paths: Paths, number: int, offset: tuple[int, int], window: Window) -> Chip:
+        """Coverage of one scar, whose path is relative to ``offset`` in the window."""
+        alive = paths.radius[number] > 0
+        radius = paths.radius[number, alive]
+        # Positions are from the corner of a pixel, coverages of its middle.
+        rows = paths.rows[number, alive] + offset[0] - 0.5
+        cols = paths.cols[number, alive] + offset[1] - 0.5
+        reach = float(radius.max(initial=0)) + 2 + 3 * self.sigma
+        place = _around(rows, reach, window.height), _around(cols, reach, window.width)
+        i, j = (np.arange(part.start, part.stop) for part in place)
         # Half a pixel on either side of the edge is covered in part.
-        inside = radius + 0.5 - np.hypot(i - rows, j - cols)
-        share[top:bottom, left:right] = inside.max(axis=-1).clip(0, 1)
-        return share
+        inside = radius + 0.5 - np.hypot(i[:, None, None] - rows, j[None, :, None] - cols)
+        coverage = inside.max(axis=-1, initial=0).clip(0, 1).astype(np.float32)
+        if self.sigma > LEAST_BLUR:
+            coverage = ndimage.gaussian_filter(coverage, self.sigma)
+        return Chip(place, coverage)
 
 
-def _bounds(positions: NDArray[np.float64], reach: float, size: int) -> tuple[int, int]:
-    low, high = positions.min(initial=np.inf) - reach, positions.max(initial=-np.inf) + reach
-    return int(max(low, 0)) if low < size else size, int(min(high + 1, size)) if high > 0 else 0
-
-
-def _draw_heads(
-    slope: Float, valid: NDArray[np.bool_], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """(2, count) pixels where scars start."""
-    angle = np.nan_to_num(slope)
-    weight = np.exp(-0.5 * ((angle - HEAD_SLOPE) / HEAD_SLOPE_SPREAD) ** 2)
-    weight[~valid | (angle < MIN_HEAD_SLOPE)] = 0
-    total = np.cumsum(weight.ravel().astype(np.float64))
-    if not total[-1] > 0:
-        raise InputError(
-            f"implants: no valid pixel of the scene is steeper than {MIN_HEAD_SLOPE:g} degrees, so "
-            "that no landslide can start: choose an area with slopes"
-        )
-    chosen = np.searchsorted(total / total[-1], rng.random(count), side="right")
-    return np.stack(np.divmod(np.minimum(chosen, weight.size - 1), slope.shape[1]))
-
-
-def blur(share: Float, resolution: float, spacing: float) -> Float:
-    """Coverage (H, W) as the radar sees it at its resolution (width at half maximum) in metres."""
-    sigma = resolution / spacing / np.sqrt(8 * np.log(2))
-    return ndimage.gaussian_filter(share, sigma) if sigma > 0.2 else share
+def _around(positions: NDArray[np.float64], reach: float, size: int) -> slice:
+    """Pixels within reach of positions; empty outside 0 to ``size``."""
+    if not len(positions):
+        return slice(0, 0)
+    low, high = int(positions.min() - reach), int(positions.max() + reach) + 1
+    return slice(*np.clip([low, high], 0, size).tolist())
