@@ -13,6 +13,7 @@ from landslide.config.checks import (
     SWITCH,
     Rule,
     between,
+    choice,
     optional,
 )
 
@@ -57,6 +58,7 @@ PREDICT: Mapping[str, Rule] = {
     "window.size": optional(COUNT),
     "window.overlap": FRACTION,
     "window.halo": optional(NATURAL),
+    "device": choice("auto", "cpu", "cuda"),
 }
 
 STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
@@ -105,8 +107,13 @@ ANGLE = Rule(
 HEADING = Rule(NUMBER, lambda value: -360 <= value <= 360, "a heading in degrees", optional=True)
 GEOID = Rule(NUMBER, lambda value: -120 <= value <= 100, "metres from -120 to 100", optional=True)
 
-SOURCES = ("files", "stac", "safe")
-"""Where ``landslide prepare`` takes images from."""
+LAYER: Mapping[str, Rule] = {
+    "resampling": Rule(str, lambda value: True, "the name of a resampling", optional=True),
+    "units": Rule(str, lambda value: True, "a name of units", optional=True),
+    "nodata": optional(ANY_NUMBER),
+    "band": COUNT,
+}
+"""Options of one of the ``layers`` of ``landslide prepare``."""
 
 PREPARE: Mapping[str, Rule] = {
     "overwrite": SWITCH,
@@ -116,7 +123,7 @@ PREPARE: Mapping[str, Rule] = {
     "inventory.all_touched": SWITCH,
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
-    "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "sar.source": choice("files", "stac", "safe"),
     "sar.before": COUNT,
     "sar.after": COUNT,
     "sar.relative_orbit.ascending": TRACK,

@@ -14,6 +14,7 @@ from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import UNKNOWN, raster_profile
 from landslide.prepare.aligned_tiles import Conversion
 from landslide.prepare.inventory_mask import InventoryMask
+from landslide.prepare.layers import Layer
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import Pass, Tile
@@ -28,9 +29,10 @@ def write_orbit(
     grid: Grid,
     resampling: Resampling,
     folder: Path,
+    layers: Sequence[Layer] = (),
     stack: Stack | None = None,
 ) -> dict[str, Histogram]:
-    """Write the composite of one orbit, with bands of terrain and of its stack where it has them.
+    """Write the composite of one orbit, with bands of terrain, of layers and of its stack, if any.
 
     Backscatter is resampled in linear power.
 
@@ -38,13 +40,19 @@ def write_orbit(
         Histogram of each band, in the order of the file.
     """
     bands = _order(list(images), terrain.names(name) if terrain else ())
+    bands += [layer.name for layer in layers]
     bands += stack.bands if stack else []
     histograms = {band: Histogram(band) for band in bands}
+    histograms |= {layer.name: Histogram(layer.name, any_range=True) for layer in layers}
     profile = raster_profile(grid, "float32", len(bands), np.nan)
     profile |= {"compress": None, "predictor": 1, "interleave": "band"}
     with ExitStack() as files:
         mosaics = {
             band: files.enter_context(Mosaic(tiles, resampling)) for band, tiles in images.items()
+        }
+        warped = {
+            layer.name: files.enter_context(Mosaic(layer.images(), layer.resampling))
+            for layer in layers
         }
         dates = files.enter_context(rasterio.open(stack.path)) if stack else None
         sink = files.enter_context(rasterio.open(folder / f"{name}.tif", "w", **profile))
@@ -54,6 +62,7 @@ def write_orbit(
             for band, mosaic in mosaics.items():
                 values = mosaic.read(grid, window)
                 block[band] = np.where(values > 0, values, np.float32(np.nan))
+            block |= {band: mosaic.read(grid, window) for band, mosaic in warped.items()}
             if stack and dates:
                 block |= stack.statistics(dates, window)
             for index, band in enumerate(bands, 1):

@@ -8,6 +8,7 @@ from landslide.config.checks import check
 from landslide.config.rules import PREPARE
 from landslide.errors import InputError
 from landslide.geo.vectors import find_vector
+from landslide.prepare.layers import read_layers
 from landslide.prepare.mosaic import choose_resampling
 
 
@@ -23,6 +24,7 @@ def check_options(config: DictConfig) -> None:
             f"inventory.file={config.inventory}"
         )
     check(config, PREPARE)
+    read_layers(config.layers)
     for key, name in config.resampling.items():
         choose_resampling(name, f"resampling.{key}")
     for key in ("inventory.file", "inventory.mapped_area"):

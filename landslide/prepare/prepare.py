@@ -22,6 +22,7 @@ from landslide.prepare.composite import write_inventory, write_orbit
 from landslide.prepare.dates import arrange_dates, check_stacks, is_stack
 from landslide.prepare.files import acquire_from_files
 from landslide.prepare.inventory_mask import open_inventory_mask
+from landslide.prepare.layers import read_layers, require_layers_overlap
 from landslide.prepare.options import check_options
 from landslide.prepare.orbit import radar_orbit
 from landslide.prepare.progress import Advance, progress_bar
@@ -135,12 +136,14 @@ def _check_inputs(
     center = grid_center(grid)
     warnings += check_solar_time(sources, *center) + check_tracks(sources, *center)
     require_overlap(sources, grid)
+    layers = read_layers(config.layers)
+    require_layers_overlap(layers, grid)
     coverage = require_dem_coverage(sources.dem, grid) if sources.dem else 0.0
     inventory = None
     if config.inventory.file:
         resampling = Resampling[config.resampling.mask]
         inventory = open_inventory_mask(config.inventory, grid, resampling)
-    return SceneInputs(event, sources, calibrations, grid, coverage, inventory, warnings)
+    return SceneInputs(event, sources, calibrations, grid, coverage, inventory, warnings, layers)
 
 
 def _write_rasters(
@@ -166,7 +169,9 @@ def _write_rasters(
             stacks[name] = write_stack(name, dates, images, grid, backscatter, folder)
         stack = stacks.get(name)
         tiles = stack.images() if stack else images
-        bands[name] = write_orbit(name, tiles, terrain, grid, backscatter, folder, stack)
+        bands[name] = write_orbit(
+            name, tiles, terrain, grid, backscatter, folder, inputs.layers, stack
+        )
     if ground:
         ground.path.unlink()
     advance(stage="landslides")

@@ -1,6 +1,6 @@
 """What a scene documents about itself: notes for its user, ``scene.json``, tags."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -19,6 +19,7 @@ from landslide.geo.vectors import find_vector
 from landslide.prepare.area import grid_center
 from landslide.prepare.calibration import CalibratedBands, KnownBy
 from landslide.prepare.inventory_mask import InventoryMask
+from landslide.prepare.layers import Layer
 from landslide.prepare.orbit import known_tracks
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources
@@ -45,6 +46,7 @@ class SceneInputs:
     dem_coverage: float
     inventory: InventoryMask | None
     warnings: list[str]
+    layers: Sequence[Layer] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
     """Content of ``scene.json``: everything that the scene depends on, and no time of day."""
     event, sources, grid = scene.inputs.event, scene.inputs.sources, scene.inputs.grid
     orbits, calibrations = sources.orbits, scene.inputs.calibrations
+    layers = scene.inputs.layers
     longitude, latitude = grid_center(grid)
     return {
         "simulated": any(is_simulated(t.path) for _, _, a in sources.images() for t in a.files),
@@ -157,9 +160,11 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
             "aspect": "degrees clockwise from true north, 0 on flat ground",
             "local_incidence_angle": "degrees",
             "layover_shadow": "0 clear, 1 layover, 2 shadow, 3 both",
+            **{layer.name: layer.units for layer in layers if layer.units},
         },
         "images": {n: _images(dates, calibrations[n]) for n, dates in orbits.items()},
         "dem": sources.dem and {"provider": sources.dem.provider, "items": list(sources.dem.items)},
+        **({"layers": {layer.name: layer.describe() for layer in layers}} if layers else {}),
         "landslides": _landslides(scene),
         "bands": {
             name: {band: histogram.summary() for band, histogram in bands.items()}
@@ -168,7 +173,7 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
         **_stack_metadata(scene.stacks),
         "inputs": {
             what: [{"file": str(path), "sha256": checksum(path)} for path in paths]
-            for what, paths in _input_files(sources, config).items()
+            for what, paths in _input_files(scene.inputs, config).items()
         },
         "made_by": {
             "program": "landslide.prepare",
@@ -264,14 +269,16 @@ def _landslides(scene: SceneRecord) -> dict[str, Any] | None:
     return found
 
 
-def _input_files(sources: Sources, options: DictConfig) -> dict[str, list[Path]]:
+def _input_files(inputs: SceneInputs, options: DictConfig) -> dict[str, list[Path]]:
     """All files that a scene depends on, by what they are."""
+    sources = inputs.sources
     files = {
         f"{orbit} {date}": [tile.path for tile in acquisition.files]
         for orbit, date, acquisition in sources.images()
     }
     if sources.dem:
         files["dem"] = list(dict.fromkeys(tile.path for tile in sources.dem.tiles))
+    files |= {f"layer {layer.name}": [t.path for t in layer.tiles] for layer in inputs.layers}
     vectors = {
         "inventory": options.inventory.file,
         "mapped_area": options.inventory.mapped_area,

@@ -28,13 +28,25 @@ INCIDENCE_ERROR = 2.0
 """Degrees by which an incidence angle may differ from the track's."""
 
 
-class Histogram:
-    """Counts of a band's values (of backscatter in dB), gathered block by block."""
+ANY_RANGE = np.geomspace(1e-6, 1e9, 3451)
+"""Edges of the bins of positive values of any size, 1 percent wide."""
 
-    def __init__(self, band: str) -> None:
+
+class Histogram:
+    """Counts of a band's values (of backscatter in dB), gathered block by block.
+
+    Args:
+        band: Name of the band.
+        any_range: Whether its values may be of any size and sign.
+    """
+
+    def __init__(self, band: str, *, any_range: bool = False) -> None:
         self.decibel = is_backscatter(band)
+        self.any_range = any_range
         low, high = (-60, 40) if self.decibel else (0, 360) if band == "aspect" else (0, 180)
         self.edges = np.linspace(low, high, 20 * (high - low) + 1)
+        if any_range:
+            self.edges = np.concatenate([-ANY_RANGE[::-1], ANY_RANGE])
         self.counts = np.zeros(len(self.edges) - 1, np.int64)
         self.pixels = self.valid = 0
         self.total = 0.0
@@ -60,7 +72,7 @@ class Histogram:
         return float(10 * np.log10(mean)) if self.decibel else float(mean)
 
     def percentile(self, percent: float) -> float:
-        """Percentile to a twentieth of the unit; NaN without a valid pixel."""
+        """Percentile to a twentieth of the unit or 1 percent of it; NaN without a valid pixel."""
         if not self.valid:
             return float("nan")
         rank = np.searchsorted(np.cumsum(self.counts), percent / 100 * self.valid)

@@ -38,7 +38,8 @@ def _band_table(orbit: str, histograms: Mapping[str, Histogram], days: Mapping[s
     for band, histogram in histograms.items():
         numbers = [histogram.mean, *(histogram.percentile(p) for p in (5, 50, 95))]
         # Means of codes and of directions have no meaning.
-        cells = [f"{n:.1f}" if band not in ("layover_shadow", "aspect") else "" for n in numbers]
+        form = ".3g" if histogram.any_range else ".1f"
+        cells = [f"{n:{form}}" if band not in ("layover_shadow", "aspect") else "" for n in numbers]
         table.add_row(band, days.get(band, ""), *cells, f"{100 * histogram.valid_share:.1f} %")
     return table
 

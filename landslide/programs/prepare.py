@@ -3,8 +3,6 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
-from landslide.config.program import run_program
-
 
 def prepare(config: DictConfig) -> None:
     """Prepare a scene and print what was written, or only list the images of an archive."""
@@ -16,8 +14,3 @@ def prepare(config: DictConfig) -> None:
         console.print(plan_scene(config))
     else:
         print_summary(prepare_scene(config, console), console)
-
-
-def main() -> None:
-    """Run the program."""
-    run_program("prepare", prepare)

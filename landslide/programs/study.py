@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.config.checks import check
-from landslide.config.program import run_program
 from landslide.config.rules import STUDY
 
 if TYPE_CHECKING:
@@ -57,8 +56,3 @@ def _terminal_table(scores: "pd.DataFrame", by: list[str], title: str) -> Table:
     for row in scores.itertuples(index=False):
         table.add_row(*row)
     return table
-
-
-def main() -> None:
-    """Run the program."""
-    run_program("study", study)

@@ -419,6 +419,20 @@ def test_metadata_replace_options(
 
 
 @pytest.mark.slow
+def test_a_folder_of_products_is_a_stack(
+    real_product: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
+) -> None:
+    point = tie_points(real_product)[73]
+    square = (round(point.line) - 200, round(point.pixel) - 200, 400, 400, DN)
+    product(real_product, tmp_path, "20211129", square)
+    given = (f"sar.descending={tmp_path}", "sar.before=2", "sar.after=1")
+    prepared = prepare(tmp_path / "scene", *place, *given)
+    dates = prepared.info["stack"]["descending"]
+    assert [date["date"] for date in dates] == ["2021-11-29", "2021-12-11", "2021-12-23"]
+    assert [date["side"] for date in dates] == ["pre", "pre", "post"]
+
+
+@pytest.mark.slow
 def test_frames_of_one_overpass_fill_each_others_gaps(
     real_product: Path, place: list[str], tmp_path: Path
 ) -> None:

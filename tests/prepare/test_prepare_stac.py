@@ -178,6 +178,8 @@ def config(archive: Archive, tmp_path: Path) -> DictConfig:
     sar = {
         "source": "stac",
         "polarisations": ["vv"],
+        "before": 1,
+        "after": 2,
         "dates": either,
         "relative_orbit": either,
         "units": None,
@@ -233,6 +235,20 @@ def test_the_plan_shows_dates_days_and_coverage_and_fetches_nothing(
     assert not archive.requests("/data")
     assert not Path(config.cache).exists()
     assert len(archive.requests("/stac/search")) == 3  # ten items on pages of four
+
+
+def test_the_plan_shows_the_dates_of_a_stack_beyond_the_usual_period(
+    archive: Archive, config: DictConfig
+) -> None:
+    for day in ("2018-06-01", "2018-06-13", "2018-07-07", "2018-07-31", "2018-08-12"):
+        add_image(archive, f"{day}T08:42:30Z", "ascending", 68)
+    config.sar.before = 7
+    table = [row for row in rows(printed(config)) if row[0] == "ascending"]
+    assert [(row[2][:10], row[-1]) for row in table] == [
+        *((day, "stack") for day in ("2018-06-01", "2018-06-13", "2018-07-07", "2018-07-31")),
+        *(("2018-08-12", "stack"), ("2018-08-24", "stack"), ("2018-09-05", "pre")),
+        *(("2018-09-17", "post1"), ("2018-09-29", "post2")),
+    ]
 
 
 def test_the_plan_says_when_the_next_image_comes(archive: Archive, config: DictConfig) -> None:
@@ -773,6 +789,21 @@ def test_a_requested_track_or_dates_are_taken() -> None:
     assert chosen(slices, request) == ["68", "08-24", "09-17", "09-29"]
 
 
+def test_a_stack_takes_the_last_dates_before_and_the_first_ones_after() -> None:
+    before = ["06-13", "06-25", "07-07", "07-19", "07-31", "08-12", "08-24"]
+    slices = days(68, *before, "09-17", "09-29", "10-11", "10-23")
+    request = TrackRequest(before=5, after=3)
+    assert chosen(slices, request) == ["68", *before[-5:], "09-17", "09-29", "10-11"]
+    # A track with one date before has no scatter, and one with more dates is preferred.
+    fewer = days(170, "09-04", "09-16", "09-28", "10-10") + slices
+    assert chosen(fewer, request) == ["68", *before[-5:], "09-17", "09-29", "10-11"]
+    assert chosen(days(170, "09-04", "09-16"), request) is None
+    request = TrackRequest(dates=["2018-10-11", *(f"2018-{day}" for day in before[3:])])
+    assert chosen(slices, request) == ["68", *before[3:], "10-11"]
+    with pytest.raises(InputError, match="needs dates before and after the event"):
+        chosen(slices, TrackRequest(dates=[f"2018-{day}" for day in before]))
+
+
 def test_a_request_that_cannot_be_met_names_what_is_available() -> None:
     slices = days(68, "08-24", "09-17") + days(170, "09-04", "09-16")
     with pytest.raises(InputError, match=r"relative_orbit.ascending=46 .* tracks are: 68, 170"):
@@ -886,3 +917,33 @@ def test_a_scene_comes_out_of_an_archive(
     assert any("follows from track 68" in note for note in info["notes"])
     assert not info["warnings"]
     assert info["dem"]["items"] == ["dem"]
+
+
+def test_a_stack_comes_out_of_an_archive_and_is_not_downloaded_twice(
+    archive: Archive, config: DictConfig, tmp_path: Path
+) -> None:
+    for day in ("2018-07-19", "2018-07-31", "2018-08-12"):
+        platform = "SENTINEL-1B" if day == "2018-07-31" else "SENTINEL-1A"
+        add_image(archive, f"{day}T08:42:30Z", "ascending", 68, platform=platform)
+    west, south, east, north = AOI.bounds
+    whole = composed(
+        *(f"root={tmp_path / 'scene'}", f"aoi=[{west},{south},{east},{north}]", "dem=none"),
+        *("event.date=2018-09-05T18:08:00Z", "sar.source=stac", f"cache={config.cache}"),
+        *("sar.before=4", "overwrite=true", "sar.polarisations=[vv,vh]"),
+        name="prepare",
+    )
+    whole.sar.stac = config.sar.stac
+    info = prepare_scene(whole).info
+    dates = info["stack"]["ascending"]
+    assert [(date["date"], date["platform"], date["side"]) for date in dates] == [
+        ("2018-07-31", "S1B", "pre"),
+        *((day, "S1A", "pre") for day in ("2018-08-12", "2018-08-24", "2018-09-05")),
+        *((day, "S1A", "post") for day in ("2018-09-17", "2018-09-29")),
+    ]
+    # The other pass has one date before the event, of which no scatter can be made.
+    assert list(info["stack"]) == ["ascending"]
+    assert any("descending: no track has two images before the event" in n for n in info["notes"])
+    assert info["dem"] is None
+    archive.log.clear()
+    prepare_scene(whole)
+    assert not archive.requests("/data")

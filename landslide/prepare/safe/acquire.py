@@ -61,7 +61,7 @@ def acquire_from_products(
             "sar.source=safe needs an area, since a whole frame takes half an hour and more: give "
             "aoi=[west,south,east,north] in degrees, a polygon file, or grid.like"
         )
-    products = _open_products(config, event)
+    products = _open_products(config, event, area)
     dem = dem_from_option(config.dem)
     if dem is None:
         raise InputError(
@@ -96,12 +96,15 @@ def acquire_from_products(
     return Sources(orbits, dem, notes=(f"terrain correction: {raised}",))
 
 
-def _open_products(config: DictConfig, event: Event) -> dict[Pass, dict[str, list[Product]]]:
-    """Frames of each date, checked."""
+def _open_products(
+    config: DictConfig, event: Event, area: BaseGeometry | None
+) -> dict[Pass, dict[str, list[Product]]]:
+    """Frames of each date, checked; of folders those that see the area, in EPSG:4326."""
     polarisations = [str(name).lower() for name in config.sar.polarisations]
 
     def describe(paths: Sequence[Path]) -> dict[Path, Acquisition]:
-        return {path: _facts(Product(path, polarisations)) for path in paths}
+        frames = [Product(path, polarisations) for path in paths]
+        return {f.path: _facts(f) for f in frames if area is None or _sees(f, area)}
 
     return {
         orbit: {date: [Product(p, polarisations) for p in paths] for date, paths in dates.items()}
@@ -204,13 +207,8 @@ def _describe(frames: Sequence[Product], grid: Grid) -> Acquisition:
 def _frames_over(frames: Sequence[Product], grid: Grid) -> list[Product]:
     """Frames that lie over a grid."""
     west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", *grid.bounds)
-    area = shapely.box(0, south, (east - west) % 360, north)
-    over = []
-    for frame in frames:
-        points = frame.tie_points
-        corners = np.stack([_wrap(points.longitude - west), points.latitude], 1)
-        if shapely.MultiPoint(corners).convex_hull.intersects(area):
-            over.append(frame)
+    area = shapely.box(west, south, west + (east - west) % 360, north)
+    over = [frame for frame in frames if _sees(frame, area)]
     if not over:
         points = frames[0].tie_points
         raise InputError(
@@ -219,6 +217,14 @@ def _frames_over(frames: Sequence[Product], grid: Grid) -> list[Product]:
             f"{points.latitude.min():.2f} to {points.latitude.max():.2f} N"
         )
     return over
+
+
+def _sees(frame: Product, area: BaseGeometry) -> bool:
+    """Whether a frame lies over an area in EPSG:4326."""
+    points, west = frame.tie_points, area.bounds[0]
+    corners = np.stack([west + _wrap(points.longitude - west), points.latitude], 1)
+    hull: BaseGeometry = shapely.MultiPoint(corners).convex_hull
+    return bool(hull.intersects(area))
 
 
 def _wrap(degrees: NDArray[np.float64]) -> NDArray[np.float64]:

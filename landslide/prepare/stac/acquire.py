@@ -13,9 +13,11 @@ from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
 from landslide.geo.grid import utm_crs
+from landslide.prepare.dates import MIN_BEFORE
 from landslide.prepare.discovery import dem_from_option
 from landslide.prepare.progress import progress_bar
 from landslide.prepare.sources import (
+    DATES,
     PASSES,
     Acquisition,
     Dem,
@@ -29,6 +31,7 @@ from landslide.prepare.sources import (
 from landslide.prepare.stac.archive import Archive, ArchiveItem, Box
 from landslide.prepare.stac.download import Subset, count_measured, download_all
 from landslide.prepare.stac.overpasses import (
+    CYCLE,
     Overpass,
     Track,
     TrackChoice,
@@ -79,8 +82,8 @@ def acquire_from_archive(
     _, choices = _search(config, archive, event, aoi)
     if not choices:
         raise InputError(
-            f"{archive.collection} of {archive.endpoint} has no track with an image both before "
-            "and after the event: plan=true lists its dates"
+            f"{archive.collection} of {archive.endpoint} has no track with "
+            f"{_needed(config.sar.before)} the event: plan=true lists its dates"
         )
     cache, polarisations = Path(config.cache), config.sar.polarisations
     where = _box_around(aoi, IMAGE_MARGIN)
@@ -110,7 +113,7 @@ def acquire_from_archive(
         )
     else:
         dem = dem_from_option(config.dem)
-    return Sources(orbits, dem, notes=tuple(_notes(choices, event)))
+    return Sources(orbits, dem, notes=tuple(_notes(choices, event, config.sar)))
 
 
 def _require_area(aoi: BaseGeometry | None) -> BaseGeometry:
@@ -147,10 +150,10 @@ def _search(
 ) -> tuple[list[Track], dict[Pass, TrackChoice]]:
     """Tracks with images around the event, and the choice of each pass direction."""
     requests = {direction: _track_request(config, direction) for direction in PASSES}
-    times = [
-        event.time - timedelta(days=archive.days_before),
-        event.time + timedelta(days=archive.days_after),
-    ]
+    # Gaps of two repeat cycles are common.
+    before = max(timedelta(days=archive.days_before), (config.sar.before + 2) * CYCLE)
+    after = max(timedelta(days=archive.days_after), (config.sar.after + 2) * CYCLE)
+    times = [event.time - before, event.time + after]
     for direction, request in requests.items():
         for date in request.dates or ():
             time = parse_timestamp(date, f"sar.dates.{direction}").time
@@ -177,8 +180,10 @@ def _track_request(config: DictConfig, direction: Pass) -> TrackRequest:
     dates = config.sar.dates[direction]
     if dates is not None:
         dates = [str(date) for date in dates] if OmegaConf.is_list(dates) else [str(dates)]
-        label_dates(dates, f"sar.dates.{direction}=[{','.join(dates)}]")
-    return TrackRequest(config.sar.relative_orbit[direction], dates)
+        key = f"sar.dates.{direction}=[{','.join(dates)}]"
+        label_dates(dates[: len(DATES)], key)
+    sar = config.sar
+    return TrackRequest(sar.relative_orbit[direction], dates, sar.before, sar.after)
 
 
 def _subsets(
@@ -252,15 +257,22 @@ def _acquisition(
     )
 
 
-def _notes(choices: Mapping[Pass, TrackChoice], event: Event) -> Iterator[str]:
-    """What a user should know about the choice."""
+def _needed(before: int) -> str:
+    """Images that a track must have, for ``before`` dates before the event."""
+    if before < MIN_BEFORE:
+        return "an image both before and after"
+    return "two images before the event, for a stack, and one after"
+
+
+def _notes(choices: Mapping[Pass, TrackChoice], event: Event, sar: DictConfig) -> Iterator[str]:
+    """What a user should know about the choice by the options of ``sar``."""
     for direction in PASSES:
         choice = choices.get(direction)
         if choice is None:
-            yield f"{direction}: no track has an image both before and after the event"
+            yield f"{direction}: no track has {_needed(sar.before)} the event"
             continue
         name = f"{direction} track {choice.track.relative_orbit}"
-        if "post2" not in choice.overpasses:
+        if sar.after > 1 and "post2" not in choice.overpasses:
             time, platform = choice.track.next_overpass
             yield (
                 f"{name}: only one image after the event; the next is due on "

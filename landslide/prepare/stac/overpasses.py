@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
+from landslide.prepare.dates import MIN_BEFORE, name_dates
 from landslide.prepare.sources import DATES, Event, Pass, label_dates, parse_timestamp
 from landslide.prepare.stac.archive import ArchiveItem
 
@@ -68,14 +69,19 @@ class Track:
 
 
 class TrackRequest(NamedTuple):
-    """The track and the dates that a user asks for in one pass direction; None leaves them open."""
+    """What a user asks for in one pass direction; None leaves the track and the dates open.
+
+    ``before`` and ``after`` are the numbers of dates around the event, where dates are open.
+    """
 
     relative_orbit: int | None = None
     dates: Sequence[str] | None = None
+    before: int = 1
+    after: int = len(DATES) - 1
 
 
 class TrackChoice(NamedTuple):
-    """A track and its overpass of each of ``DATES``; ``post2`` may be missing."""
+    """A track and its overpasses by the names of ``name_dates``."""
 
     track: Track
     overpasses: Mapping[str, Overpass]
@@ -120,14 +126,14 @@ def _group_overpasses(slices: Sequence[ArchiveItem], aoi: BaseGeometry) -> list[
 def choose_track(
     tracks: Sequence[Track], event: Event, direction: Pass, request: TrackRequest
 ) -> TrackChoice | None:
-    """Choose the track of a pass direction, and its last date before and first two after.
+    """Choose the track of a pass direction, its last dates before the event and first ones after.
 
     Among tracks that cover the area as well as the best one (to 5 % of the area), the one with
-    more dates after the event wins, then the one whose dates are complete earlier, then the
+    more of the dates asked for wins, then the one whose dates are complete earlier, then the
     lower number.
 
     Returns:
-        The choice, or None where no track has an image before and one after.
+        The choice, or None where no track has an image before (two for a stack) and one after.
 
     Raises:
         InputError: The archive does not have what the user asked for.
@@ -142,9 +148,11 @@ def choose_track(
                 f"tracks are: {numbers}"
             )
     if request.dates is not None:
-        choices = _choose_by_dates(candidates, direction, request.dates)
+        choices = _choose_by_dates(candidates, event, direction, request)
     else:
-        choices = [choice for track in candidates if (choice := _choose_by_event(track, event))]
+        choices = [
+            choice for track in candidates if (choice := _choose_by_event(track, event, request))
+        ]
     if not choices:
         return None
     best = max(choice.coverage for choice in choices)
@@ -158,26 +166,34 @@ def choose_track(
     )
 
 
-def _choose_by_event(track: Track, event: Event) -> TrackChoice | None:
-    """The last complete overpass before an event and the first two after it, if any."""
+def _choose_by_event(track: Track, event: Event, request: TrackRequest) -> TrackChoice | None:
+    """The last complete overpasses before an event and the first ones after it, if any."""
     before = [each for each in track.complete if event.side_of(each.time) == "before"]
     after = [each for each in track.complete if event.side_of(each.time) == "after"]
-    if not before or not after:
+    if len(before) < min(request.before, MIN_BEFORE) or not after:
         return None
-    chosen = (before[-1], *after[: len(DATES) - 1])
-    return TrackChoice(track, label_dates(chosen, "the choice"))
+    chosen = before[-request.before :], after[: request.after]
+    return TrackChoice(track, name_dates(*chosen, _day))
+
+
+def _day(overpass: Overpass) -> date:
+    return overpass.time.date()
 
 
 def _choose_by_dates(
-    tracks: Sequence[Track], direction: Pass, dates: Sequence[str]
+    tracks: Sequence[Track], event: Event, direction: Pass, request: TrackRequest
 ) -> list[TrackChoice]:
-    """The tracks that have an overpass of every date."""
-    key = f"sar.dates.{direction}"
+    """The tracks that have an overpass of every date; many dates, or two before, are a stack."""
+    key, dates = f"sar.dates.{direction}", request.dates or ()
     choices = []
     for track in tracks:
-        chosen = [overpass for date in dates if (overpass := _overpass_on(track, date, key))]
+        chosen = [overpass for text in dates if (overpass := _overpass_on(track, text, key))]
         if len(chosen) == len(dates):
-            choices.append(TrackChoice(track, label_dates(chosen, key)))
+            if request.before == 1 and len(dates) <= len(DATES):
+                named = label_dates(chosen, key)
+            else:
+                named = _name_by_event(chosen, event, key)
+            choices.append(TrackChoice(track, named))
     if not choices:
         available = "; ".join(
             f"track {track.relative_orbit}: "
@@ -191,9 +207,22 @@ def _choose_by_dates(
     return choices
 
 
-def _overpass_on(track: Track, date: str, key: str) -> Overpass | None:
+def _name_by_event(chosen: Sequence[Overpass], event: Event, key: str) -> dict[str, Overpass]:
+    ordered = sorted(chosen, key=lambda overpass: overpass.time)
+    before, after = (
+        [o for o in ordered if event.side_of(o.time) == side] for side in ("before", "after")
+    )
+    if not before or not after or len(before) + len(after) < len(chosen):
+        raise InputError(
+            f"{key}: a stack needs dates before and after the event, and none that may be of both "
+            "sides: check them, or give event.date with its time"
+        )
+    return name_dates(before, after, _day)
+
+
+def _overpass_on(track: Track, text: str, key: str) -> Overpass | None:
     """The overpass of a day, or within an hour of a time."""
-    time, exact = parse_timestamp(date, key)
+    time, exact = parse_timestamp(text, key)
     if exact:
         matches = [each for each in track.overpasses if abs(each.time - time) < OVERPASS_GAP]
     else:

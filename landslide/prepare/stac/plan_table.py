@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from landslide.prepare.sources import Event, Pass
+from landslide.prepare.sources import DATES, Event, Pass
 from landslide.prepare.stac.archive import Archive
 from landslide.prepare.stac.overpasses import Overpass, Track, TrackChoice
 
@@ -52,11 +52,11 @@ def _nearest(track: Track, event: Event, chosen: Mapping[Overpass, str]) -> list
 def _cells(
     track: Track, overpass: Overpass, event: Event, archive: Archive, name: str | None
 ) -> tuple[str, ...]:
-    """One overpass from its date on; ``name`` is which of ``DATES`` it is chosen for."""
+    """One overpass from its date on; ``name`` is that of ``name_dates`` if it is chosen."""
     assets = [set(item.assets) for item in overpass.slices]
     held = [key.upper() for key, asset in archive.assets.items() if all(asset in a for a in assets)]
     days = event.days_after(overpass.time)
-    use = f"[bold]{name}[/bold]" if name else ""
+    use = f"[bold]{name if name in DATES else 'stack'}[/bold]" if name else ""
     if not name and overpass not in track.complete:
         use = "incomplete"
     elif not name and event.side_of(overpass.time) == "unsure":
