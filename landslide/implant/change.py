@@ -101,8 +101,7 @@ def implant(
 
     Within a patch the speckle of a date, its deviation from the usual image in decibels, is
     replaced by that of another quiet date (a donor), so that it is new, and of the image's own
-    distribution and correlation. At the edge both are mixed such that the variance stays. The
-    change comes on top of it, in linear power.
+    distribution and correlation. The change comes on top of it, in linear power.
 
     Args:
         after: (D, P, H, W) linear power of quiet dates; NaN where not measured.
@@ -128,10 +127,9 @@ def implant(
         under[...] = np.where(coverage > 0.01, decibels[..., None, None], under)
     patchy = PATCHINESS * smooth_noise(shape, PATCH_METRES / spacing, rng)
     change = np.float32(strength) * (change + patchy)
-    old, new = _deviation(after, usual), _deviation(donors, usual)
-    speckle = (np.sqrt(1 - share) - 1) * old + np.sqrt(share) * new
-    # A pixel that the donor did not measure keeps its own speckle.
-    speckle = np.where(np.isfinite(new), speckle, 0)
+    speckle = _deviation(donors, usual) - _deviation(after, usual)
+    # A mixture would be smoother than either. Where the donor did not measure, nothing is new.
+    speckle = np.where((share >= 0.5) & np.isfinite(speckle), speckle, 0)
     opened = share * openness
     gain = 1 - opened + opened * 10 ** (change / 10)
     return (after * gain * 10 ** (speckle / 10)).astype(np.float32)
