@@ -233,15 +233,19 @@ class LandslideDataModule(LightningDataModule):
         if self.trainer is not None:
             # Lightning sets the epoch only after a resumed run's first batch.
             sampler.set_epoch(self.trainer.current_epoch)
-        return self._loader(sampler, "train")
+        return self._loader(sampler, self.dataset("train"))
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Batches of the validation split, in order."""
-        return self._loader(self._in_order("val"), "val")
+        return self._loader(self._in_order("val"), self.dataset("val"))
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Batches of the test split, in order."""
-        return self._loader(self._in_order("test"), "test")
+        return self._loader(self._in_order("test"), self.dataset("test"))
+
+    def quiet_dataloader(self) -> DataLoader[Sample] | None:
+        """Batches of ground where nothing failed; None where that is not known."""
+        return None
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Augment training batches on the device that trains."""
@@ -267,7 +271,7 @@ class LandslideDataModule(LightningDataModule):
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def _loader(self, sampler: PatchSampler, split: Split) -> DataLoader[Sample]:
+    def _loader(self, sampler: PatchSampler, dataset: Dataset[Sample]) -> DataLoader[Sample]:
         options: dict[str, Any] = {}
         if self.num_workers:
             # Spawned, not forked: a forked worker would share open files with this process.
@@ -277,7 +281,7 @@ class LandslideDataModule(LightningDataModule):
                 "multiprocessing_context": "spawn",
             }
         return DataLoader(
-            self.dataset(split),
+            dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             # Without its own generator the loader would draw from the global one.

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from landslide.data.datamodule import LandslideDataModule, Split
 from landslide.data.samplers import Query, WindowSampler
@@ -25,6 +25,7 @@ from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN, open_raster
 from landslide.geo.relief import Float
+from landslide.implant.outlines import OutlineSource, read_outlines
 from landslide.implant.past import MARGIN, RESOLUTION, Implants, QuietPast
 from landslide.implant.scars import ScarSource, Terrain
 from landslide.radar.stack import dates_path
@@ -84,9 +85,12 @@ class ImplantedScene:
             else Terrain.of(slope, aspect).smoothed(TERRAIN_METRES / self.past.spacing)
         )
         valid = (image["mask"] != UNKNOWN).numpy()
-        self.scars = ScarSource(
-            terrain_model, valid, self.past.spacing, RESOLUTION, implants.mean_area
-        )
+        ground = (terrain_model, valid, self.past.spacing, RESOLUTION)
+        if implants.outlines is None:
+            self.scars = ScarSource(*ground, implants.mean_area)
+        else:
+            outlines = read_outlines(Path(implants.outlines), self.scene.grid)
+            self.scars = OutlineSource(outlines, *ground)
 
     def draw(
         self, window: Window, seed: Sequence[int], *, held_out: bool, quiet: bool = False
@@ -242,6 +246,11 @@ class ImplantedDataModule(LandslideDataModule):
     def dataset(self, split: Split) -> ImplantedDataset:
         """Dataset that the queries of a split's sampler index."""
         return ImplantedDataset(self.pasts, self.seed, held_out=split != "train")
+
+    def quiet_dataloader(self) -> DataLoader[Sample]:
+        """Batches of the validation split without implants."""
+        dataset = ImplantedDataset(self.pasts, self.seed, held_out=True, quiet=True)
+        return self._loader(self._in_order("val"), dataset)
 
     def draws(self, patches: pd.DataFrame) -> int:
         """How often every patch of validation or test is drawn, so that there are enough."""

@@ -53,10 +53,12 @@ class Implants:
         mean_area: Mean area of scars in m².
         before: Most dates before a pretended event; None for as many as there are.
         after: Dates after it; None for as many as the event has, at least one.
+        outlines: Vector file of a real inventory, whose outlines are taken instead; of anywhere.
         strength: Factor of all changes in decibels; 0 only renews the speckle.
     """
 
     mean_area: float = 6000.0
+    outlines: str | None = None
     before: int | None = None
     after: int | None = None
     strength: float = 1.0

@@ -136,12 +136,24 @@ class ScarSource:
             return []
         chosen = np.searchsorted(total, rng.random(count) * total[-1], side="right")
         heads = np.stack(np.divmod(np.minimum(chosen, len(total) - 1), cols.stop - cols.start))
-        areas = self.areas[rng.integers(len(self.areas), size=count)]
         rise = self.terrain.south[rows, cols], self.terrain.east[rows, cols]
-        paths = run_out(rise, heads, areas, self.spacing, rng)
         offset = rows.start - window.row, cols.start - window.col
-        drawn = [self._chip(paths, number, offset, window) for number in range(count)]
+        drawn = self._chips(heads, rise, offset, window, rng)
         return [chip for chip in drawn if chip.coverage.size]
+
+    def _chips(
+        self,
+        heads: NDArray[np.int64],
+        rise: tuple[Float, Float],
+        offset: tuple[int, int],
+        window: Window,
+        rng: np.random.Generator,
+    ) -> list[Chip]:
+        """Scars that start at heads (2, N); these and ``rise`` lie at ``offset`` in the window."""
+        count = heads.shape[1]
+        areas = self.areas[rng.integers(len(self.areas), size=count)]
+        paths = run_out(rise, heads, areas, self.spacing, rng)
+        return [self._chip(paths, number, offset, window) for number in range(count)]
 
     def _chip(self, paths: Paths, number: int, offset: tuple[int, int], window: Window) -> Chip:
         """Coverage of one scar, whose path is relative to ``offset`` in the window."""
@@ -156,9 +168,14 @@ class ScarSource:
         # Half a pixel on either side of the edge is covered in part.
         inside = radius + 0.5 - np.hypot(i[:, None, None] - rows, j[None, :, None] - cols)
         coverage = inside.max(axis=-1, initial=0).clip(0, 1).astype(np.float32)
-        if self.sigma > LEAST_BLUR:
-            coverage = ndimage.gaussian_filter(coverage, self.sigma)
-        return Chip(place, coverage)
+        return Chip(place, self._blur(coverage))
+
+    def _blur(self, coverage: Float) -> Float:
+        """Smooth a coverage to the radar's resolution."""
+        if self.sigma <= LEAST_BLUR:
+            return coverage
+        blurred: Float = ndimage.gaussian_filter(coverage, self.sigma)
+        return blurred
 
 
 def _around(positions: NDArray[np.float64], reach: float, size: int) -> slice:
