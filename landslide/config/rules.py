@@ -120,6 +120,12 @@ LAYER: Mapping[str, Rule] = {
 }
 """Options of one of the ``layers`` of ``landslide prepare``."""
 
+DESPECKLE = ("none", "total_variation", "temporal")
+"""How ``landslide prepare`` despeckles the dates of a stack."""
+
+COREGISTER = ("measure", "correct", "off")
+"""What ``landslide prepare`` does about dates of a stack that lie off the others."""
+
 PREPARE: Mapping[str, Rule] = {
     "overwrite": SWITCH,
     "plan": SWITCH,
@@ -129,7 +135,11 @@ PREPARE: Mapping[str, Rule] = {
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
     "sar.source": choice("files", "stac", "safe"),
+    "despeckle": Rule(str, lambda value: value in DESPECKLE, f"one of {', '.join(DESPECKLE)}"),
     "sar.before": COUNT,
+    "sar.coregister": Rule(
+        str, lambda value: value in COREGISTER, f"one of {', '.join(COREGISTER)}"
+    ),
     "sar.after": COUNT,
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,

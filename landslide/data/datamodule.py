@@ -208,8 +208,8 @@ class LandslideDataModule(LightningDataModule):
             yield PatchDataset(self.scenes)[query]["image"][None]
 
     def samples(self, patches: pd.DataFrame) -> Iterator[Sample]:
-        """Patches of a table with their context, in its order."""
-        dataset = self.dataset("test")
+        """Patches of one split's table with their context, in its order."""
+        dataset = self.dataset(patches.split.iloc[0])
         for query in PatchSampler(patches, self.scenes, self.patch_size):
             yield dataset[query]
 

@@ -42,6 +42,7 @@ def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideT
     except InputError as error:
         raise InputError(f"{scene}: {error}") from error
     config.dataset.orbit = own
+    config.threshold = 0.5  # of a probability; that of the score follows from the scene
     settings = OmegaConf.to_container(config.task, resolve=True)
     return LandslideTask(**settings).eval()  # type: ignore[arg-type]
 

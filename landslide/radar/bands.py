@@ -97,8 +97,9 @@ def is_direction(band: str) -> bool:
 
 
 def naming_notes(bands: Sequence[str]) -> list[str]:
-    """Notes for the user on bands named after a polarisation that are not backscatter."""
-    plain = [b for b in bands if POLARISED.match(band_description(b)) and not is_backscatter(b)]
+    """Notes for the user on bands named after a polarisation that are not what that suggests."""
+    named = [b for b in bands if not band_description(b).lower().endswith("_pre_std")]
+    plain = [b for b in named if POLARISED.match(band_description(b)) and not is_backscatter(b)]
     if not plain:
         return []
     return [
