@@ -1,6 +1,8 @@
 """Map a scene: ``python predict.py checkpoint=best.ckpt scene=data/demo output=maps/demo``."""
 
-from landslide.programs.predict import main
+import sys
+
+from landslide.__main__ import main
 
 if __name__ == "__main__":
-    main()
+    main(["predict", *sys.argv[1:]])

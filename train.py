@@ -1,6 +1,8 @@
 """Train a landslide model: ``python train.py dataset=ascending_baa_s``."""
 
-from landslide.programs.train import main
+import sys
+
+from landslide.__main__ import main
 
 if __name__ == "__main__":
-    main()
+    main(["train", *sys.argv[1:]])

@@ -1,7 +1,10 @@
 """One command line for every program: ``landslide <program> key=value …``."""
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+
+from landslide import __version__
 
 PROGRAMS = {
     "simulate": "write a simulated scene with known landslides",
@@ -13,22 +16,29 @@ PROGRAMS = {
 }
 
 
-def main() -> None:
-    """Run the program that the first argument names.
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the program that the first word names.
+
+    Args:
+        words: The command line; default: that of this process.
 
     Raises:
-        SystemExit: There is no such program.
+        SystemExit: There is no such program, or its input cannot be used.
     """
-    words = sys.argv[1:]
-    if not words or words[0] in ("-h", "--help"):
+    name, *options = (sys.argv[1:] if words is None else words) or ["--help"]
+    if name in ("-h", "--help"):
         lines = [f"  {name:10}{about}" for name, about in PROGRAMS.items()]
         print("usage: landslide <program> key=value …\n", *lines, sep="\n")
         print("\n`landslide <program> --help` shows the options of a program.")
-        return
-    if words[0] not in PROGRAMS:
-        raise SystemExit(f"{words[0]} is no program: choose from {', '.join(PROGRAMS)}")
-    sys.argv = [f"landslide {words[0]}", *words[1:]]
-    import_module(f"landslide.programs.{words[0]}").main()
+    elif name == "--version":
+        print(f"landslide {__version__}")
+    elif name in PROGRAMS:
+        from landslide.config.program import run_program
+
+        task = getattr(import_module(f"landslide.programs.{name}"), name)
+        run_program(name, task, options)
+    else:
+        sys.exit(f"{name} is no program: choose from {', '.join(PROGRAMS)}")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from omegaconf.errors import ConfigKeyError
 from rasterio.crs import CRS
 from torch import from_numpy
 
-from landslide.config.paths import is_scene_folder, require_scene
-from landslide.config.program import configuration_folder
+from landslide.config.paths import configuration_folder, is_scene_folder, require_scene
 from landslide.data.scene import GroundTruth, Scene
 from landslide.errors import InputError
 from landslide.geo.folders import measure_of

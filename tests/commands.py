@@ -42,8 +42,7 @@ def run_here(*words: str, cwd: Path) -> None:
     """Run ``landslide <words>`` in this process, which is faster than to start another."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
-        patch.setattr(sys, "argv", ["landslide", *words, *QUIET])
-        main()
+        main([*words, *QUIET])
 
 
 def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:

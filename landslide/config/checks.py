@@ -37,6 +37,11 @@ def between(low: float, high: float) -> Rule:
     return Rule(NUMBER, lambda value: low <= value <= high, f"a number from {low:g} to {high:g}")
 
 
+def choice(*names: str) -> Rule:
+    """Return the rule for one of several names."""
+    return Rule(str, lambda value: value in names, f"one of {', '.join(names)}")
+
+
 def optional(rule: Rule) -> Rule:
     """Return the rule with ``null`` as a further valid value."""
     return rule._replace(optional=True)

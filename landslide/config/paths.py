@@ -5,8 +5,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.config.program import configuration_folder
 from landslide.errors import InputError
+
+
+def configuration_folder() -> Path:
+    """Folder of the configuration: ``conf/`` of a checkout, or the one that the wheel carries."""
+    package = Path(__file__).parents[1]
+    checkout = package.parent / "conf"
+    return checkout if (checkout / "train.yaml").is_file() else package / "conf"
 
 
 def require_checkpoints(names: str | Sequence[str]) -> None:

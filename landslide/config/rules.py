@@ -13,6 +13,7 @@ from landslide.config.checks import (
     SWITCH,
     Rule,
     between,
+    choice,
     optional,
 )
 
@@ -57,6 +58,7 @@ PREDICT: Mapping[str, Rule] = {
     "window.size": optional(COUNT),
     "window.overlap": FRACTION,
     "window.halo": optional(NATURAL),
+    "device": choice("auto", "cpu", "cuda"),
 }
 
 STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
@@ -113,8 +115,11 @@ LAYER: Mapping[str, Rule] = {
 }
 """Options of one of the ``layers`` of ``landslide prepare``."""
 
-SOURCES = ("files", "stac", "safe")
-"""Where ``landslide prepare`` takes images from."""
+DESPECKLE = ("none", "total_variation", "temporal")
+"""How ``landslide prepare`` despeckles the dates of a stack."""
+
+COREGISTER = ("measure", "correct", "off")
+"""What ``landslide prepare`` does about dates of a stack that lie off the others."""
 
 PREPARE: Mapping[str, Rule] = {
     "overwrite": SWITCH,
@@ -124,8 +129,12 @@ PREPARE: Mapping[str, Rule] = {
     "inventory.all_touched": SWITCH,
     "terrain.void_distance": NATURAL,
     "terrain.geoid": GEOID,
-    "sar.source": Rule(str, lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "sar.source": choice("files", "stac", "safe"),
+    "despeckle": Rule(str, lambda value: value in DESPECKLE, f"one of {', '.join(DESPECKLE)}"),
     "sar.before": COUNT,
+    "sar.coregister": Rule(
+        str, lambda value: value in COREGISTER, f"one of {', '.join(COREGISTER)}"
+    ),
     "sar.after": COUNT,
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,

@@ -7,8 +7,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.config.paths import is_scene_folder, require_scene
-from landslide.config.program import configuration_folder
+from landslide.config.paths import configuration_folder, is_scene_folder, require_scene
 from landslide.errors import InputError
 from landslide.geo.rasters import open_raster
 from landslide.models.detectors import Detector
@@ -43,6 +42,7 @@ def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideT
     except InputError as error:
         raise InputError(f"{scene}: {error}") from error
     config.dataset.orbit = own
+    config.threshold = 0.5  # of a probability; that of the score follows from the scene
     settings = OmegaConf.to_container(config.task, resolve=True)
     return LandslideTask(**settings).eval()  # type: ignore[arg-type]
 

@@ -99,20 +99,24 @@ def _side(image: Acquisition, event: Event) -> str:
     return event.side_of(image.time, exact=image.exact and event.exact)
 
 
-def check_stacks(sources: Sources, options: DictConfig) -> list[str]:
+def check_stacks(sources: Sources, config: DictConfig) -> list[str]:
     """Check that every stack is of one track and has enough dates.
-
-    ``options`` are those of ``sar``.
 
     Returns:
         A warning where there are fewer dates than asked for.
 
     Raises:
-        InputError: Dates of several tracks, or only one date before the event.
+        InputError: Dates of several tracks, only one date before the event, or no stack where its
+            dates are to be despeckled.
     """
-    warnings = []
+    warnings, options = [], config.sar
     for orbit, dates in sources.orbits.items():
         if not (is_stack(dates) or options.before > 1):
+            if config.despeckle != "none":
+                raise InputError(
+                    f"despeckle={config.despeckle} is for the dates of a stack, and {orbit} has "
+                    "none: add sar.before=8, or leave it out"
+                )
             continue
         found = list(sides(dates).values())
         before, after = found.count("pre"), found.count("post")

@@ -1,7 +1,7 @@
 """A scene from its configuration: acquire, check, write, document, draw."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from landslide.prepare.area import choose_grid, grid_center, read_area, require_
 from landslide.prepare.calibration import calibrate_orbit, warn_guessed_units
 from landslide.prepare.composite import write_inventory, write_orbit
 from landslide.prepare.dates import arrange_dates, check_stacks, is_stack
+from landslide.prepare.despeckle import despeckle
 from landslide.prepare.files import acquire_from_files
 from landslide.prepare.inventory_mask import open_inventory_mask
 from landslide.prepare.layers import read_layers, require_layers_overlap
+from landslide.prepare.offsets import measure_offsets
 from landslide.prepare.options import check_options
 from landslide.prepare.orbit import radar_orbit
 from landslide.prepare.progress import Advance, progress_bar
@@ -42,8 +44,10 @@ from landslide.prepare.quality import (
     check_tracks,
 )
 from landslide.prepare.scene_figures import draw_figures
+from landslide.prepare.shifts import measure_displacements
 from landslide.prepare.sources import Event, Pass, Sources, apply_options
 from landslide.prepare.stack import Stack, write_stack
+from landslide.prepare.stack_report import warn_shifts
 from landslide.prepare.terrain import (
     TerrainBands,
     require_dem_coverage,
@@ -127,7 +131,7 @@ def _check_inputs(
     config: DictConfig, event: Event, area: BaseGeometry | None, sources: Sources
 ) -> SceneInputs:
     """Check that images, DEM and inventory fit each other, the event and the area."""
-    warnings = check_dates(sources, event) + check_stacks(sources, config.sar)
+    warnings = check_dates(sources, event) + check_stacks(sources, config)
     warnings += check_radiometry(sources)
     calibrations = {name: calibrate_orbit(dates) for name, dates in sources.orbits.items()}
     for name, calibrated in calibrations.items():
@@ -164,9 +168,8 @@ def _write_rasters(
     stacks: dict[Pass, Stack] = {}
     for name, images in inputs.calibrations.items():
         advance(stage=name)
-        dates = sources.orbits[name]
-        if is_stack(dates):
-            stacks[name] = write_stack(name, dates, images, grid, backscatter, folder)
+        if is_stack(sources.orbits[name]):
+            stacks[name] = _write_stack(config, inputs, name, terrain, folder)
         stack = stacks.get(name)
         tiles = stack.images() if stack else images
         bands[name] = write_orbit(
@@ -179,14 +182,39 @@ def _write_rasters(
     return SceneRecord(inputs, ground, bands, pixels, stacks)
 
 
+def _write_stack(
+    config: DictConfig,
+    inputs: SceneInputs,
+    name: Pass,
+    terrain: TerrainBands | None,
+    folder: Path,
+) -> Stack:
+    """Write all dates of an orbit; measure how far they lie off, and how bright they are."""
+    dates, images, grid = inputs.sources.orbits[name], inputs.calibrations[name], inputs.grid
+    resampling = Resampling[config.resampling.backscatter]
+    mode, shifts = config.sar.coregister, {}
+    if mode != "off":
+        shifts = measure_displacements(dates, images, grid, resampling)
+    correct = mode == "correct"
+    stack = write_stack(name, dates, images, grid, resampling, folder, shifts, correct=correct)
+    stack = despeckle(stack, config.despeckle)
+    offsets = measure_offsets(stack, name, terrain, grid)
+    return replace(stack, dates=[replace(d, offsets=offsets[d.name]) for d in stack.dates])
+
+
 def _document(config: DictConfig, scene: SceneRecord, folder: Path) -> dict[str, Any]:
     """Write ``scene.json`` and the rasters' tags; return the content of the former."""
     warnings = [*scene.inputs.warnings, *check_bands(scene.bands)]
+    for name, stack in scene.stacks.items():
+        warnings += warn_shifts(name, stack, scene.inputs.grid)
     if dem := scene.inputs.sources.dem:
         warnings += warn_zero_nodata(dem, scene.valid_slope)
     info = scene_metadata(scene, config) | {"warnings": warnings, "notes": collect_notes(scene)}
     for raster in sorted(folder.glob("*.tif")):
         to_cog(raster, raster_tags(info, raster.stem))
+    for stack in scene.stacks.values():
+        with rasterio.open(stack.path, "r+") as dates:
+            dates.update_tags(**raster_tags(info, stack.path.stem))
     write_json(folder / "scene.json", info)
     return info
 

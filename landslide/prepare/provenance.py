@@ -24,6 +24,7 @@ from landslide.prepare.orbit import known_tracks
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources
 from landslide.prepare.stack import Stack
+from landslide.prepare.stack_report import describe_stacks, stack_notes
 from landslide.prepare.terrain import Terrain, dem_notes
 
 NO_TERRAIN = (
@@ -78,6 +79,8 @@ def collect_notes(scene: SceneRecord) -> list[str]:
         notes += [f"{name}: {date}: {note}" for date, a in dates.items() for note in a.notes]
         notes += _geometry_notes(name, dates, terrain) if terrain else []
         notes += _track_notes(name, dates)
+    for name, stack in scene.stacks.items():
+        notes += stack_notes(name, stack)
     for name, calibrated in scene.inputs.calibrations.items():
         for band, images in calibrated.items():
             zeros = max((c.zeros for _, c in images if c.zero_is_fill), default=0.0)
@@ -170,7 +173,7 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
             name: {band: histogram.summary() for band, histogram in bands.items()}
             for name, bands in scene.bands.items()
         },
-        **_stack_metadata(scene.stacks),
+        **describe_stacks(scene.stacks),
         "inputs": {
             what: [{"file": str(path), "sha256": checksum(path)} for path in paths]
             for what, paths in _input_files(scene.inputs, config).items()
@@ -186,12 +189,6 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
         },
         "options": _options_to_keep(config),
     }
-
-
-def _stack_metadata(stacks: Mapping[Pass, Stack]) -> dict[str, Any]:
-    """The dates of each stack; nothing without one."""
-    entries = {name: [date.describe() for date in stack.dates] for name, stack in stacks.items()}
-    return {"stack": entries} if entries else {}
 
 
 def raster_tags(info: Mapping[str, Any], stem: str) -> dict[str, str]:

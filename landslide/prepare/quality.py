@@ -12,11 +12,16 @@ from landslide.prepare.dates import sides
 from landslide.prepare.names import Radiometry
 from landslide.prepare.orbit import known_tracks, viewing_geometry
 from landslide.prepare.sources import PASSES, Acquisition, Event, Pass, Sources
-from landslide.radar.bands import is_backscatter
+from landslide.radar.bands import is_backscatter, polarisation_of
 from landslide.radar.stack import Side
 
-PLAUSIBLE_MEDIAN = (-22.0, -1.0)
-"""Median backscatter of land in dB; outside this range the units are probably wrong."""
+PLAUSIBLE_MEDIAN = {
+    "vv": (-22.0, -1.0),
+    "hh": (-22.0, -1.0),
+    "vh": (-30.0, -6.0),
+    "hv": (-30.0, -6.0),
+}
+"""Median backscatter of land in dB; outside these ranges the units are probably wrong."""
 
 MIN_VALID = 0.5
 """Share of valid pixels below which a band is called mostly invalid."""
@@ -249,8 +254,10 @@ def check_bands(bands: Mapping[Pass, Mapping[str, Histogram]]) -> list[str]:
                 warnings.append(
                     f"{orbit}: {band} is mostly invalid ({100 * histogram.valid_share:.1f} % valid)"
                 )
-            median = histogram.percentile(50)
-            if histogram.decibel and not PLAUSIBLE_MEDIAN[0] <= median <= PLAUSIBLE_MEDIAN[1]:
+            if not histogram.decibel:
+                continue
+            median, (low, high) = histogram.percentile(50), PLAUSIBLE_MEDIAN[polarisation_of(band)]
+            if not low <= median <= high:
                 warnings.append(
                     f"{orbit}: the median of {band} is {median:.1f} dB, which is implausible for "
                     "land: check sar.units"

@@ -19,6 +19,7 @@ from landslide.prepare.aligned_tiles import Conversion
 from landslide.prepare.calibration import CalibratedBands
 from landslide.prepare.dates import sides
 from landslide.prepare.mosaic import Mosaic, keep_values
+from landslide.prepare.shifts import Displacement
 from landslide.prepare.sources import DATES, Acquisition, Tile
 from landslide.radar.stack import Side, StackStatistics, date_band, dates_path, stack_bands
 
@@ -32,23 +33,19 @@ class StackDate:
         image: What is known of it.
         side: Side of the event.
         coverage: Share of the scene's pixels that it measured.
+        shift: How far its image lay off the other dates; None where that was not measured.
+        corrected: Whether the image was moved back by its shift.
+        offsets: Decibels by polarisation by which unchanged ground is brighter than on the last
+            date before the event; None where that is not known.
     """
 
     name: str
     image: Acquisition
     side: Side
     coverage: float
-
-    def describe(self) -> dict[str, Any]:
-        """Entry of the stack in ``scene.json``."""
-        time = self.image.time
-        return {
-            "date": str(self.image.day),
-            "time": f"{time:%Y-%m-%dT%H:%M:%SZ}" if self.image.exact else None,
-            "side": self.side,
-            "platform": self.image.platform,
-            "coverage": round(self.coverage, 4),
-        }
+    shift: Displacement | None = None
+    corrected: bool = False
+    offsets: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,13 @@ class Stack:
         path: The raster, with the bands of ``radar.stack`` in order of time.
         dates: Its dates in order of time.
         polarisations: Polarisations of every date.
+        despeckled: How the dates were despeckled; None where they were not.
     """
 
     path: Path
     dates: Sequence[StackDate]
     polarisations: Sequence[str]
+    despeckled: str | None = None
 
     @property
     def bands(self) -> list[str]:
@@ -91,7 +90,7 @@ class Stack:
         for index, date in enumerate(self.dates):
             numbers = [self.band_number(index, n) for n in range(len(self.polarisations))]
             images = source.read(numbers, window=window.to_rasterio())
-            found.add(date.side, dict(zip(self.polarisations, images, strict=True)))
+            found.add(date.side, dict(zip(self.polarisations, images, strict=True)), date.offsets)
         return found.bands()
 
 
@@ -102,6 +101,9 @@ def write_stack(
     grid: Grid,
     resampling: Resampling,
     folder: Path,
+    shifts: Mapping[str, Displacement | None],
+    *,
+    correct: bool,
 ) -> Stack:
     """Write every date of an orbit to ``dates/<orbit>.tif``, one after another.
 
@@ -114,6 +116,8 @@ def write_stack(
         grid: Grid of the scene.
         resampling: Resampling of backscatter in linear power.
         folder: Folder of the scene.
+        shifts: How far each date lies off, as far as that was measured.
+        correct: Whether to move shifted images back, within the one resampling.
 
     Raises:
         InputError: A date measured no pixel of the scene.
@@ -126,8 +130,11 @@ def write_stack(
     with _open_for_dates(path, dates, polarisations, grid) as sink:
         numbers = iter(range(1, sink.count + 1))
         for name, image in dates.items():
+            shift = shifts.get(name)
+            corrected = correct and shift is not None and shift.is_measurable(grid)
+            source_grid = shift.follow(grid) if shift and corrected else grid
             measured = [
-                _write_band(sink, next(numbers), images[f"{p}_{name}"], grid, resampling)
+                _write_band(sink, next(numbers), images[f"{p}_{name}"], source_grid, resampling)
                 for p in polarisations
             ]
             coverage = measured[0] / (grid.height * grid.width)
@@ -136,17 +143,21 @@ def write_stack(
                     f"{image.name} of {image.day} measured no pixel of the scene ({grid}): leave "
                     "the date out, or choose another area"
                 )
-            written.append(StackDate(name, image, side_of[name], coverage))
+            written.append(StackDate(name, image, side_of[name], coverage, shift, corrected))
     return Stack(path, written, polarisations)
+
+
+def dates_profile(grid: Grid, bands: int) -> dict[str, Any]:
+    """Creation options of a raster of dates; bands lie one after another, as they are read."""
+    return raster_profile(grid, "float32", bands, np.nan) | {"interleave": "band", "zlevel": 1}
 
 
 @contextmanager
 def _open_for_dates(
     path: Path, dates: Mapping[str, Acquisition], polarisations: Sequence[str], grid: Grid
 ) -> Iterator[rasterio.io.DatasetWriter]:
-    """A raster of all dates. Bands lie one after another, since dates are read one by one."""
-    profile = raster_profile(grid, "float32", len(dates) * len(polarisations), np.nan)
-    profile |= {"interleave": "band", "zlevel": 1}
+    """A raster of all dates."""
+    profile = dates_profile(grid, len(dates) * len(polarisations))
     with rasterio.open(path, "w", **profile) as sink:
         sink.descriptions = tuple(
             date_band(p, day)

@@ -45,14 +45,24 @@ def _band_table(orbit: str, histograms: Mapping[str, Histogram], days: Mapping[s
 
 
 def _date_table(orbit: str, dates: Sequence[Mapping[str, Any]]) -> Table:
-    """Dates of a stack."""
-    table = Table(title=f"{orbit}: dates of the stack", title_justify="left")
-    for column in ("date", "satellite", "side"):
+    """Dates of a stack: how far they lie off, and how bright they are as a whole."""
+    polarisations = next((list(d["offset_db"]) for d in dates if d["offset_db"]), [])
+    table = Table(
+        title=f"{orbit}: dates of the stack",
+        title_justify="left",
+        caption="off: from the other dates, * moved back; dB: brighter than the last date before",
+    )
+    for column in ("date", "side", "from"):
         table.add_column(column, no_wrap=True)
-    table.add_column("measured", justify="right", no_wrap=True)
+    for column in ("measured", "off east, north", *(f"{p} dB" for p in polarisations)):
+        table.add_column(column, justify="right", no_wrap=True)
     for date in dates:
+        shift = ", ".join(f"{metres:+.1f}" for metres in date["shift"] or ())
+        offsets = date["offset_db"] or {}
         table.add_row(
-            date["date"], date["platform"] or "", date["side"], f"{100 * date['coverage']:.1f} %"
+            *(date["date"], date["side"], date["platform"] or "", f"{date['coverage']:.1%}"),
+            shift + " m" * bool(shift) + " *" * date["corrected"],
+            *(f"{offsets[p]:+.1f}" if offsets else "" for p in polarisations),
         )
     return table
 

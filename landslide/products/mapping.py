@@ -48,8 +48,8 @@ from landslide.products.polygons import (
 from landslide.products.report import write_report
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.training.cpu import tune_cpu
-from landslide.training.metrics import SCORES
 from landslide.training.network import Network, choose_device
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, load_task
 
 PRODUCTS = (
@@ -106,7 +106,9 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
         raster = ProbabilityFile(folder, mapped.grid, network.bands)
         predict_scene(mapped.scene, predictor, raster, watch)
-        threshold = choose_threshold(config, mapped.tasks[0], raster.raster, mapped.grid)
+        threshold = choose_threshold(
+            config, mapped.tasks[0], mapped.scene, mapped.info, raster.raster
+        )
         mapped = replace(mapped, threshold=threshold)
         observed = write_mask(folder, mapped.grid, threshold.value)
         if not observed:

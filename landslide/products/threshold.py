@@ -6,15 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
+from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.models.detectors import MIN_SCORE
+from landslide.prediction.quiet import find_quiet_events
+from landslide.radar.bands import ORBITS
 from landslide.training.task import LandslideTask
 
 MAX_SAMPLES = 4_000_000
-"""Pixels that a percentile of a scene is taken from, at most."""
+"""Pixels of a map that its threshold is taken from, at most."""
 
 
 class Threshold(NamedTuple):
@@ -35,31 +39,52 @@ NOT_CHOSEN = Threshold(math.nan, "not chosen yet")
 
 
 def choose_threshold(
-    config: DictConfig, task: LandslideTask, raster: Path, grid: Grid
+    config: DictConfig, task: LandslideTask, scene: Scene, info: dict[str, Any], raster: Path
 ) -> Threshold:
     """Choose the threshold of a map.
 
     Args:
         config: ``threshold``, ``percentile`` and ``false_alarms`` of ``conf/predict.yaml``.
         task: The first model.
+        scene: The scene.
+        info: Content of its ``scene.json``.
         raster: The finished map's probability or score.
-        grid: Its grid.
 
     Raises:
-        InputError: A percentile is wanted and no ground is steep enough.
+        InputError: No ground is observed and steep enough.
     """
     if config.threshold is not None:
         return Threshold(float(config.threshold), "as given")
     if config.percentile is not None:
         origin = f"percentile {config.percentile:g} of the scene's own values"
-        return Threshold(scene_percentile(raster, grid, config.percentile), origin)
+        return Threshold(float(np.percentile(_sample(raster), config.percentile)), origin)
     if task.measure == "probability":
         return Threshold(task.threshold, "the checkpoint's")
-    percentile = 100 * (1 - config.false_alarms)
+    rate, values = config.false_alarms, _sample(raster)
+    path = Path(scene.path)
+    quiet = find_quiet_events(task, path.parent, path.stem, info) if path.stem in ORBITS else None
+    if quiet is None:
+        return Threshold(
+            float(np.percentile(values, 100 * (1 - rate))),
+            f"percentile {100 * (1 - rate):g} of the scene's own scores, since there are no two "
+            "dates before the event to measure false alarms on: that share of the slopes is mapped "
+            "whether or not it failed",
+        )
+    found = quiet.rates(rate)
+    shares = list(found.values())
+    low, high = 100 * min(shares), 100 * max(shares)
+    facts = {
+        "asked": rate,
+        "found": float(np.mean(shares)),
+        "by_date": found,
+        "dates_before": quiet.before,
+        "dates_after": quiet.after,
+    }
     return Threshold(
-        scene_percentile(raster, grid, percentile),
-        f"percentile {percentile:g} of the scene's own scores, since the scene has too few dates "
-        "before the event to measure false alarms: that share is mapped whether or not it failed",
+        quiet.threshold(rate, values),
+        f"{100 * rate:g} % of quiet slopes may be mapped; between {len(shares)} choices of the "
+        f"scene's dates before the event {low:.2g} to {high:.2g} % were",
+        facts,
     )
 
 
@@ -75,15 +100,16 @@ def require_thresholds(config: DictConfig, task: LandslideTask) -> None:
         raise InputError(f"threshold={config.threshold} is not a probability, from 0 to 1")
 
 
-def scene_percentile(raster: Path, grid: Grid, percentile: float) -> float:
-    """A percentile of the first band, of pixels that were observed and are steep enough."""
-    step = max(1, round((grid.height * grid.width / MAX_SAMPLES) ** 0.5))
+def _sample(raster: Path) -> NDArray[np.float32]:
+    """Values (N) of the first band that were observed and are steep enough, evenly over it."""
     samples = []
     with rasterio.open(raster) as source:
+        grid = Grid.of(source)
+        step = max(1, round((grid.height * grid.width / MAX_SAMPLES) ** 0.5))
         for block in grid.blocks():
             values = source.read(1, window=block.to_rasterio())[::step, ::step]
             samples.append(values[np.isfinite(values) & (values > MIN_SCORE)])
-    values = np.concatenate(samples)
-    if not len(values):
-        raise InputError(f"{raster.name}: no observed ground is steep enough to be a landslide")
-    return float(np.percentile(values, percentile))
+    sample = np.concatenate(samples)
+    if not len(sample):
+        raise InputError("no ground is both observed and steep enough to be mapped as a landslide")
+    return sample

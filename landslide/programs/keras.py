@@ -4,18 +4,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from landslide.config.checks import check
-from landslide.config.program import run_program
 
 
-def convert(config: DictConfig) -> None:
+def keras(config: DictConfig) -> None:
     """Write a checkpoint with the authors' weights."""
     check(config, {})
     from landslide.training import keras_weights
 
     keras_weights.convert(config)
     Console(soft_wrap=True).print(f"Checkpoint: {config.output}")
-
-
-def main() -> None:
-    """Run the program."""
-    run_program("keras", convert)

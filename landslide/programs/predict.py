@@ -4,7 +4,6 @@ from omegaconf import DictConfig
 
 from landslide.config.checks import check
 from landslide.config.paths import is_model_name, require_checkpoints
-from landslide.config.program import run_program
 from landslide.config.rules import PREDICT
 
 
@@ -16,8 +15,3 @@ def predict(config: DictConfig) -> None:
     from landslide.products.mapping import map_scene
 
     map_scene(config)
-
-
-def main() -> None:
-    """Run the program."""
-    run_program("predict", predict)

@@ -1,11 +1,7 @@
 """Prepare a scene: ``landslide prepare root=data/myevent event.date=2018-09-06 …``."""
 
-import sys
-
 from omegaconf import DictConfig
 from rich.console import Console
-
-from landslide.config.program import run_program
 
 
 def prepare(config: DictConfig) -> None:
@@ -18,10 +14,3 @@ def prepare(config: DictConfig) -> None:
         console.print(plan_scene(config))
     else:
         print_summary(prepare_scene(config, console), console)
-
-
-def main() -> None:
-    """Run the program."""
-    # Hydra wants a plus before keys that the configuration does not list, as the names of layers.
-    sys.argv[1:] = [f"+{word}" if word.startswith("layers.") else word for word in sys.argv[1:]]
-    run_program("prepare", prepare)

@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from landslide.config.checks import check
-from landslide.config.program import run_program
 from landslide.config.rules import SIMULATE
 
 STAGES = 6
@@ -45,8 +44,3 @@ def simulate(config: DictConfig) -> None:
             dates=dates,
         )
     print_summary(scene, Path(config.root), console)
-
-
-def main() -> None:
-    """Run the program."""
-    run_program("simulate", simulate)

@@ -4,7 +4,6 @@ from omegaconf import DictConfig
 
 from landslide.config.checks import check
 from landslide.config.paths import require_scenes
-from landslide.config.program import run_program
 from landslide.config.rules import TRAIN
 from landslide.study.sweeps import noting_failures
 
@@ -17,8 +16,3 @@ def train(config: DictConfig) -> float:
         from landslide.study.job import run
 
         return run(config)
-
-
-def main() -> None:
-    """Run the program."""
-    run_program("train", train)

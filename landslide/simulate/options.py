@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.config.checks import check_value, flatten
-from landslide.config.program import configuration_folder
+from landslide.config.paths import configuration_folder
 from landslide.config.rules import SIMULATE
 from landslide.errors import InputError
 from landslide.simulate.backscatter import Radar

@@ -60,7 +60,8 @@ class History(Callback):
             return
         row: dict[str, float] = {"epoch": trainer.current_epoch}
         row |= {name: float(value) for name, value in logged.items()}
-        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        for group in trainer.optimizers[0].param_groups[:1]:  # a fitted detector has none
+            row["learning_rate"] = float(group["lr"])
         row["seconds"] = time.perf_counter() - self._start
         self.rows.append(row)
         self._write()

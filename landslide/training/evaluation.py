@@ -14,8 +14,9 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 from landslide.data.datamodule import LandslideDataModule, Split
 from landslide.data.scene import Sample
 from landslide.geo.rasters import UNKNOWN
-from landslide.training.metrics import COUNTS, SCORES, pixel_metrics
+from landslide.training.metrics import pixel_metrics
 from landslide.training.network import Network
+from landslide.training.scores import COUNTS, SCORES
 from landslide.training.task import LandslideTask
 
 Results = dict[str, dict[str, float | None]]

@@ -21,6 +21,7 @@ from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.geo.files import write_json
 from landslide.geo.metadata import scene_info
+from landslide.models.detectors import Detector
 from landslide.training import figures
 from landslide.training.checkpoint import WholeCheckpoints
 from landslide.training.cpu import tune_cpu
@@ -31,6 +32,7 @@ from landslide.training.evaluation import (
     predict_splits,
     print_results,
 )
+from landslide.training.logistic import fit_detector
 from landslide.training.task import LandslideTask, load_task, set_threshold
 
 
@@ -84,7 +86,8 @@ def _prepare_process(seed: int) -> None:
     # Lightning's advertisements, and warnings that do not apply: the folder of a resumed run
     # is not empty; scenes in memory are sliced in microseconds and need no worker processes.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in ("LeafSpec", "exists and is not empty", "does not have many workers"):
+    messages = ("LeafSpec", "exists and is not empty", "does not have many workers")
+    for message in (*messages, "this fit will run with no optimizer"):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
     tune_cpu()
     # Deterministic mode would fill every new tensor first, a tenth of a step's time.
@@ -101,8 +104,15 @@ def _fit(
         settings["threshold"] = 0.5  # until training is over
     task = LandslideTask(**settings, simulated=simulated)
     task.normalization.fit(datamodule.training_images())
+    # A detector is fitted at once. The epoch that follows only validates it.
+    budget = {}
+    if isinstance(task.model, Detector):
+        samples = datamodule.samples(datamodule.patches_of("train"))
+        fit_detector(task.model, task.normalization, samples)
+        budget = {"max_epochs": 1}
     trainer = _trainer(
         config,
+        **budget,
         callbacks=list(instantiate(config.callbacks).values()),
         logger=instantiate(config.logger),
         plugins=[WholeCheckpoints()],

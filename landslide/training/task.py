@@ -213,7 +213,9 @@ class LandslideTask(LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimiser and the scheduler, if there is one."""
+        """Build the optimiser and the scheduler, if there is one; a detector has neither."""
+        if isinstance(self.model, Detector):
+            return None
         optimizer = instantiate(self.hparams["optimizer"], params=self.parameters())
         if self.hparams["scheduler"] is None:
             return optimizer  # type: ignore[no-any-return]

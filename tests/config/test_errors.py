@@ -1,13 +1,19 @@
 """Failures of files and disks, and options that Hydra cannot read, end in one sentence."""
 
 import errno
+import os
+import re
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 import rasterio.shutil
+from commands import run_here
 
-from landslide.config.program import check_overrides
+import landslide
+from landslide.__main__ import main
+from landslide.config.mistakes import check_words
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.files import replacing
 from landslide.training.checkpoint import write_checkpoint
@@ -48,14 +54,62 @@ def test_errors_of_the_program_keep_their_traceback(error: Exception) -> None:
 )
 def test_a_word_that_cannot_be_read_is_named_with_its_cure(word: str) -> None:
     with pytest.raises(SystemExit) as exited:
-        check_overrides(["seed=1", word])
+        check_words(["seed=1", word])
     sentence = str(exited.value.code)
     assert sentence.startswith(f"{word} cannot be read")
-    check_overrides([sentence.split('"')[1]])  # what is proposed can be read
+    check_words([sentence.split('"')[1]])  # what is proposed can be read
 
 
 def test_words_that_hydra_reads_pass() -> None:
-    check_overrides(["-m", "seed=1,2", "+a=b", "~c", "bands=[a,b]", "checkpoint='a=b.ckpt'"])
+    check_words(["-m", "seed=1,2", "+a=b", "~c", "bands=[a,b]", "checkpoint='a=b.ckpt'"])
+
+
+MISTAKES = [
+    ("train batchsize=4", "batchsize is no option: did you mean batch_size?"),
+    ("train dataset.bnds=[slope]", "dataset.bnds is no option: did you mean dataset.bands?"),
+    ("train max_epochs=3", "max_epochs is no option: did you mean trainer.max_epochs?"),
+    ("train epochs=3", "epochs is no option: `landslide train --help` lists the options"),
+    ("train trainer.precision=16", r"trainer has no option precision: choose from .*devices"),
+    ("predict chekpoint=a.ckpt", "chekpoint is no option: did you mean checkpoint?"),
+    ("train loss=dise", "loss=dise does not exist: choose from dice, dice_bce, "),
+    ("train logger=null", "logger=null names no option: leave it out, or choose from csv"),
+    ("train dataset.root={scene} trainer.devices=a", "Trainer': .*devices.* should be an int"),
+    ("train --config-dir {mine} model=bad", r"model/bad\.yaml is not valid YAML: .* in line 2, "),
+    ("predict checkpoint={mine} scene=a output=b device=gpu", "not one of auto, cpu, cuda"),
+    ("predict best.ckpt", "best.ckpt cannot be read: options are written key=value"),
+    ("predit checkpoint=a", "predit is no program: choose from simulate, prepare, train, pred"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), MISTAKES)
+def test_a_mistyped_command_is_one_sentence_and_leaves_nothing(
+    words: str, sentence: str, scene_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "bad.yaml").write_text("filters: 2\n depth: 3\n")
+    (tmp_path / "here").mkdir()
+    command = words.format(scene=scene_root, mine=tmp_path / "mine").split()
+    argv = sys.argv.copy()
+    with pytest.raises(SystemExit) as exited:
+        run_here(*command, cwd=tmp_path / "here")
+    assert re.search(sentence, str(exited.value.code))
+    assert "\n" not in str(exited.value.code)
+    assert list((tmp_path / "here").iterdir()) == []
+    assert sys.argv == argv
+    assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+def test_a_failed_run_leaves_an_older_one_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").touch()
+    with pytest.raises(SystemExit, match="no scene folder nowhere"):
+        run_here("train", "dataset.root=nowhere", "hydra.run.dir=run", cwd=tmp_path)
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_the_program_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"landslide {landslide.__version__}\n"
 
 
 @pytest.mark.parametrize("content", [b"hello world\nthis is a text\n", b"a: 1\n", b"\x08\x08\x12"])

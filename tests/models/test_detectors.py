@@ -144,7 +144,7 @@ def test_bands_that_are_missing_are_one_sentence(
 
 @pytest.mark.parametrize("name", ["slope", "log_ratio", "change_z"])
 def test_a_detector_is_composed_like_any_model(name: str) -> None:
-    config = composed(f"model={name}", "dataset=stack_fused", "output_dir=x")
+    config = composed(f"model={name}", "dataset=stack_fused", "output_dir=x", "threshold=0.5")
     task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))  # type: ignore[arg-type]
     assert task.normalization.fitted
     assert task.normalization.balance == (name != "slope")

@@ -15,6 +15,7 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
+from landslide.radar.despeckling import temporal_filter, total_variation
 from landslide.radar.stack import stack_bands
 
 GRID = Grid(CRS.from_epsg(32610), Affine(30, 0, 755_010, 0, -30, 3_800_010), 90, 110)
@@ -107,6 +108,8 @@ def test_a_stack_keeps_every_date_and_its_bands_are_numpys(
     assert [entry["coverage"] for entry in entries] == [1, 0.5, *[1] * 6]
     assert entries[0]["time"] == "2018-07-18T01:59:14Z"
     assert json.loads((root / "scene.json").read_text())["stack"]["ascending"] == entries
+    with rasterio.open(root / "dates" / "ascending.tif") as source:
+        assert source.tags()["SIMULATED"] == "no"
 
 
 def test_the_papers_dates_of_a_stack_are_those_of_a_scene_without_one(
@@ -211,7 +214,7 @@ def test_fewer_dates_than_asked_for_are_one_warning(
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.count("asks for were found") == 1
     assert "ascending: 6 of the 12 dates that sar.before asks for were found before" in printed
-    assert "2018-07-30 │ S1B │ pre │ 50.0 %" in printed
+    assert "2018-07-30 │ pre │ S1B │ 50.0%" in printed
 
 
 def test_a_scene_without_a_dem_has_no_terrain_and_says_so(
@@ -289,3 +292,34 @@ def test_real_bursts_become_a_stack(real_data: Path, tmp_path: Path) -> None:
     assert [e["date"] for e in entries][-3:] == ["2023-12-03", "2023-12-15", "2023-12-27"]
     assert len(entries) == 10
     assert not prepared.info["warnings"]
+
+
+@pytest.mark.parametrize("method", ["total_variation", "temporal"])
+def test_despeckled_dates_are_those_of_the_whole_image(
+    method: str, bursts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(*options(tmp_path / "raw", bursts, "sar.before=4"))
+    monkeypatch.setattr("landslide.prepare.despeckle.MAX_PIXELS", 1)
+    monkeypatch.setattr("landslide.prepare.despeckle.TILE_SIZE", 48)
+    prepared = prepare(*options(tmp_path / "s", bursts, "sar.before=4", f"despeckle={method}"))
+    raw, found = (read(tmp_path / name / "dates" / "ascending.tif") for name in ("raw", "s"))
+    assert list(raw) == list(found)
+    for polarisation in ("vv", "vh"):
+        bands = [name for name in raw if name.startswith(polarisation)]
+        images = [raw[name] for name in bands]
+        if method == "temporal":
+            expected = temporal_filter(images)
+        else:
+            expected = [total_variation(image) for image in images]
+        for name, image in zip(bands, expected, strict=True):
+            difference = 10 * np.log10(found[name] / image)
+            assert np.nanmax(np.abs(difference)) < 0.1
+            assert np.nanstd(difference) < 0.005
+            np.testing.assert_array_equal(np.isnan(found[name]), np.isnan(image))
+    scene = read(tmp_path / "s" / "ascending.tif")
+    np.testing.assert_array_equal(scene["vh_pre"], found["vh_20180904"])
+    before = np.stack([found[f"vv_2018{day}"] for day in DAYS[2:6]])
+    np.testing.assert_allclose(scene["vv_pre_mean"], np.nanmean(before, 0), rtol=1e-5)
+    assert any("were despeckled" in note for note in prepared.info["notes"])
+    with pytest.raises(InputError, match="is for the dates of a stack"):
+        prepare(*options(tmp_path / "plain", bursts, f"despeckle={method}"))
