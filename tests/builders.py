@@ -21,7 +21,7 @@ from landslide.geo.folders import SCENE_INFO
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.radar.stack import StackStatistics, date_band, dates_path
-from landslide.training.metrics import SCORES
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, save_task
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80, 100)

@@ -36,6 +36,11 @@ TRAIN: Mapping[str, Rule] = {
     "split.fold": NATURAL,
     "split.period": COUNT,
     "sampler.landslide_share": between(0, 1),
+    "false_alarms": optional(FRACTION),
+    "datamodule.windows": COUNT,
+    "datamodule.implants.mean_area": between(500, 1_000_000),
+    "datamodule.implants.before": optional(COUNT),
+    "datamodule.implants.after": optional(COUNT),
     "threshold": Rule(
         (*NUMBER, str),
         lambda value: value == CALIBRATED if isinstance(value, str) else 0 <= value <= 1,

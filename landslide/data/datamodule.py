@@ -82,6 +82,9 @@ class LandslideDataModule(LightningDataModule):
         memory: Scenes in memory; data modules may share one.
     """
 
+    implanted = False
+    """Whether landslides are implanted, so that scores are those of implants."""
+
     def __init__(
         self,
         *,
@@ -205,34 +208,44 @@ class LandslideDataModule(LightningDataModule):
             yield PatchDataset(self.scenes)[query]["image"][None]
 
     def samples(self, patches: pd.DataFrame) -> Iterator[Sample]:
-        """Patches of a table with their context, in its order."""
+        """Patches of one split's table with their context, in its order."""
+        dataset = self.dataset(patches.split.iloc[0])
         for query in PatchSampler(patches, self.scenes, self.patch_size):
-            yield self._dataset()[query]
+            yield dataset[query]
 
-    def _dataset(self) -> PatchDataset:
+    def dataset(self, split: Split) -> Dataset[Sample]:
+        """Dataset that the queries of a split's sampler index."""
         return PatchDataset(self.scenes, (self.window_size - self.patch_size) // 2)
 
-    def train_dataloader(self) -> DataLoader[Sample]:
-        """Batches of the training split, drawn by the configured sampler."""
-        sampler = self.sampler(
+    def training_sampler(self) -> PatchSampler:
+        """The configured sampler of the training split."""
+        return self.sampler(
             self.patches_of("train"),
             self.scenes,
             self.patch_size,
             seed=self.seed,
             **self._process(),
         )
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Batches of the training split, drawn by its sampler."""
+        sampler = self.training_sampler()
         if self.trainer is not None:
             # Lightning sets the epoch only after a resumed run's first batch.
             sampler.set_epoch(self.trainer.current_epoch)
-        return self._loader(sampler)
+        return self._loader(sampler, self.dataset("train"))
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Batches of the validation split, in order."""
-        return self._loader(self._in_order("val"))
+        return self._loader(self._in_order("val"), self.dataset("val"))
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Batches of the test split, in order."""
-        return self._loader(self._in_order("test"))
+        return self._loader(self._in_order("test"), self.dataset("test"))
+
+    def quiet_dataloader(self) -> DataLoader[Sample] | None:
+        """Batches of ground where nothing failed; None where that is not known."""
+        return None
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Augment training batches on the device that trains."""
@@ -245,14 +258,20 @@ class LandslideDataModule(LightningDataModule):
         return Sample(image=image, mask=mask[:, 0])
 
     def _in_order(self, split: Split) -> PatchSampler:
-        return PatchSampler(self.patches_of(split), self.scenes, self.patch_size, **self._process())
+        patches = self.patches_of(split)
+        draws = self.draws(patches)
+        return PatchSampler(patches, self.scenes, self.patch_size, draws=draws, **self._process())
+
+    def draws(self, patches: pd.DataFrame) -> int:
+        """How often every patch of validation or test is drawn; once where nothing is random."""
+        return 1
 
     def _process(self) -> dict[str, int]:
         if self.trainer is None:
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def _loader(self, sampler: PatchSampler) -> DataLoader[Sample]:
+    def _loader(self, sampler: PatchSampler, dataset: Dataset[Sample]) -> DataLoader[Sample]:
         options: dict[str, Any] = {}
         if self.num_workers:
             # Spawned, not forked: a forked worker would share open files with this process.
@@ -262,7 +281,7 @@ class LandslideDataModule(LightningDataModule):
                 "multiprocessing_context": "spawn",
             }
         return DataLoader(
-            self._dataset(),
+            dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             # Without its own generator the loader would draw from the global one.

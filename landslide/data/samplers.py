@@ -1,6 +1,6 @@
 """Geo-samplers over the patches of a split, for scenes and for any other TorchGeo dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,19 +18,21 @@ class Query(tuple[slice, slice]):
 
     Attributes:
         scene: Number of the scene.
+        draw: Seed of what is drawn for this query alone, such as implants.
     """
 
     scene: int
+    draw: int
 
-    def __new__(cls, coordinates: tuple[slice, slice], scene: int = 0) -> "Query":
-        """Add the scene to coordinates."""
+    def __new__(cls, coordinates: tuple[slice, slice], scene: int = 0, draw: int = 0) -> "Query":
+        """Add scene and draw to coordinates."""
         query = super().__new__(cls, coordinates)
-        query.scene = scene
+        query.scene, query.draw = scene, draw
         return query
 
-    def __getnewargs__(self) -> tuple[tuple[slice, slice], int]:
-        """Keep the scene when a query is pickled for a worker process."""
-        return tuple(self), self.scene  # type: ignore[return-value]
+    def __getnewargs__(self) -> tuple[tuple[slice, slice], int, int]:
+        """Keep scene and draw when a query is pickled for a worker process."""
+        return tuple(self), self.scene, self.draw  # type: ignore[return-value]
 
 
 def grid_of(dataset: GeoDataset) -> Grid:
@@ -61,6 +63,7 @@ class PatchSampler(GeoSampler):
         seed: Seed of the shuffle; None keeps the table's order.
         rank: This process.
         world_size: Number of processes.
+        draws: How often a patch is drawn, each time with another ``Query.draw``.
     """
 
     def __init__(
@@ -72,8 +75,9 @@ class PatchSampler(GeoSampler):
         seed: int | None = None,
         rank: int = 0,
         world_size: int = 1,
+        draws: int = 1,
     ) -> None:
-        self.patches = patches
+        self.patches, self.draws = patches, draws
         self.grids = [grid_of(scene) for scene in scenes]
         self.patch_size = patch_size
         self.seed = seed
@@ -89,7 +93,7 @@ class PatchSampler(GeoSampler):
 
     def __len__(self) -> int:
         """Patches that this process draws in an epoch."""
-        return -(-len(self.patches) // self.world_size)
+        return -(-len(self.patches) * self.draws // self.world_size)
 
     def __iter__(self) -> Iterator[Query]:
         """Yield the queries of this process."""
@@ -103,10 +107,11 @@ class PatchSampler(GeoSampler):
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
         size = self.patch_size
-        return [
+        queries = [
             self._query(scene, Window(row * size, col * size, size, size))
             for scene, row, col in self._cells[order].tolist()
         ]
+        return [Query(q, q.scene, draw) for draw in range(self.draws) for q in queries]
 
     def _query(self, scene: int, window: Window) -> Query:
         return Query(self.grids[scene].slices(window), scene)
@@ -116,12 +121,78 @@ class PatchSampler(GeoSampler):
         return self._query(0, Window(-size, -size, size, size))
 
 
-class BalancedSampler(PatchSampler):
-    """Random windows inside the split, a chosen share of them with landslide pixels.
+class WindowSampler(PatchSampler):
+    """Random windows inside the split.
 
     A window may start at any pixel if all of it lies in patches of the split; every epoch draws
-    new windows. If the split has no window of one kind, such as quiet terrain, the other kind
-    takes its place.
+    new windows, each with a seed of its own.
+
+    Args:
+        patches: Patch table of the split.
+        scenes: Scenes that the table's ``scene`` refers to.
+        patch_size: Side of a patch in pixels.
+        seed: Seed of the draws.
+        windows: Windows that all processes draw in an epoch; None for as many as patches.
+        rank: This process.
+        world_size: Number of processes.
+    """
+
+    attempts = 20
+    """Shifts of a patch that are tried before the patch itself is taken."""
+
+    def __init__(
+        self,
+        patches: pd.DataFrame,
+        scenes: Sequence[GeoDataset],
+        patch_size: int,
+        *,
+        seed: int,
+        windows: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(patches, scenes, patch_size, seed=seed, rank=rank, world_size=world_size)
+        self.windows = len(patches) if windows is None else windows
+        self._split = set(map(tuple, self._cells.tolist()))
+
+    def __len__(self) -> int:
+        """Windows that this process draws in an epoch."""
+        return -(-self.windows // self.world_size)
+
+    def _queries(self) -> list[Query]:
+        rng = np.random.default_rng([self.seed or 0, self.epoch])
+        cells = self._cells[rng.integers(len(self._cells), size=self.windows)]
+        queries = [self._near(cell, rng) for cell in cells]
+        return [Query(query, query.scene, int(rng.integers(2**62))) for query in queries]
+
+    def _near(
+        self,
+        cell: NDArray[np.int64],
+        rng: np.random.Generator,
+        suits: Callable[[int, Window], bool] = lambda scene, window: True,
+    ) -> Query:
+        """A window of the split that overlaps a patch and suits, else the patch itself."""
+        scene, row, col = cell.tolist()
+        size = self.patch_size
+        patch = Window(row * size, col * size, size, size)
+        for _ in range(self.attempts):
+            down, right = rng.integers(1 - size, size, 2).tolist()
+            window = patch._replace(row=patch.row + down, col=patch.col + right)
+            if self._in_split(scene, window) and suits(scene, window):
+                return self._query(scene, window)
+        return self._query(scene, patch)
+
+    def _in_split(self, scene: int, window: Window) -> bool:
+        size = self.patch_size
+        rows = {window.row // size, (window.row + size - 1) // size}
+        cols = {window.col // size, (window.col + size - 1) // size}
+        return all((scene, row, col) in self._split for row in rows for col in cols)
+
+
+class BalancedSampler(WindowSampler):
+    """Random windows inside the split, a chosen share of them with landslide pixels.
+
+    If the split has no window of one kind, such as quiet terrain, the other kind takes its place.
 
     Args:
         patches: Patch table of the split.
@@ -132,9 +203,6 @@ class BalancedSampler(PatchSampler):
         rank: This process.
         world_size: Number of processes.
     """
-
-    attempts = 20
-    """Shifts of a patch that are tried before the patch itself is taken."""
 
     def __init__(
         self,
@@ -149,7 +217,6 @@ class BalancedSampler(PatchSampler):
     ) -> None:
         super().__init__(patches, scenes, patch_size, seed=seed, rank=rank, world_size=world_size)
         self.landslide_share = landslide_share
-        self._split = set(map(tuple, self._cells.tolist()))
         self._sums = [_landslide_sums(scene) for scene in scenes]
         positive = (patches.landslide_pixels > 0).to_numpy()
         self._cells_by_kind = {True: self._cells[positive], False: self._cells[~positive]}
@@ -164,21 +231,8 @@ class BalancedSampler(PatchSampler):
         cells = self._cells_by_kind[landslide]
         if not len(cells):
             cells = self._cells_by_kind[not landslide]
-        scene, row, col = cells[rng.integers(len(cells))].tolist()
-        size = self.patch_size
-        patch = Window(row * size, col * size, size, size)
-        for _ in range(self.attempts):
-            down, right = rng.integers(1 - size, size, 2).tolist()
-            window = patch._replace(row=patch.row + down, col=patch.col + right)
-            if self._in_split(scene, window) and self._has_landslide(scene, window) == landslide:
-                return self._query(scene, window)
-        return self._query(scene, patch)
-
-    def _in_split(self, scene: int, window: Window) -> bool:
-        size = self.patch_size
-        rows = {window.row // size, (window.row + size - 1) // size}
-        cols = {window.col // size, (window.col + size - 1) // size}
-        return all((scene, row, col) in self._split for row in rows for col in cols)
+        cell = cells[rng.integers(len(cells))]
+        return self._near(cell, rng, lambda *place: self._has_landslide(*place) == landslide)
 
     def _has_landslide(self, scene: int, window: Window) -> bool:
         sums = self._sums[scene]

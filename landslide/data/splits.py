@@ -155,6 +155,19 @@ def block_split(
     return patches.assign(split=split)[(split != "guard") & (patches.valid_pixels > 0)]
 
 
+def shared_ground(patches: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Put every patch into all splits, for data whose splits differ in their dates alone.
+
+    Args:
+        patches: Patch table of one scene.
+
+    Returns:
+        The valid patches three times, with their ``split``.
+    """
+    valid = patches[patches.valid_pixels > 0]
+    return pd.concat([valid.assign(split=split) for split in SPLITS], ignore_index=True)
+
+
 def _blocks(
     lines: NDArray[np.int64], length: int, shift: int, folds: int, rounds: int
 ) -> NDArray[np.int64]:

@@ -48,8 +48,8 @@ from landslide.products.polygons import (
 from landslide.products.report import write_report
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.training.cpu import tune_cpu
-from landslide.training.metrics import SCORES
 from landslide.training.network import Network, choose_device
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, load_task
 
 PRODUCTS = (

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from landslide.geo.cartography import VERMILION
 from landslide.geo.files import write_text
 from landslide.products.map import MapLabels
-from landslide.training.metrics import SCORES
+from landslide.training.scores import SCORES
 
 
 def write_report(

@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from landslide.geo.files import write_text
 from landslide.study import charts
 from landslide.study.effects import FEWEST_SPLITS, effects, format_effects
-from landslide.study.ensembles import format_ensembles
 from landslide.study.leaderboard import markdown_table
 from landslide.study.replications import (
     FOLD,
@@ -22,7 +21,7 @@ from landslide.study.replications import (
     repetition_settings,
 )
 from landslide.study.runs import CODE
-from landslide.study.tables import format_scores, free_settings, score_table
+from landslide.study.tables import format_ensembles, format_scores, free_settings, score_table
 
 
 def write_study(

@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from landslide.study.runs import DIGEST, SPLITS
-from landslide.training.metrics import RANKINGS
+from landslide.training.scores import RANKINGS
 
 SEED, SPLIT_SEED, FOLD = "seed", "split.seed", "split.fold"
 

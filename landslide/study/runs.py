@@ -13,7 +13,7 @@ import pandas as pd
 
 from landslide.errors import InputError
 from landslide.study.sweeps import ERROR, METRICS, SETTINGS
-from landslide.training.metrics import COUNTS, SCORES
+from landslide.training.scores import COUNTS, SCORES
 
 SPLITS = ("val", "test")
 

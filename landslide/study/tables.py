@@ -19,7 +19,7 @@ from landslide.study.replications import (
     sample_scores,
 )
 from landslide.study.runs import DATA, varying_settings
-from landslide.training.metrics import SCORES
+from landslide.training.scores import SCORES
 
 BASELINE = "baseline"
 """Level that the other levels of a setting are compared with; it comes first."""
@@ -231,3 +231,11 @@ def _mean_and_std(mean: float, std: float) -> str:
     if math.isnan(mean):
         return ""
     return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
+
+
+def format_ensembles(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of ensembles as text."""
+    text = format_scores(table.drop(columns=["gain", "val_gain"]))
+    text["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
+    text["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
+    return text

@@ -21,8 +21,9 @@ from landslide.data.samplers import grid_of
 from landslide.data.scene import Sample
 from landslide.geo.rasters import UNKNOWN
 from landslide.training.cells import LANDSLIDE_SHARE, Places, cell_means
-from landslide.training.metrics import COUNTS, RANKINGS, SCORES, pixel_metrics
+from landslide.training.metrics import pixel_metrics
 from landslide.training.network import Network
+from landslide.training.scores import COUNTS, RANKINGS, SCORES
 from landslide.training.task import LandslideTask
 
 Results = dict[str, dict[str, float | None]]
@@ -172,6 +173,24 @@ def best_threshold(predictions: Predictions) -> float:
     best = int(f1[: len(thresholds)].argmax())
     below = thresholds[best - 1] if best else torch.zeros(())
     return float(thresholds[best].double() + below.double()) / 2
+
+
+def quiet_threshold(quiet: Predictions, false_alarms: float) -> float:
+    """Smallest threshold above which at most a share of quiet ground lies.
+
+    Args:
+        quiet: Probabilities of ground where nothing failed.
+        false_alarms: The share, in [0, 1).
+    """
+    values = quiet.probability[quiet.mask != UNKNOWN]
+    allowed = int(false_alarms * len(values))
+    return float(values.topk(allowed + 1).values[-1]) if len(values) else 0.0
+
+
+def mapped_share(quiet: Predictions, threshold: float) -> dict[str, float]:
+    """Number of known pixels of quiet ground, and the share of them above a threshold."""
+    values = quiet.probability[quiet.mask != UNKNOWN]
+    return {"pixels": len(values), "mapped": float((values > threshold).double().mean())}
 
 
 def print_results(results: Results, title: str) -> None:

@@ -15,19 +15,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from landslide.geo.rasters import UNKNOWN
 from landslide.training.losses import PixelLoss
-
-COUNTS = ("tp", "fp", "tn", "fn")
-
-RANKINGS = {
-    "average_precision": "average precision",
-    "roc_auc": "AUC",
-    "cell_average_precision": "AP of cells",
-    "cell_roc_auc": "AUC of cells",
-}
-"""Scores without a threshold, of pixels and of cells of 200 m, and their names in tables."""
-
-SCORES = {"precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU", **RANKINGS}
-"""The scores that are reported, and their names in tables."""
+from landslide.training.scores import COUNTS
 
 
 class Count(BinaryStatScores):

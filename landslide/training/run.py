@@ -29,11 +29,14 @@ from landslide.training.evaluation import (
     Predictions,
     best_threshold,
     evaluate,
+    mapped_share,
     predict_splits,
     print_results,
+    quiet_threshold,
 )
 from landslide.training.logistic import fit_detector
 from landslide.training.task import LandslideTask, load_task, set_threshold
+from landslide.training.weights import start_from
 
 
 def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
@@ -62,10 +65,11 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
     simulated = any(scene_info(root).get("simulated") for root in datamodule.roots)
 
     _fit(config, datamodule, simulated, resumed)
-    best, predictions = _load_best(config, datamodule)
+    best, predictions, quiet = _load_best(config, datamodule)
     results = evaluate(predictions, best.threshold)
 
     title = config.dataset.name + (", simulated backscatter" if simulated else "")
+    title += ", implanted landslides" if datamodule.implanted else ""
     _draw_figures(best, datamodule, predictions["test"], results["test"], title, output)
     facts = {
         "seed": config.seed,
@@ -74,9 +78,14 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
         "tested": datamodule.tested_digest,
         "train_patches": len(datamodule.patches_of("train")),
     }
+    if quiet is not None:
+        facts |= {"implanted": True, "quiet": mapped_share(quiet, best.threshold)}
     # The metrics come last: a run that has them is finished.
     write_json(output / "metrics.json", {**results, **facts, **identity._asdict()})
     print_results(results, f"{title}, seed {config.seed}: best checkpoint, percent")
+    if quiet is not None:
+        share = mapped_share(quiet, best.threshold)["mapped"]
+        Console().print(f"Quiet ground of dates held out: {100 * share:.3f} % is mapped")
     Console(soft_wrap=True).print(f"Run folder: {output}")
     return float(results["val"]["f1"] or 0)
 
@@ -102,7 +111,9 @@ def _fit(
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
     if config.threshold == CALIBRATED:
         settings["threshold"] = 0.5  # until training is over
-    task = LandslideTask(**settings, simulated=simulated)
+    task = LandslideTask(**settings, simulated=simulated, implanted=datamodule.implanted)
+    if config.weights is not None:
+        start_from(task, Path(config.weights))
     task.normalization.fit(datamodule.training_images())
     # A detector is fitted at once. The epoch that follows only validates it.
     budget = {}
@@ -125,10 +136,11 @@ def _fit(
 
 def _load_best(
     config: DictConfig, datamodule: LandslideDataModule
-) -> tuple[LandslideTask, dict[Split, Predictions]]:
-    """Load the best checkpoint from its file, and apply it to validation and test.
+) -> tuple[LandslideTask, dict[Split, Predictions], Predictions | None]:
+    """Load the best checkpoint from its file, and apply it to validation, test and quiet ground.
 
-    A calibrated threshold is chosen on validation and written into the checkpoint.
+    A calibrated threshold is chosen on validation, so high that quiet ground has at most
+    ``false_alarms``, and written into the checkpoint.
     """
     path = Path(config.output_dir) / "checkpoints" / "best.ckpt"
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -136,10 +148,15 @@ def _load_best(
     trainer = _trainer(config, devices=1, strategy="auto", **options)
     best = load_task(path)
     predictions = predict_splits(trainer, best, datamodule)
+    loader = datamodule.quiet_dataloader()
+    quiet = None if loader is None else Predictions.join(trainer.predict(best, loader) or [])  # type: ignore[arg-type]
     if config.threshold == CALIBRATED:
-        set_threshold(path, best_threshold(predictions["val"]))
+        threshold = best_threshold(predictions["val"])
+        if quiet is not None and config.false_alarms is not None:
+            threshold = max(threshold, quiet_threshold(quiet, config.false_alarms))
+        set_threshold(path, threshold)
         best = load_task(path)
-    return best, predictions
+    return best, predictions, quiet
 
 
 def _draw_figures(

@@ -61,6 +61,7 @@ class LandslideTask(LightningModule):
         patch_size: Side in pixels of a training window: a patch with its context.
         threshold: Probability above which a pixel counts as landslide.
         simulated: Whether it was trained on simulated images.
+        implanted: Whether it was trained on implanted landslides.
         halo: ``[grid, size]`` in pixels that makes windows exact (see ``Halo``); empty for a
             network that has none; None to measure it before a scene is mapped.
     """
@@ -81,13 +82,14 @@ class LandslideTask(LightningModule):
         patch_size: int,
         threshold: float = 0.5,
         simulated: bool = False,
+        implanted: bool = False,
         halo: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.bands, self.orbit = list(bands), orbit
         self.patch_size, self.threshold = patch_size, threshold
-        self.simulated = simulated
+        self.simulated, self.implanted = simulated, implanted
         self.normalization = _module(normalization, bands=self.bands)  # type: ignore[assignment]
         # Convolutions are fastest in this layout.
         self.model = _module(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -17,14 +17,14 @@ from omegaconf import OmegaConf
 
 from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
-from landslide.study.ensembles import format_ensembles, score_ensembles, shared_data
+from landslide.study.ensembles import score_ensembles, shared_data
 from landslide.study.page import write_study
 from landslide.study.runs import SETTINGS, read_runs
 from landslide.study.sweeps import settings_of
-from landslide.study.tables import comparable_runs
+from landslide.study.tables import comparable_runs, format_ensembles
 from landslide.training.evaluation import evaluate_network
-from landslide.training.metrics import SCORES
 from landslide.training.network import Network
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, load_task, save_task
 
 SIZE = 32

@@ -1,0 +1,146 @@
+"""What a landslide, and what else, does to backscatter after the event.
+
+A patch of changed ground has a coverage and a change in decibels for every date and polarisation.
+It is put into an image such that the image's own texture, weather and kind of speckle stay: with a
+change of 0 dB nothing can be found (see ``implant``).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from landslide.geo.relief import Float
+from landslide.implant.scars import Chip
+from landslide.simulate.noise import smooth_noise
+
+MEAN_CHANGE = {"vv": -1.0, "vh": -3.0, "hh": -1.0, "hv": -3.0}
+"""Mean change of scars in decibels. Canopy that becomes bare soil loses most in cross polarisation,
+while debris, moisture and steeper incidence brighten many scars: every sign has been reported
+(Mondini et al. 2021, Earth-Science Reviews 216, 103574). On a real scar in forest VV rose and VH
+fell."""
+
+CHANGE_SPREAD, CORRELATION = 4.0, 0.5
+"""Standard deviation of the change from scar to scar in decibels, and its correlation between
+polarisations."""
+
+LEAST_CHANGE, GREATEST_CHANGE = 2.5, 12.0
+"""The largest change over polarisations has at least the first many decibels, since a scar that
+changes less cannot be seen; none has more than the second."""
+
+TRACK_SPREAD = 1.5
+"""Standard deviation in decibels between tracks, which see a scar from other sides."""
+
+DATE_SPREAD = 0.7
+"""Standard deviation in decibels between dates after the event, as a scar is wet or dry."""
+
+PATCHINESS, PATCH_METRES = 1.5, 40.0
+"""Standard deviation in decibels within a scar, and its correlation length in metres."""
+
+TREES = 0.1
+"""Mean share of the canopy that survives in a scar."""
+
+LEVEL_PIXELS = 4.0
+"""Standard deviation in pixels of the Gaussian that finds the level of a date around a pixel."""
+
+
+class ChangedGround(NamedTuple):
+    """A patch of ground that changed.
+
+    Attributes:
+        chip: Where it lies.
+        change: (D, P) decibels by date after the event and polarisation.
+    """
+
+    chip: Chip
+    change: Float
+
+
+def draw_scar_change(polarisations: Sequence[str], rng: np.random.Generator) -> Float:
+    """Draw the change (P,) in decibels of one scar, the same for all tracks and dates.
+
+    The distribution is normal, given that one of the polarisations changes by ``LEAST_CHANGE``.
+    """
+    mean = np.array([MEAN_CHANGE[p] for p in polarisations])
+    while True:
+        common, own = rng.standard_normal(), rng.standard_normal(len(mean))
+        deviation = np.sqrt(CORRELATION) * common + np.sqrt(1 - CORRELATION) * own
+        change = mean + CHANGE_SPREAD * deviation
+        if LEAST_CHANGE <= np.abs(change).max() <= GREATEST_CHANGE:
+            drawn: Float = change.astype(np.float32)
+            return drawn
+
+
+def on_dates(change: Float, dates: int, rng: np.random.Generator) -> Float:
+    """Change (D, P) of one track's dates, from that of the scar (P,)."""
+    track = change + TRACK_SPREAD * rng.standard_normal(change.shape)
+    weather = DATE_SPREAD * rng.standard_normal((dates, 1))
+    return (track + weather).astype(np.float32)
+
+
+def draw_openness(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> Float:
+    """Share (H, W) of a scar's ground without surviving trees, which stand in clumps."""
+    each = rng.beta(2 * TREES, 2 * (1 - TREES))
+    clumps = 0.35 * smooth_noise(shape, 30 / spacing, rng)
+    openness: Float = (1 - np.clip(each + clumps - TREES, 0, 1)).astype(np.float32)
+    return openness
+
+
+def implant(
+    after: Float,
+    donors: Float,
+    usual: Float,
+    patches: Sequence[ChangedGround],
+    openness: Float,
+    spacing: float,
+    rng: np.random.Generator,
+    strength: float = 1.0,
+) -> Float:
+    """Put changed ground into the dates after an event.
+
+    Within a patch the speckle of a date, its deviation from the usual image in decibels, is
+    replaced by that of another quiet date (a donor), so that it is new, and of the image's own
+    distribution and correlation. The change comes on top of it, in linear power.
+
+    Args:
+        after: (D, P, H, W) linear power of quiet dates; NaN where not measured.
+        donors: (D, P, H, W) quiet dates that the sample does not use otherwise.
+        usual: (P, H, W) mean of the dates before.
+        patches: What changed; later patches lie on top of earlier ones.
+        openness: (H, W) share of the ground that changes within a patch.
+        spacing: Pixel size in metres.
+        rng: Source of randomness.
+        strength: Factor of all changes; with 0 only the speckle is new.
+
+    Returns:
+        (D, P, H, W) linear power.
+    """
+    if not patches:
+        return after
+    shape = after.shape[-2:]
+    share = np.zeros(shape, np.float32)
+    change: Float = np.zeros(after.shape, np.float32)
+    for (place, coverage), decibels in patches:
+        share[place] = np.maximum(share[place], coverage)
+        under = change[..., *place]
+        under[...] = np.where(coverage > 0.01, decibels[..., None, None], under)
+    patchy = PATCHINESS * smooth_noise(shape, PATCH_METRES / spacing, rng)
+    change = np.float32(strength) * (change + patchy)
+    speckle = _deviation(donors, usual) - _deviation(after, usual)
+    # A mixture would be smoother than either. Where the donor did not measure, nothing is new.
+    speckle = np.where((share >= 0.5) & np.isfinite(speckle), speckle, 0)
+    opened = share * openness
+    gain = 1 - opened + opened * 10 ** (change / 10)
+    return (after * gain * 10 ** (speckle / 10)).astype(np.float32)
+
+
+def _deviation(dates: Float, usual: Float) -> Float:
+    """Decibels (D, P, H, W) by which dates deviate from the usual image, beyond their level."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = 10 * np.log10(dates / usual)
+    measured = np.isfinite(difference)
+    sigma = (0, 0, LEVEL_PIXELS, LEVEL_PIXELS)
+    total = ndimage.gaussian_filter(np.where(measured, difference, 0), sigma)
+    weight = ndimage.gaussian_filter(measured.astype(np.float32), sigma)
+    return np.where(measured, difference - total / np.maximum(weight, 1e-6), np.nan)

@@ -1,0 +1,96 @@
+"""Which quiet dates a sample takes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landslide.errors import InputError
+from landslide.geo.grid import Window
+from landslide.implant.dates import Calendar, QuietDates
+from tests.builders import make_stack
+
+
+@pytest.mark.parametrize(("count", "after"), [(5, 1), (10, 1), (13, 2), (24, 2)])
+def test_dates_after_of_validation_are_never_seen_after_in_training(count: int, after: int) -> None:
+    calendar = Calendar(count, None, after, 1, "stack")
+    rng = np.random.default_rng(0)
+    seen: dict[bool, set[int]] = {False: set(), True: set()}
+    for held_out in (False, True):
+        for _ in range(300):
+            choice = calendar.draw(rng, held_out=held_out)
+            every = np.concatenate(choice)
+            assert len(set(every.tolist())) == len(every) == calendar.before + 2 * after
+            assert 0 <= every.min() <= every.max() < count
+            seen[held_out] |= set(choice.after.tolist())
+            if held_out:
+                assert choice.before.max() < choice.after.min()
+
+    assert not seen[False] & seen[True]
+    assert seen[False] | seen[True] >= set(range(calendar.before, count))
+
+
+def test_most_training_samples_are_drawn_in_and_out_of_order_of_time() -> None:
+    calendar = Calendar(12, 4, 1, 1, "stack")
+    rng = np.random.default_rng(0)
+    choices = [calendar.draw(rng, held_out=False) for _ in range(500)]
+
+    assert calendar.before == 4
+    in_order = np.mean([choice.before.max() < choice.after.min() for choice in choices])
+    assert 0.5 < in_order < 0.75
+    assert all((np.diff(choice.before) > 0).all() for choice in choices)
+
+
+def test_too_few_dates_are_one_sentence_that_names_a_detector() -> None:
+    with pytest.raises(InputError, match=r"4 quiet dates .* needs 5: .*checkpoint=log_ratio"):
+        Calendar(4, None, 1, 2, "dates/ascending.tif")
+
+
+def test_offsets_of_whole_dates_are_found(tmp_path: Path) -> None:
+    rain = [0.0, 0.0, 3.0, 0.0, -2.0, 0.0]
+    dates = QuietDates(make_stack(tmp_path, rain=rain), "ascending", ["vv", "vh"], 2**30)
+
+    found = dates.offsets - np.median(dates.offsets, axis=0)
+    np.testing.assert_allclose(found, np.array(rain)[:, None].repeat(2, 1), atol=0.3)
+    assert len(dates.days) == 6
+
+
+def test_windows_are_read_alike_from_memory_and_from_the_file(tmp_path: Path) -> None:
+    root = make_stack(tmp_path)
+    memory, file = (QuietDates(root, "descending", ["vh", "vv"], limit) for limit in (2**30, 0))
+    window, dates = Window(-5, 200, 40, 70), np.array([4, 0])
+
+    image = memory.read(window, dates)
+
+    np.testing.assert_array_equal(image, file.read(window, dates))
+    assert image.shape == (2, 2, 40, 70)
+    assert np.isnan(image[:, :, :5]).all()
+    assert np.isnan(image[..., 56:]).all()
+    assert np.isfinite(image[:, :, 5:, :56]).all()
+
+
+def test_a_scene_without_dates_says_what_to_prepare(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no dates/ascending.tif: prepare .*sar.before=12"):
+        QuietDates(tmp_path, "ascending", ["vv"], 0)
+
+
+def test_dates_are_quiet_before_the_time_of_the_event(tmp_path: Path) -> None:
+    root = make_stack(tmp_path)
+    info = json.loads((root / "scene.json").read_text())
+    del info["stack"]
+    info["event"] = {"time": "2018-07-08T03:07:00+09:00"}
+    (root / "scene.json").write_text(json.dumps(info))
+
+    days = QuietDates(root, "ascending", ["vv"], 0).days
+    assert [day.isoformat() for day in days] == [
+        "2018-06-01",
+        "2018-06-13",
+        "2018-06-25",
+        "2018-07-07",
+    ]
+
+    info["event"] = "generated"
+    (root / "scene.json").write_text(json.dumps(info))
+    with pytest.raises(InputError, match="has no time of the event"):
+        QuietDates(root, "ascending", ["vv"], 0)
