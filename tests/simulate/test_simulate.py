@@ -56,6 +56,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only ``written``, which is made before, has a figure, since it takes longest."""
+    monkeypatch.setattr("landslide.simulate.output.draw_overview", lambda *_: None)
+
+
 def plane(east: float, south: float = 0.0, shape: tuple[int, int] = (96, 128)) -> np.ndarray:
     rows, cols = np.indices(shape, dtype=np.float32) * 10
     return (east * cols + south * rows).astype(np.float32)
@@ -461,13 +467,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene(
 
 @pytest.mark.slow
 def test_an_option_changes_only_what_it_governs() -> None:
-    base = simulate((128, 160), 1)
+    base = simulate((64, 96), 1)
     slides = replace(DEFAULTS.slides, boundary_error=15.0)
-    mapped = simulate((128, 160), 1, options=replace(DEFAULTS, slides=slides))
+    mapped = simulate((64, 96), 1, options=replace(DEFAULTS, slides=slides))
     np.testing.assert_array_equal(mapped.backscatter["ascending"], base.backscatter["ascending"])
     assert (mapped.mask != base.mask).any()
     radar = simulate(
-        (128, 160), 1, options=replace(DEFAULTS, radar=replace(DEFAULTS.radar, looks=20))
+        (64, 96), 1, options=replace(DEFAULTS, radar=replace(DEFAULTS.radar, looks=20))
     )
     np.testing.assert_array_equal(radar.mask, base.mask)
     np.testing.assert_array_equal(radar.elevation, base.elevation)
