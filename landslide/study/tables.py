@@ -227,7 +227,9 @@ def format_scores(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean_and_std(mean: float, std: float) -> str:
-    """Two numbers as ``60.02 ± 1.10``; the mean alone if there is one replication."""
+    """Two numbers as ``60.02 ± 1.10``; the mean alone if there is one replication; or nothing."""
+    if math.isnan(mean):
+        return ""
     return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
 
 

@@ -433,6 +433,27 @@ def test_a_folder_of_products_is_a_stack(
 
 
 @pytest.mark.slow
+def test_a_coarse_grid_averages_the_image(real_product: Path, tmp_path: Path) -> None:
+    point = tie_points(real_product)[73]
+    line, pixel = round(point.line), round(point.pixel)
+    # Every third line is bright, and the rest is dark.
+    stripes = [(line - 400 + 3 * row, pixel - 400, 1, 800, 100) for row in range(266)]
+    ground = (line - 400, pixel - 400, 800, 800, 1)
+    early, late = (
+        product(real_product, tmp_path, day, ground, *stripes) for day in ("20211211", "20211223")
+    )
+    grid, *_ = around(point.longitude, point.latitude, half=32)
+    coarse = grid._replace(
+        transform=Affine(30, 0, grid.bounds[0] - 640, 0, -30, grid.bounds[3] + 640)
+    )
+    dem = plane(tmp_path / "dem.tif", coarse, point.height)
+    place = [f"dem={dem}", like(tmp_path / "grid.tif", coarse), "terrain.geoid=0"]
+    prepare(tmp_path / "coarse", *place, f"sar.descending=[{early},{late}]")
+    power = bands(tmp_path / "coarse")["vv_pre"]
+    assert np.nanstd(power) / np.nanmean(power) < 0.02
+
+
+@pytest.mark.slow
 def test_frames_of_one_overpass_fill_each_others_gaps(
     real_product: Path, place: list[str], tmp_path: Path
 ) -> None:

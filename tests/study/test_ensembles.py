@@ -24,6 +24,7 @@ from landslide.study.sweeps import settings_of
 from landslide.study.tables import comparable_runs, format_ensembles
 from landslide.training.evaluation import evaluate_network
 from landslide.training.network import Network
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, load_task, save_task
 
 SIZE = 32
@@ -53,7 +54,7 @@ def write_run(sweep: Path, root: Path, variant: str, seed: int, *overrides: str)
         list(task.model.head.parameters())[-1].sub_(logits.median())
     (folder / "checkpoints").mkdir()
     save_task(task, folder / "checkpoints" / "best.ckpt")
-    scores = dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), 0.1 + seed)
+    scores = dict.fromkeys(SCORES, 0.1 + seed)
     counts = {"patches": 9, "tp": 1, "fp": 2, "fn": 3, "tn": 4}
     found = {"val": scores | counts, "test": scores | counts}
     facts = {"simulated": True, "split": datamodule.split_digest, "train_patches": 36}
