@@ -626,6 +626,9 @@ def test_the_command_writes_a_scene_and_refuses_to_replace_it(
         run_here(*command, cwd=tmp_path)
     with pytest.raises(SystemExit, match=r"radar\.looks=many is not a number"):
         run_here(*command, "overwrite=true", "radar.looks=many", cwd=tmp_path)
+    for group in ("radar=3", "dates=8"):
+        with pytest.raises(SystemExit, match=rf"{group} is a group of options"):
+            run_here(*command, "overwrite=true", group, cwd=tmp_path)
 
 
 def test_the_configuration_holds_the_defaults_of_the_code() -> None:
