@@ -256,8 +256,8 @@ def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
     size = (min(source.width, SAMPLE_SIZE), min(source.height, SAMPLE_SIZE))
     windows = [
         Window(int(col), int(row), *size)
-        for row in np.linspace(0, source.height - size[1], 8)
-        for col in np.linspace(0, source.width - size[0], 8)
+        for row in np.linspace(0, source.height - size[1], min(8, -(-source.height // size[1])))
+        for col in np.linspace(0, source.width - size[0], min(8, -(-source.width // size[0])))
     ]
     for band in filter(is_backscatter, bands):
         index = source.descriptions.index(band) + 1

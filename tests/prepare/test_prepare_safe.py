@@ -393,6 +393,7 @@ def test_a_zip_gives_the_same_pixels_and_is_not_geocoded_anew(
     assert not [path for path in (tmp_path / "other").rglob("*") if path.name.startswith(".part")]
 
 
+@pytest.mark.slow
 def test_metadata_replace_options(
     real_product: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
 ) -> None:

@@ -453,6 +453,7 @@ def test_a_scene_says_what_it_is(written: Path) -> None:
     assert (written / "figures" / "scene.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene(
     written: Path, tmp_path: Path
 ) -> None:
@@ -464,6 +465,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene(
         assert (tmp_path / "other" / name).read_bytes() != first
 
 
+@pytest.mark.slow
 def test_an_option_changes_only_what_it_governs() -> None:
     base = simulate((64, 96), 1)
     slides = replace(DEFAULTS.slides, boundary_error=15.0)
@@ -477,6 +479,7 @@ def test_an_option_changes_only_what_it_governs() -> None:
     np.testing.assert_array_equal(radar.elevation, base.elevation)
 
 
+@pytest.mark.slow
 def test_a_taken_folder_is_refused_unless_overwriting_a_scene(
     written: Path, tmp_path: Path
 ) -> None:
@@ -584,6 +587,7 @@ def test_given_polygons_are_the_landslides(tmp_path: Path) -> None:
     assert ((given.mask == 1) == (base.mask == 1)).mean() > 0.995
 
 
+@pytest.mark.slow
 def test_the_real_epicentral_terrain_and_landslide_map(real_data: Path) -> None:
     folder = real_data / "hokkaido_iburi_terrain" / "derived"
     scene = simulate(None, 0, dem=folder / "dsm_slope.tif", landslides=folder / "landslide_cnn.tif")
@@ -622,6 +626,9 @@ def test_the_command_writes_a_scene_and_refuses_to_replace_it(
         run_here(*command, cwd=tmp_path)
     with pytest.raises(SystemExit, match=r"radar\.looks=many is not a number"):
         run_here(*command, "overwrite=true", "radar.looks=many", cwd=tmp_path)
+    for group in ("radar=3", "dates=8"):
+        with pytest.raises(SystemExit, match=rf"{group} is a group of options"):
+            run_here(*command, "overwrite=true", group, cwd=tmp_path)
 
 
 def test_the_configuration_holds_the_defaults_of_the_code() -> None:

@@ -136,6 +136,7 @@ def f1_of(
     return 200 * hits / (claimed + real)
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_its_members_on_the_test_patches(
     root: Path, sweep: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_an_ensemble_is_the_mean_of_its_members_on_the_test_patches(
     assert own.gain == own.val_gain == 0
 
 
+@pytest.mark.slow
 def test_ensembles_are_in_the_study(sweep: Path, tmp_path: Path) -> None:
     runs = comparable_runs(read_runs(sweep), sweep, ["variant"], partial=False)
     ensembles = table_of(sweep)
