@@ -10,6 +10,7 @@ from rich.table import Table
 
 from landslide.config.checks import check
 from landslide.config.rules import STUDY
+from landslide.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,15 @@ def study(config: DictConfig) -> None:
         from landslide.training.network import choose_device
 
         ensembles = score_ensembles(runs, by, sweep, choose_device("auto"))
-    scores = format_scores(write_study(runs, by, sweep, output, ensembles))
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    floor = None
+    try:
+        from landslide.study.floor import measure_floor
+
+        floor = measure_floor(runs, sweep)
+    except InputError as error:
+        console.print(f"Without the floor of chance and detectors: {error}", markup=False)
+    scores = format_scores(write_study(runs, by, sweep, output, ensembles, floor))
     console.print(_terminal_table(scores, by, f"{sweep.name}: test scores, percent"))
     if ensembles is not None:
         console.print(

@@ -23,6 +23,9 @@ VARIANT = "variant"
 DIGEST, CODE, DATA = "split digest", "code", "data"
 """Columns of what a run recorded: its division of patches, its code, its files."""
 
+FLOOR = "floor"
+"""Column of what takes the place of a network (see ``landslide.study.floor``)."""
+
 RESULTS = {"run", "status", "error", "simulated", "test_patches", "train_patches"}
 RESULTS |= {DIGEST, CODE, DATA}
 RESULTS |= {f"{split}_{name}" for split in SPLITS for name in (*SCORES, *COUNTS)}

@@ -95,15 +95,25 @@ def _loaders(datamodule: LandslideDataModule) -> list[tuple[Split, DataLoader[Sa
     return [("val", datamodule.val_dataloader()), ("test", datamodule.test_dataloader())]
 
 
-def places_of(datamodule: LandslideDataModule, split: Split) -> Places | None:
-    """Where the patches of a split lie, with their context; None for arrays."""
+def places_of(
+    datamodule: LandslideDataModule, split: Split, context: int | None = None
+) -> Places | None:
+    """Where the patches of a split lie; None for arrays without coordinates.
+
+    Args:
+        datamodule: Gives the patches.
+        split: Which of them.
+        context: Pixels around a patch that its predictions have too; default: the data module's.
+    """
+    if context is None:
+        context = (datamodule.window_size - datamodule.patch_size) // 2
     grids = [grid_of(scene) for scene in datamodule.scenes]
     if not all(grid.crs for grid in grids):
         return None
     patches = datamodule.patches_of(split)
     corners = patches[["scene", "row", "col"]].to_numpy(dtype=np.int64)
     corners[:, 1:] *= datamodule.patch_size
-    corners[:, 1:] -= (datamodule.window_size - datamodule.patch_size) // 2
+    corners[:, 1:] -= context
     return Places(corners, grids)
 
 
