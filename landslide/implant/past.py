@@ -39,7 +39,7 @@ DRAWN = re.compile(
 )
 """Bands that are made of dates; all others are read from the scene."""
 
-SWARMS = ((0.3, 0, 0), (0.45, 1, 4), (0.25, 5, 15))
+SWARMS = ((0.25, 0, 0), (0.4, 1, 4), (0.35, 6, 20))
 """Share of the samples, and fewest and most scars on ``SWARM_PIXELS``."""
 
 SWARM_PIXELS = 64**2
