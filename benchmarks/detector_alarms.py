@@ -30,9 +30,9 @@ from landslide.api import predict
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.models.detectors import MIN_SCORE
-from landslide.prediction.detectors import make_detector
 from landslide.prediction.quiet import find_quiet_events
 from landslide.radar.stack import Side, StackStatistics, date_band, dates_path
+from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network
 
 Dates = dict[date, dict[str, NDArray[np.float32]]]

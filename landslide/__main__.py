@@ -27,12 +27,12 @@ def main(words: Sequence[str] | None = None) -> None:
         SystemExit: There is no such program, or its input cannot be used.
     """
     name, *options = (sys.argv[1:] if words is None else words) or ["--help"]
-    if name in ("-h", "--help"):
+    if "--version" in (name, *options):
+        print(f"landslide {__version__}")
+    elif name in ("-h", "--help"):
         lines = [f"  {name:10}{about}" for name, about in PROGRAMS.items()]
         print("usage: landslide <program> key=value …\n", *lines, sep="\n")
         print("\n`landslide <program> --help` shows the options of a program.")
-    elif name == "--version":
-        print(f"landslide {__version__}")
     elif name in PROGRAMS:
         from landslide.config.program import run_program
 

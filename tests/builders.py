@@ -21,6 +21,7 @@ from landslide.geo.folders import SCENE_INFO
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.radar.stack import StackStatistics, date_band, dates_path
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, save_task
 
 GRID = Grid(CRS.from_epsg(32654), Affine(10, 0, 600_000, 0, -10, 4_740_000), 80, 100)
@@ -225,8 +226,7 @@ def write_run(
     common = {"split": "random", "dataset.root": "data/x", "trainer.max_epochs": 3, "seed": 0}
     (folder / "settings.json").write_text(json.dumps(common | settings))
     scores = {
-        split: dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), f1)
-        | equal_counts(f1)
+        split: dict.fromkeys(SCORES, f1) | equal_counts(f1)
         for split, f1 in (("val", val), ("test", test))
     }
     replicate = [settings.get(name, 0) for name in ("seed", "split.fold")]

@@ -53,7 +53,8 @@ def mapped(scene_root: Path, trained: Path, tmp_path_factory: pytest.TempPathFac
 
 def test_a_run_folder_holds_what_it_promises(trained: Path) -> None:
     metrics = json.loads((trained / "metrics.json").read_text())
-    scores = {"precision", "recall", "f1", "iou", "average_precision"}
+    scores = {"precision", "recall", "f1", "iou", "average_precision", "roc_auc"}
+    scores |= {"cell_average_precision", "cell_roc_auc"}
     for split in ("val", "test"):
         assert set(metrics[split]) == scores | {"tp", "fp", "fn", "tn", "threshold", "patches"}
         m = metrics[split]

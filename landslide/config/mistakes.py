@@ -23,6 +23,12 @@ VALUE_FLAGS = (
 )
 """Flags of Hydra that the next word belongs to."""
 
+FLAGS = (
+    *("--help", "--hydra-help", "--run", "--multirun", "--resolve"),
+    *("--shell-completion", "--experimental-rerun", *VALUE_FLAGS),
+)
+"""Flags of Hydra; each may be shortened."""
+
 
 def describe_mistake(error: Exception, config_name: str) -> str:
     """Say in one sentence why a configuration could not be composed or used.
@@ -87,6 +93,10 @@ def check_words(words: Sequence[str]) -> None:
         words: The command line without the program's name.
     """
     for flag, word in pairwise(["", *words]):
+        name = word.partition("=")[0]
+        if word.startswith("--") and not any(known.startswith(name) for known in FLAGS):
+            key = name[2:].replace("-", "_")
+            sys.exit(f"{name} is no flag: options are written without dashes, {key}=…")
         if flag in VALUE_FLAGS or word.startswith("-"):
             continue
         if override := _parse(word):

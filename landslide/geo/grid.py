@@ -65,12 +65,13 @@ class Grid(NamedTuple):
         west, south, east, north = array_bounds(self.height, self.width, self.transform)
         return west, south, east, north
 
-    def blocks(self, side: int = BLOCK_SIZE) -> list[Window]:
-        """Windows that cover the grid, row by row from the north-west corner."""
+    def blocks(self, height: int = BLOCK_SIZE, width: int | None = None) -> list[Window]:
+        """Windows, square by default, that cover the grid row by row from the north-west."""
+        width = width or height
         return [
-            Window(row, col, min(side, self.height - row), min(side, self.width - col))
-            for row in range(0, self.height, side)
-            for col in range(0, self.width, side)
+            Window(row, col, min(height, self.height - row), min(width, self.width - col))
+            for row in range(0, self.height, height)
+            for col in range(0, self.width, width)
         ]
 
     @property
@@ -80,10 +81,7 @@ class Grid(NamedTuple):
 
     def strips(self, height: int = STRIP) -> list[Window]:
         """Full-width windows that cover the grid from north to south."""
-        return [
-            Window(row, 0, min(height, self.height - row), self.width)
-            for row in range(0, self.height, height)
-        ]
+        return self.blocks(height, self.width)
 
     def slices(self, window: Window) -> tuple[slice, slice]:
         """Map coordinates (x, y) of a pixel window, as TorchGeo's datasets are indexed."""

@@ -39,6 +39,7 @@ from landslide.prepare.quality import (
     Histogram,
     check_bands,
     check_dates,
+    check_posting,
     check_radiometry,
     check_solar_time,
     check_tracks,
@@ -139,6 +140,7 @@ def _check_inputs(
     grid = choose_grid(config.grid, area, sources)
     center = grid_center(grid)
     warnings += check_solar_time(sources, *center) + check_tracks(sources, *center)
+    warnings += check_posting(sources, grid)
     require_overlap(sources, grid)
     layers = read_layers(config.layers)
     require_layers_overlap(layers, grid)

@@ -7,8 +7,11 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from landslide.errors import InputError
+from landslide.geo.extent import pixel_jacobian
+from landslide.geo.grid import Grid
 from landslide.geo.relief import Float
-from landslide.prepare.dates import sides
+from landslide.prepare.dates import is_stack, sides
+from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.names import Radiometry
 from landslide.prepare.orbit import known_tracks, viewing_geometry
 from landslide.prepare.sources import PASSES, Acquisition, Event, Pass, Sources
@@ -25,6 +28,9 @@ PLAUSIBLE_MEDIAN = {
 
 MIN_VALID = 0.5
 """Share of valid pixels below which a band is called mostly invalid."""
+
+COARSE = 1.5
+"""Pixels of a scene that a pixel of its images may span."""
 
 PASS_HOUR: Mapping[Pass, float] = {"ascending": 18.0, "descending": 6.0}
 """Local solar time in hours of Sentinel-1's passes."""
@@ -225,6 +231,24 @@ def check_tracks(sources: Sources, longitude: float, latitude: float) -> list[st
                     f"{orbit}: the incidence angle is given as {wrong[0]:.1f} degrees, but from "
                     f"track {track} it is {view.incidence:.1f}: check sar.incidence.{orbit}"
                 )
+    return warnings
+
+
+def check_posting(sources: Sources, grid: Grid) -> list[str]:
+    """Warn of stacks whose images are much coarser than the grid, which then holds copies."""
+    warnings = []
+    for orbit, dates in sources.orbits.items():
+        if not is_stack(dates):
+            continue
+        with open_georeferenced(dates["pre"].files[0]) as source:
+            spans = np.linalg.norm(pixel_jacobian(Grid.of(source), grid), axis=1)
+        posting = float(grid.transform.a / spans.mean())
+        if posting > COARSE * grid.transform.a:
+            warnings.append(
+                f"{orbit}: the images have pixels of {posting:.0f} m and the scene of "
+                f"{grid.transform.a:g} m, which shows nothing more and looks smooth: set "
+                f"grid.resolution={posting:.0f}"
+            )
     return warnings
 
 

@@ -47,7 +47,7 @@ class Displacement(NamedTuple):
     @classmethod
     def of_pixels(cls, rows: float, cols: float, grid: Grid) -> Self:
         """Displacement of pixels southwards and eastwards."""
-        return cls(cols * grid.transform.a, rows * grid.transform.e)
+        return cls(float(cols * grid.transform.a), float(rows * grid.transform.e))
 
     def is_measurable(self, grid: Grid) -> bool:
         """Whether it is more than the error of the measurement."""

@@ -26,7 +26,7 @@ def _describe(date: StackDate) -> dict[str, Any]:
         "side": date.side,
         "platform": date.image.platform,
         "coverage": round(date.coverage, 4),
-        "shift": [round(metres, 2) for metres in shift] if shift else None,
+        "shift": [round(metres, 1) for metres in shift] if shift else None,
         "corrected": date.corrected,
         "offset_db": date.offsets,
     }

@@ -26,7 +26,6 @@ from landslide.geo.folders import (
     work_folder,
 )
 from landslide.geo.rasters import to_cog
-from landslide.prediction.detectors import make_detector
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.prediction.stream import (
     ProbabilityFile,
@@ -48,8 +47,9 @@ from landslide.products.polygons import (
 from landslide.products.report import write_report
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.training.cpu import tune_cpu
-from landslide.training.metrics import SCORES
+from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network, choose_device
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, load_task
 
 PRODUCTS = (

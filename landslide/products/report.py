@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from landslide.geo.cartography import VERMILION
 from landslide.geo.files import write_text
 from landslide.products.map import MapLabels
-from landslide.training.metrics import SCORES
+from landslide.training.scores import SCORES
 
 
 def write_report(
@@ -46,7 +46,7 @@ def write_report(
         source=labels.source,
         summary=summary,
         metrics=metrics,
-        scores=SCORES,
+        scores={name: words for name, words in SCORES.items() if name in (metrics or {})},
         map=_embed((folder / "map.png").read_bytes()),
         outcome=_embed((folder / "outcome.png").read_bytes()) if metrics else None,
         sizes=_embed(_draw_sizes(polygons)) if len(polygons) else None,

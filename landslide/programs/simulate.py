@@ -16,14 +16,14 @@ STAGES = 6
 def simulate(config: DictConfig) -> None:
     """Simulate a scene, write it and print its bands and files."""
     check(config, SIMULATE)
-    from landslide.simulate.options import PAPER_DATES, Dates, options_of, size_of
+    from landslide.simulate.options import PAPER_DATES, dates_of, options_of, size_of
     from landslide.simulate.output import simulate_scene
     from landslide.simulate.summary import print_summary
 
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        dates = Dates(**config.dates)
+        dates = dates_of(config)
         stages = STAGES + (2 if dates != PAPER_DATES else 0)
         task = bar.add_task("simulating", total=stages)
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from landslide.config.checks import check
 from landslide.config.rules import STUDY
+from landslide.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +25,9 @@ FILE_WIDTH = 200
 def study(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
     check(config, STUDY)
-    from landslide.study.ensembles import format_ensembles, score_ensembles
     from landslide.study.page import write_study
     from landslide.study.runs import read_runs
-    from landslide.study.tables import comparable_runs, format_scores
-    from landslide.training.network import choose_device
+    from landslide.study.tables import comparable_runs, format_ensembles, format_scores
 
     sweep = Path(config.sweep)
     output = sweep / "study" if config.output is None else Path(config.output)
@@ -36,9 +35,19 @@ def study(config: DictConfig) -> None:
     runs = comparable_runs(read_runs(sweep), sweep, by, partial=config.partial)
     ensembles = None
     if config.ensembles:
+        from landslide.study.ensembles import score_ensembles
+        from landslide.training.network import choose_device
+
         ensembles = score_ensembles(runs, by, sweep, choose_device("auto"))
-    scores = format_scores(write_study(runs, by, sweep, output, ensembles))
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    floor = None
+    try:
+        from landslide.study.floor import measure_floor
+
+        floor = measure_floor(runs, sweep)
+    except InputError as error:
+        console.print(f"Without the floor of chance and detectors: {error}", markup=False)
+    scores = format_scores(write_study(runs, by, sweep, output, ensembles, floor))
     console.print(_terminal_table(scores, by, f"{sweep.name}: test scores, percent"))
     if ensembles is not None:
         console.print(

@@ -14,19 +14,21 @@ A channel ``vv_pre`` is the band of that description in the composite of the dat
 quotient of two backscatter bands in linear power, which in decibels is their log ratio.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
-from torch import Tensor
 
 from landslide.errors import InputError
 from landslide.geo.rasters import reading
+
+if TYPE_CHECKING:  # simulation and preparation read names of bands and need no torch
+    from torch import Tensor
 
 BACKSCATTER = re.compile(
     r"(?:(?:gamma|sigma|beta)0_)?(?P<polarisation>vv|vh|hv|hh)"
@@ -192,7 +194,7 @@ class ChannelBuilder:
         }
         self._plain = self._numerators == list(range(len(order))) and not self._denominators
 
-    def __call__(self, measured: Tensor) -> Tensor:
+    def __call__(self, measured: "Tensor") -> "Tensor":
         """Build the channels.
 
         Args:
@@ -207,7 +209,7 @@ class ChannelBuilder:
         image = measured[self._numerators]
         for channel, denominator in self._denominators.items():
             quotient = image[channel] / measured[denominator]
-            image[channel] = quotient.where(quotient.isfinite() & (quotient > 0), torch.nan)
+            image[channel] = quotient.where(quotient.isfinite() & (quotient > 0), math.nan)
         return image
 
 
@@ -254,8 +256,8 @@ def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
     size = (min(source.width, SAMPLE_SIZE), min(source.height, SAMPLE_SIZE))
     windows = [
         Window(int(col), int(row), *size)
-        for row in np.linspace(0, source.height - size[1], 8)
-        for col in np.linspace(0, source.width - size[0], 8)
+        for row in np.linspace(0, source.height - size[1], min(8, -(-source.height // size[1])))
+        for col in np.linspace(0, source.width - size[0], min(8, -(-source.width // size[0])))
     ]
     for band in filter(is_backscatter, bands):
         index = source.descriptions.index(band) + 1

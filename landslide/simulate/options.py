@@ -136,10 +136,29 @@ def options_of(config: DictConfig) -> Options:
     """
     groups: dict[str, Any] = {}
     for group, kind in get_type_hints(Options).items():
-        for key, value in config[group].items():
+        for key, value in _group(config, group).items():
             check_value(f"{group}.{key}", value, SIMULATE[f"{group}.{key}"])
         groups[group] = kind(**{str(key): float(value) for key, value in config[group].items()})
     return Options(**groups)
+
+
+def dates_of(config: DictConfig) -> Dates:
+    """Return the number of dates of a configuration.
+
+    Raises:
+        InputError: ``dates`` is not a group of options.
+    """
+    return Dates(**_group(config, "dates"))
+
+
+def _group(config: DictConfig, name: str) -> dict[str, Any]:
+    """Options of a group by name."""
+    group = OmegaConf.select(config, name)
+    if not isinstance(group, DictConfig):
+        raise InputError(
+            f"{name}={group} is a group of options: write its options one by one, {name}.…=…"
+        )
+    return {str(key): value for key, value in group.items()}
 
 
 def default_options() -> Options:

@@ -147,23 +147,15 @@ def simulate(
         shadow, layover = distortion(elevation, SPACING, geometry)
         imager = RadarImager(elevation, shadow, geometry, options.radar)
         orbit = Orbit(ground, imager, valid, cross)
-        days, rain = ACQUISITION_DAYS[name], options.changes.whole_date
-        date_shifts[name] = draw_date_shifts(rain, len(days), draws["dates"])
-        acquired = [
-            orbit.acquire(PlannedDate(*date))
-            for date in zip(
-                days,
-                date_shifts[name],
-                draws[name].spawn(len(days)),
-                cross_draws[index].spawn(len(days)),
-                strict=True,
-            )
-        ]
+        rain = options.changes.whole_date
+        planned = _plan_paper_dates(name, rain, draws, cross_draws[index])
+        date_shifts[name] = np.stack([date.offset for date in planned])
+        acquired = [orbit.acquire(date) for date in planned]
         backscatter[name] = np.stack(
             [date.images[polarisation] for polarisation in polarisations for date in acquired]
         )
         if dates != PAPER_DATES:
-            further = plan_further_dates(days, dates, rain, stack_draws[index])
+            further = plan_further_dates(ACQUISITION_DAYS[name], dates, rain, stack_draws[index])
             stacks[name] = SimulatedStack(orbit, [*acquired, *further])
         layover_shadow[name] = mask_invalid(layover + np.float32(2) * shadow, valid)
     mask = (first_covering(inventory, grid) > 0).astype(np.uint8)
@@ -181,6 +173,19 @@ def simulate(
         date_shifts=date_shifts,
         stacks=stacks,
     )
+
+
+def _plan_paper_dates(
+    orbit: str,
+    whole_date: float,
+    draws: Mapping[str, np.random.Generator],
+    cross_draw: np.random.Generator,
+) -> list[PlannedDate]:
+    """The dates of Nava et al. (2022), one before the earthquake and two after it."""
+    days = ACQUISITION_DAYS[orbit]
+    offsets = draw_date_shifts(whole_date, len(days), draws["dates"])
+    streams = draws[orbit].spawn(len(days)), cross_draw.spawn(len(days))
+    return [PlannedDate(*date) for date in zip(days, offsets, *streams, strict=True)]
 
 
 def _terrain(

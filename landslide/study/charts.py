@@ -12,20 +12,30 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from landslide.geo.cartography import BLUE, GREY, ORANGE, save_figure
-from landslide.study.tables import FOLD_RANGE, free_settings, select_best, validation_f1
+from landslide.study.tables import (
+    FLOOR_PREFIX,
+    FOLD_RANGE,
+    free_settings,
+    select_best,
+    validation_f1,
+)
 
 
 def scores(table: pd.DataFrame, by: Sequence[str], path: Path, *, title: str) -> None:
     """Test F1 of each row with its spread, the paper's beside it."""
     figure, axis = plt.subplots(figsize=(6.5, 0.42 * len(table) + 1.6), layout="constrained")
     y = np.arange(len(table))[::-1]
+    floor = table[by[0]].astype(str).str.startswith(FLOOR_PREFIX).to_numpy()
     whiskers, meaning = _whiskers(table)
-    axis.errorbar(
-        table.f1, y, xerr=whiskers, fmt="o", color=BLUE, capsize=3, label=f"this study{meaning}"
-    )
+    for rows, color, label in ((~floor, BLUE, f"this study{meaning}"), (floor, GREY, "floor")):
+        if rows.any():
+            errors = None if whiskers is None else whiskers[..., rows]
+            f1 = table.f1[rows].astype(float)
+            axis.errorbar(f1, y[rows], xerr=errors, fmt="o", color=color, capsize=3, label=label)
     if "paper_f1" in table:
-        axis.plot(table.paper_f1, y, "D", color=ORANGE, label="Nava et al. (2022)")
-    names = [", ".join(map(str, row)) for row in table[list(by)].itertuples(index=False)]
+        axis.plot(table.paper_f1.astype(float), y, "D", color=ORANGE, label="Nava et al. (2022)")
+    rows_by = table[list(by)].itertuples(index=False)
+    names = [", ".join(str(value) for value in row if not pd.isna(value)) for row in rows_by]
     axis.set_yticks(y, names, fontsize=8)
     axis.set_xlabel("Test F1 (%)")
     axis.grid(alpha=0.3, axis="x")
@@ -42,7 +52,7 @@ def _whiskers(table: pd.DataFrame) -> tuple[np.ndarray | None, str]:
         ends = np.stack([f1 - low, high - f1]).clip(min=0)
         return ends, " (folds pooled; line: lowest to highest fold)"
     if "f1_std" in table:
-        return table.f1_std.fillna(0).to_numpy(dtype=float), " (mean, std)"
+        return table.f1_std.astype(float).fillna(0).to_numpy(), " (mean, std)"
     return None, ""
 
 

@@ -20,10 +20,10 @@ from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
 from landslide.study.replications import SEED
 from landslide.study.runs import flatten_metrics, read_metrics
-from landslide.study.tables import BASELINE, format_scores, select_best
+from landslide.study.tables import BASELINE, select_best
 from landslide.training.evaluation import Results, evaluate_network
-from landslide.training.metrics import SCORES
 from landslide.training.network import FLIPS, Network
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, load_task
 
 BATCH_SIZE = 32
@@ -133,11 +133,3 @@ def shared_data(folders: Sequence[Path], memory: SceneMemory) -> LandslideDataMo
             "start the sweep again"
         )
     return data
-
-
-def format_ensembles(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text."""
-    text = format_scores(table.drop(columns=["gain", "val_gain"]))
-    text["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
-    text["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
-    return text

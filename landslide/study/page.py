@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from landslide.geo.files import write_text
 from landslide.study import charts
 from landslide.study.effects import FEWEST_SPLITS, effects, format_effects
-from landslide.study.ensembles import format_ensembles
 from landslide.study.leaderboard import markdown_table
 from landslide.study.replications import (
     FOLD,
@@ -22,7 +21,13 @@ from landslide.study.replications import (
     repetition_settings,
 )
 from landslide.study.runs import CODE
-from landslide.study.tables import format_scores, free_settings, score_table
+from landslide.study.tables import (
+    add_floor,
+    format_ensembles,
+    format_scores,
+    free_settings,
+    score_table,
+)
 
 
 def write_study(
@@ -31,6 +36,7 @@ def write_study(
     sweep: Path,
     output: Path,
     ensembles: pd.DataFrame | None = None,
+    floor: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Write tables, figures and the page of a study.
 
@@ -40,11 +46,14 @@ def write_study(
         sweep: Folder of the sweep.
         output: Folder to write.
         ensembles: Scores of ensembles and flips (see ``score_ensembles``), if wanted.
+        floor: Scores of chance and detectors (see ``measure_floor``), if known.
 
     Returns:
-        The score table.
+        The score table, with the floor below.
     """
     table, differences = score_table(runs, by), effects(runs, by)
+    if floor is not None:
+        table = add_floor(table, floor, by)
     frames = {"table": table, "effects": differences, "runs": runs}
     formatted = {"scores": format_scores(table), "effects": format_effects(differences)}
     if ensembles is not None:
@@ -62,6 +71,7 @@ def write_study(
         "sample": differences.over.iloc[0] if len(differences) else None,
         "captions": captions,
         "beside_paper": "paper_f1" in table,
+        "floor": floor is not None,
     }
     links = {name: f"figures/{name}" for name in captions}
     embedded = {name: _embed(output / link) for name, link in links.items()}

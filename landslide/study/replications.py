@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from landslide.study.runs import DIGEST, SPLITS
+from landslide.training.scores import RANKINGS
 
 SEED, SPLIT_SEED, FOLD = "seed", "split.seed", "split.fold"
 
@@ -48,8 +49,8 @@ def replications(runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per seed and place of the blocks: number of pooled ``folds``, ``division`` of the
-        scene, and all scores of both splits as fractions. Average precision cannot be pooled from
-        counts and is the mean over folds.
+        scene, and all scores of both splits as fractions. Scores without a threshold cannot be
+        pooled from counts and are the mean over folds.
     """
     keys = [name for name in repetition_settings(runs) if name != FOLD]
     rows = []
@@ -97,7 +98,7 @@ def _pool_folds(folds: pd.DataFrame, split: str) -> dict[str, float]:
         f"{split}_recall": _fraction(tp, tp + fn),
         f"{split}_f1": _fraction(2 * tp, 2 * tp + fp + fn),
         f"{split}_iou": _fraction(tp, tp + fp + fn),
-        f"{split}_average_precision": folds[f"{split}_average_precision"].astype(float).mean(),
+        **{f"{split}_{name}": folds[f"{split}_{name}"].astype(float).mean() for name in RANKINGS},
     }
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from landslide.errors import InputError
 from landslide.study.sweeps import ERROR, METRICS, SETTINGS
-from landslide.training.metrics import COUNTS, SCORES
+from landslide.training.scores import COUNTS, SCORES
 
 SPLITS = ("val", "test")
 
@@ -22,6 +22,9 @@ VARIANT = "variant"
 
 DIGEST, CODE, DATA = "split digest", "code", "data"
 """Columns of what a run recorded: its division of patches, its code, its files."""
+
+FLOOR = "floor"
+"""Column of what takes the place of a network (see ``landslide.study.floor``)."""
 
 RESULTS = {"run", "status", "error", "simulated", "test_patches", "train_patches"}
 RESULTS |= {DIGEST, CODE, DATA}

@@ -18,14 +18,17 @@ from landslide.study.replications import (
     repetition_settings,
     sample_scores,
 )
-from landslide.study.runs import DATA, varying_settings
-from landslide.training.metrics import SCORES
+from landslide.study.runs import DATA, FLOOR, varying_settings
+from landslide.training.scores import SCORES
 
 BASELINE = "baseline"
 """Level that the other levels of a setting are compared with; it comes first."""
 
 PROTOCOL = ("dataset.root", "trainer.max_epochs", "patch_size")
 """Settings that compared runs share, beside those of the split except its seed and fold."""
+
+FLOOR_PREFIX = "floor: "
+"""Start of the names of the floor's rows."""
 
 FOLD_RANGE = ("f1_lowest", "f1_highest")
 """Columns of the lowest and the highest test F1 of a fold."""
@@ -189,6 +192,23 @@ def score_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.concat([rows[~others], rows[others]])
 
 
+def add_floor(table: pd.DataFrame, floor: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Add a row for chance and for each detector below the score table.
+
+    Args:
+        table: See ``score_table``.
+        floor: See ``measure_floor``.
+        by: Settings whose combinations are the rows; the first names the floor.
+    """
+    lines = [
+        {by[0]: f"{FLOOR_PREFIX}{name}"} | _scores(rows)
+        for name, rows in floor.groupby(FLOOR, sort=False)
+    ]
+    added = pd.DataFrame(lines).reindex(columns=table.columns)
+    added = added.astype(object).where(added.notna(), None)
+    return pd.concat([table.astype(object), added], ignore_index=True)
+
+
 def _scores(row: pd.DataFrame) -> dict[str, Any]:
     """Scores of one row in percent, over divisions of the scene or seeds."""
     scores = 100 * sample_scores(row)
@@ -218,14 +238,24 @@ def format_scores(table: pd.DataFrame) -> pd.DataFrame:
             ends = zip(*(table[end] for end in FOLD_RANGE), strict=True)
             cells = [f"{low:.2f} to {high:.2f}" for low, high in ends]
         elif name == "val_f1" or name.startswith("paper_"):
-            cells = ["" if math.isnan(value) else f"{value:.2f}" for value in column]
+            cells = ["" if pd.isna(value) else f"{value:.2f}" for value in column]
         else:
-            cells = ["" if value is None else str(value) for value in column]
+            cells = ["" if pd.isna(value) else str(value) for value in column]
         heading = HEADINGS.get(name.removeprefix("paper_"), name)
         text[f"paper's {heading}" if name.startswith("paper_") else heading] = cells
     return pd.DataFrame(text)
 
 
 def _mean_and_std(mean: float, std: float) -> str:
-    """Two numbers as ``60.02 ± 1.10``; the mean alone if there is one replication."""
-    return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
+    """Two numbers as ``60.02 ± 1.10``; the mean alone if there is one replication; or nothing."""
+    if pd.isna(mean):
+        return ""
+    return f"{mean:.2f}" if pd.isna(std) else f"{mean:.2f} ± {std:.2f}"
+
+
+def format_ensembles(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of ensembles as text."""
+    text = format_scores(table.drop(columns=["gain", "val_gain"]))
+    text["gain, points"] = [f"{gain:+.2f}" for gain in table.gain]
+    text["gain on validation"] = [f"{gain:+.2f}" for gain in table.val_gain]
+    return text

@@ -3,19 +3,27 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from lightning import Trainer
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchmetrics.functional.classification import binary_precision_recall_curve
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_precision_recall_curve,
+)
 
 from landslide.data.datamodule import LandslideDataModule, Split
+from landslide.data.samplers import grid_of
 from landslide.data.scene import Sample
 from landslide.geo.rasters import UNKNOWN
-from landslide.training.metrics import COUNTS, SCORES, pixel_metrics
+from landslide.training.cells import LANDSLIDE_SHARE, Places, cell_means
+from landslide.training.metrics import pixel_metrics
 from landslide.training.network import Network
+from landslide.training.scores import COUNTS, RANKINGS, SCORES
 from landslide.training.task import LandslideTask
 
 Results = dict[str, dict[str, float | None]]
@@ -28,16 +36,20 @@ class Predictions(NamedTuple):
     Attributes:
         probability: (N, H, W), in [0, 1].
         mask: (N, H, W): 0, 1, or 255 where it is unknown.
+        places: Where the patches lie; None for arrays without coordinates.
     """
 
     probability: Tensor
     mask: Tensor
+    places: Places | None = None
 
     @classmethod
-    def join(cls, batches: Iterable[tuple[Tensor, Tensor]]) -> "Predictions":
+    def join(
+        cls, batches: Iterable[tuple[Tensor, Tensor]], places: Places | None = None
+    ) -> "Predictions":
         """Join batches of probabilities and masks."""
         probabilities, masks = zip(*batches, strict=True)
-        return cls(torch.cat(probabilities), torch.cat(masks))
+        return cls(torch.cat(probabilities), torch.cat(masks), places)
 
 
 def predict_splits(
@@ -52,7 +64,10 @@ def predict_splits(
     """
     datamodule.trainer = trainer  # which tells it how many processes share the patches
     return {
-        split: Predictions.join(trainer.predict(task, loader) or [])  # type: ignore[arg-type]
+        split: Predictions.join(
+            trainer.predict(task, loader) or [],  # type: ignore[arg-type]
+            places_of(datamodule, split),
+        )
         for split, loader in _loaders(datamodule)
     }
 
@@ -68,7 +83,9 @@ def evaluate_network(
         threshold: Probability above which a pixel is landslide.
     """
     predictions = {
-        split: Predictions.join((network(b["image"])[:, 0], b["mask"]) for b in loader)
+        split: Predictions.join(
+            ((network(b["image"])[:, 0], b["mask"]) for b in loader), places_of(datamodule, split)
+        )
         for split, loader in _loaders(datamodule)
     }
     return evaluate(predictions, threshold)
@@ -76,6 +93,28 @@ def evaluate_network(
 
 def _loaders(datamodule: LandslideDataModule) -> list[tuple[Split, DataLoader[Sample]]]:
     return [("val", datamodule.val_dataloader()), ("test", datamodule.test_dataloader())]
+
+
+def places_of(
+    datamodule: LandslideDataModule, split: Split, context: int | None = None
+) -> Places | None:
+    """Where the patches of a split lie; None for arrays without coordinates.
+
+    Args:
+        datamodule: Gives the patches.
+        split: Which of them.
+        context: Pixels around a patch that its predictions have too; default: the data module's.
+    """
+    if context is None:
+        context = (datamodule.window_size - datamodule.patch_size) // 2
+    grids = [grid_of(scene) for scene in datamodule.scenes]
+    if not all(grid.crs for grid in grids):
+        return None
+    patches = datamodule.patches_of(split)
+    corners = patches[["scene", "row", "col"]].to_numpy(dtype=np.int64)
+    corners[:, 1:] *= datamodule.patch_size
+    corners[:, 1:] -= context
+    return Places(corners, grids)
 
 
 def evaluate(predictions: Mapping[Split, Predictions], threshold: float) -> Results:
@@ -86,15 +125,49 @@ def evaluate(predictions: Mapping[Split, Predictions], threshold: float) -> Resu
         threshold: Probability above which a pixel is landslide.
     """
     results: Results = {}
-    for split, (probability, mask) in predictions.items():
-        metrics = pixel_metrics(threshold)
-        metrics.update(probability, mask)
+    for split, found in predictions.items():
+        metrics = pixel_metrics(threshold, average_precision=False)
+        metrics.update(found.probability, found.mask)
         values = {name: value.item() for name, value in metrics.compute().items()}
+        values |= rankings(found)
         has_landslides = values["tp"] + values["fn"] > 0
         counts = {name: int(values[name]) for name in COUNTS}
         scores = {name: values[name] if has_landslides else None for name in SCORES}
-        results[split] = counts | scores | {"threshold": threshold, "patches": len(mask)}
+        results[split] = counts | scores | {"threshold": threshold, "patches": len(found.mask)}
     return results
+
+
+def rankings(predictions: Predictions) -> dict[str, float | None]:
+    """Scores without a threshold, all pixels and cells of a split pooled; see ``RANKINGS``.
+
+    Args:
+        predictions: Probabilities, or scores on any scale.
+
+    Returns:
+        None where there is no landslide, or nothing else.
+    """
+    known = predictions.mask != UNKNOWN
+    scores = _rank(predictions.probability[known], predictions.mask[known] == 1)
+    if predictions.places is None:
+        cells: tuple[float | None, ...] = (None, None)
+    else:
+        values, shares = cell_means(*predictions[:2], predictions.places)
+        cells = _rank(values, shares > LANDSLIDE_SHARE)
+    return dict(zip(RANKINGS, (*scores, *cells), strict=True))
+
+
+def _rank(values: Tensor, truth: Tensor) -> tuple[float | None, float | None]:
+    """Average precision, and area under the receiver operating characteristic."""
+    if not truth.any() or truth.all():
+        return None, None
+    # The library takes values beyond [0, 1] for logits, whose probabilities may coincide.
+    values = values.double()
+    low, high = values.min(), values.max()
+    values = (values - low) / (high - low).clamp_min(1e-300)
+    return (
+        binary_average_precision(values, truth.long(), validate_args=False).item(),
+        binary_auroc(values, truth.long(), validate_args=False).item(),
+    )
 
 
 def best_threshold(predictions: Predictions) -> float:
@@ -104,7 +177,7 @@ def best_threshold(predictions: Predictions) -> float:
         The middle between the lowest probability that should count and the one below it.
     """
     precision, recall, thresholds = binary_precision_recall_curve(
-        *predictions, ignore_index=UNKNOWN
+        *predictions[:2], ignore_index=UNKNOWN
     )
     f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-12)
     best = int(f1[: len(thresholds)].argmax())

@@ -58,7 +58,7 @@ def precision_recall(
     predictions: Predictions, scores: Mapping[str, Any], path: Path, *, title: str
 ) -> None:
     """Precision over recall of a split; its scores at the working point are marked."""
-    curve = binary_precision_recall_curve(*predictions, ignore_index=UNKNOWN)
+    curve = binary_precision_recall_curve(*predictions[:2], ignore_index=UNKNOWN)
     points = torch.stack(curve[:2]).cpu().numpy()
     # A large split has a million points, most of which are the same pixel of the figure.
     moves = np.diff(points.round(3), axis=1).any(axis=0)

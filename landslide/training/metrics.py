@@ -15,17 +15,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from landslide.geo.rasters import UNKNOWN
 from landslide.training.losses import PixelLoss
-
-COUNTS = ("tp", "fp", "tn", "fn")
-
-SCORES = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "iou": "IoU",
-    "average_precision": "average precision",
-}
-"""The scores that are reported, and their names in tables."""
+from landslide.training.scores import COUNTS
 
 
 class Count(BinaryStatScores):

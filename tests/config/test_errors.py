@@ -61,7 +61,7 @@ def test_a_word_that_cannot_be_read_is_named_with_its_cure(word: str) -> None:
 
 
 def test_words_that_hydra_reads_pass() -> None:
-    check_words(["-m", "seed=1,2", "+a=b", "~c", "bands=[a,b]", "checkpoint='a=b.ckpt'"])
+    check_words(["--multi", "seed=1,2", "+a=b", "~c", "bands=[a,b]", "checkpoint='a=b.ckpt'"])
 
 
 MISTAKES = [
@@ -77,6 +77,10 @@ MISTAKES = [
     ("train --config-dir {mine} model=bad", r"model/bad\.yaml is not valid YAML: .* in line 2, "),
     ("predict checkpoint={mine} scene=a output=b device=gpu", "not one of auto, cpu, cuda"),
     ("predict best.ckpt", "best.ckpt cannot be read: options are written key=value"),
+    (
+        "train --batch-size 4",
+        "--batch-size is no flag: options are .* without dashes, batch_size=…",
+    ),
     ("predit checkpoint=a", "predit is no program: choose from simulate, prepare, train, pred"),
 ]
 
@@ -107,8 +111,9 @@ def test_a_failed_run_leaves_an_older_one_alone(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_the_program_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--version"])
+@pytest.mark.parametrize("words", [["--version"], ["train", "--version"]])
+def test_the_program_says_its_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(words)
     assert capsys.readouterr().out == f"landslide {landslide.__version__}\n"
 
 

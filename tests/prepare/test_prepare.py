@@ -666,6 +666,7 @@ def test_a_real_chip_in_decibels_and_its_dem(real_data: Path, tmp_path: Path) ->
     assert calibration.known_by == "values"
 
 
+@pytest.mark.slow
 def test_slope_of_a_real_dem_in_degrees_is_horns_with_metres_per_degree(
     real_data: Path, tmp_path: Path
 ) -> None:

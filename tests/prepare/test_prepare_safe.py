@@ -393,6 +393,7 @@ def test_a_zip_gives_the_same_pixels_and_is_not_geocoded_anew(
     assert not [path for path in (tmp_path / "other").rglob("*") if path.name.startswith(".part")]
 
 
+@pytest.mark.slow
 def test_metadata_replace_options(
     real_product: Path, pair: tuple[Path, Path], place: list[str], tmp_path: Path
 ) -> None:
@@ -430,6 +431,27 @@ def test_a_folder_of_products_is_a_stack(
     dates = prepared.info["stack"]["descending"]
     assert [date["date"] for date in dates] == ["2021-11-29", "2021-12-11", "2021-12-23"]
     assert [date["side"] for date in dates] == ["pre", "pre", "post"]
+
+
+@pytest.mark.slow
+def test_a_coarse_grid_averages_the_image(real_product: Path, tmp_path: Path) -> None:
+    point = tie_points(real_product)[73]
+    line, pixel = round(point.line), round(point.pixel)
+    # Every third line is bright, and the rest is dark.
+    stripes = [(line - 400 + 3 * row, pixel - 400, 1, 800, 100) for row in range(266)]
+    ground = (line - 400, pixel - 400, 800, 800, 1)
+    early, late = (
+        product(real_product, tmp_path, day, ground, *stripes) for day in ("20211211", "20211223")
+    )
+    grid, *_ = around(point.longitude, point.latitude, half=32)
+    coarse = grid._replace(
+        transform=Affine(30, 0, grid.bounds[0] - 640, 0, -30, grid.bounds[3] + 640)
+    )
+    dem = plane(tmp_path / "dem.tif", coarse, point.height)
+    place = [f"dem={dem}", like(tmp_path / "grid.tif", coarse), "terrain.geoid=0"]
+    prepare(tmp_path / "coarse", *place, f"sar.descending=[{early},{late}]")
+    power = bands(tmp_path / "coarse")["vv_pre"]
+    assert np.nanstd(power) / np.nanmean(power) < 0.02
 
 
 @pytest.mark.slow

@@ -566,6 +566,7 @@ def sign(address: str) -> str:
     return f"{address}?sig=secret-1"
 
 
+@pytest.mark.slow
 def test_addresses_are_signed_and_signatures_are_kept_secret(
     archive: Archive, config: DictConfig
 ) -> None:

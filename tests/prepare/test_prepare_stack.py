@@ -209,11 +209,12 @@ def test_names_of_archives_tell_dates_and_polarisations(name: str, tmp_path: Pat
 def test_fewer_dates_than_asked_for_are_one_warning(
     bursts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = options(tmp_path / "s", bursts, "sar.before=12", "sar.after=3")
+    command = options(tmp_path / "s", bursts, "sar.before=12", "sar.after=3", "grid.resolution=15")
     run_here("prepare", *command, cwd=tmp_path)
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.count("asks for were found") == 1
     assert "ascending: 6 of the 12 dates that sar.before asks for were found before" in printed
+    assert "have pixels of 30 m and the scene of 15 m" in printed
     assert "2018-07-30 │ pre │ S1B │ 50.0%" in printed
 
 

@@ -55,6 +55,7 @@ def predict(
     )
 
 
+@pytest.mark.slow
 def test_a_scene_in_a_zip_gives_the_same_map(
     checkpoint: Path, scene_root: Path, local: np.ndarray, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_damaged_raster_is_one_sentence(
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_an_ensemble_maps_mean_and_spread(
     checkpoint: Path, scene_root: Path, tmp_path: Path, figures: None
 ) -> None:
@@ -231,6 +233,7 @@ def test_a_model_of_simulated_images_says_so_on_a_real_scene(tmp_path: Path) -> 
     assert "SIMULATED" in (tmp_path / "map" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_map_killed_after_its_rasters_is_finished(
     checkpoint: Path, scene_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

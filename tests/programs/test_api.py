@@ -52,6 +52,7 @@ def test_an_opened_scene_has_bands_coordinates_and_gaps(scene_root: Path) -> Non
     np.testing.assert_allclose(one.values[0], quotient.values, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_mapping_from_a_notebook_writes_and_reads_all_products(
     scene_root: Path, checkpoint: Path, tmp_path: Path, figures: None
 ) -> None:
@@ -104,6 +105,7 @@ def test_importing_the_package_imports_no_torch() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.slow
 def test_the_pages_snippets_run(
     scene_root: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

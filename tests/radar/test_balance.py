@@ -170,6 +170,7 @@ def checkpoint(path: Path, **normalization: object) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_map_does_not_change_with_whole_dates_and_says_what_was_taken_out(
     tmp_path: Path,
 ) -> None:

@@ -155,6 +155,7 @@ def fused_checkpoint(root: Path, folder: Path) -> Path:
     return save_checkpoint(task, folder / "fused.ckpt")
 
 
+@pytest.mark.slow
 def test_a_map_from_both_orbits_is_the_network_on_both_files(root: Path, tmp_path: Path) -> None:
     checkpoint, output = fused_checkpoint(root, tmp_path), tmp_path / "map"
     summary = map_with(
@@ -205,6 +206,7 @@ def test_a_fused_model_needs_both_orbits_of_a_folder(root: Path, tmp_path: Path)
     assert not (tmp_path / "map").exists()
 
 
+@pytest.mark.slow
 def test_dates_of_both_orbits_reach_map_and_geopackage(root: Path, tmp_path: Path) -> None:
     days = {
         orbit: {"vv_pre": f"2018-09-0{i}", "vv_post1": f"2018-09-1{i}"}

@@ -56,6 +56,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only ``written``, which is made before, has a figure, since it takes longest."""
+    monkeypatch.setattr("landslide.simulate.output.draw_overview", lambda *_: None)
+
+
 def plane(east: float, south: float = 0.0, shape: tuple[int, int] = (96, 128)) -> np.ndarray:
     rows, cols = np.indices(shape, dtype=np.float32) * 10
     return (east * cols + south * rows).astype(np.float32)
@@ -447,6 +453,7 @@ def test_a_scene_says_what_it_is(written: Path) -> None:
     assert (written / "figures" / "scene.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene(
     written: Path, tmp_path: Path
 ) -> None:
@@ -458,19 +465,21 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_scene(
         assert (tmp_path / "other" / name).read_bytes() != first
 
 
+@pytest.mark.slow
 def test_an_option_changes_only_what_it_governs() -> None:
-    base = simulate((128, 160), 1)
+    base = simulate((64, 96), 1)
     slides = replace(DEFAULTS.slides, boundary_error=15.0)
-    mapped = simulate((128, 160), 1, options=replace(DEFAULTS, slides=slides))
+    mapped = simulate((64, 96), 1, options=replace(DEFAULTS, slides=slides))
     np.testing.assert_array_equal(mapped.backscatter["ascending"], base.backscatter["ascending"])
     assert (mapped.mask != base.mask).any()
     radar = simulate(
-        (128, 160), 1, options=replace(DEFAULTS, radar=replace(DEFAULTS.radar, looks=20))
+        (64, 96), 1, options=replace(DEFAULTS, radar=replace(DEFAULTS.radar, looks=20))
     )
     np.testing.assert_array_equal(radar.mask, base.mask)
     np.testing.assert_array_equal(radar.elevation, base.elevation)
 
 
+@pytest.mark.slow
 def test_a_taken_folder_is_refused_unless_overwriting_a_scene(
     written: Path, tmp_path: Path
 ) -> None:
@@ -578,6 +587,7 @@ def test_given_polygons_are_the_landslides(tmp_path: Path) -> None:
     assert ((given.mask == 1) == (base.mask == 1)).mean() > 0.995
 
 
+@pytest.mark.slow
 def test_the_real_epicentral_terrain_and_landslide_map(real_data: Path) -> None:
     folder = real_data / "hokkaido_iburi_terrain" / "derived"
     scene = simulate(None, 0, dem=folder / "dsm_slope.tif", landslides=folder / "landslide_cnn.tif")
@@ -616,6 +626,9 @@ def test_the_command_writes_a_scene_and_refuses_to_replace_it(
         run_here(*command, cwd=tmp_path)
     with pytest.raises(SystemExit, match=r"radar\.looks=many is not a number"):
         run_here(*command, "overwrite=true", "radar.looks=many", cwd=tmp_path)
+    for group in ("radar=3", "dates=8"):
+        with pytest.raises(SystemExit, match=rf"{group} is a group of options"):
+            run_here(*command, "overwrite=true", group, cwd=tmp_path)
 
 
 def test_the_configuration_holds_the_defaults_of_the_code() -> None:

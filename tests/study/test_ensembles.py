@@ -17,13 +17,14 @@ from omegaconf import OmegaConf
 
 from landslide.data.memory import SceneMemory
 from landslide.errors import InputError
-from landslide.study.ensembles import format_ensembles, score_ensembles, shared_data
+from landslide.study.ensembles import score_ensembles, shared_data
 from landslide.study.page import write_study
 from landslide.study.runs import SETTINGS, read_runs
 from landslide.study.sweeps import settings_of
-from landslide.study.tables import comparable_runs
+from landslide.study.tables import comparable_runs, format_ensembles
 from landslide.training.evaluation import evaluate_network
 from landslide.training.network import Network
+from landslide.training.scores import SCORES
 from landslide.training.task import LandslideTask, load_task, save_task
 
 SIZE = 32
@@ -53,7 +54,7 @@ def write_run(sweep: Path, root: Path, variant: str, seed: int, *overrides: str)
         list(task.model.head.parameters())[-1].sub_(logits.median())
     (folder / "checkpoints").mkdir()
     save_task(task, folder / "checkpoints" / "best.ckpt")
-    scores = dict.fromkeys(("precision", "recall", "f1", "iou", "average_precision"), 0.1 + seed)
+    scores = dict.fromkeys(SCORES, 0.1 + seed)
     counts = {"patches": 9, "tp": 1, "fp": 2, "fn": 3, "tn": 4}
     found = {"val": scores | counts, "test": scores | counts}
     facts = {"simulated": True, "split": datamodule.split_digest, "train_patches": 36}
@@ -135,6 +136,7 @@ def f1_of(
     return 200 * hits / (claimed + real)
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_its_members_on_the_test_patches(
     root: Path, sweep: Path
 ) -> None:
@@ -158,6 +160,7 @@ def test_an_ensemble_is_the_mean_of_its_members_on_the_test_patches(
     assert own.gain == own.val_gain == 0
 
 
+@pytest.mark.slow
 def test_ensembles_are_in_the_study(sweep: Path, tmp_path: Path) -> None:
     runs = comparable_runs(read_runs(sweep), sweep, ["variant"], partial=False)
     ensembles = table_of(sweep)

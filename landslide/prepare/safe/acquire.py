@@ -37,7 +37,7 @@ from landslide.prepare.safe.product import Product
 from landslide.prepare.sources import OVERPASS, Acquisition, Dem, Event, Pass, Sources, Tile
 from landslide.prepare.terrain import elevation_tiles, require_dem_coverage
 
-METHOD = 1
+METHOD = 2
 """Version of the geocoding; raising it makes the files in the cache out of date."""
 
 

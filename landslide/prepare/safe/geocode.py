@@ -99,8 +99,12 @@ class Image:
         lines: Double = share * (self.shape[0] - 1)
         return lines
 
-    def beta_nought(self, terrain: RadarTerrain) -> Float:
-        """(H, W) linear beta nought, bilinear; NaN outside the image and where it is 0."""
+    def beta_nought(self, terrain: RadarTerrain, resolution: float) -> Float:
+        """(H, W) linear beta nought, bilinear; NaN outside the image and where it is 0.
+
+        Where the resolution, in metres, is coarser than the image, the image is averaged first
+        over about as many pixels, an odd number.
+        """
         import xarray_sentinel
 
         line = self.line(terrain.azimuth_time)
@@ -117,9 +121,10 @@ class Image:
         right = min(int(pixel[inside].max()) + 2, width)
         numbers = self._read_window(Window(top, left, bottom - top, right - left))
         beta = xarray_sentinel.calibrate_intensity(numbers.where(numbers > 0), self.calibration)
+        values = _average(beta.values.astype(np.float32), resolution / self.spacing)
         positions = [np.where(inside, line - top, -9), np.where(inside, pixel - left, -9)]
         sampled: Float = ndimage.map_coordinates(
-            beta.values.astype(np.float32), positions, order=1, cval=np.nan, prefilter=False
+            values, positions, order=1, cval=np.nan, prefilter=False
         )
         return sampled
 
@@ -181,12 +186,24 @@ def gamma_nought(images: Sequence[Image], heights: Heights, grid: Grid, block: W
     block_terrain = terrain._replace(
         azimuth_time=terrain.azimuth_time[inner], slant_range_time=terrain.slant_range_time[inner]
     )
-    beta = np.stack([image.beta_nought(block_terrain) for image in images])
+    beta = np.stack([image.beta_nought(block_terrain, resolution) for image in images])
     if np.isnan(beta).all():
         return beta
     ratio = terrain_per_cell(terrain, images[0], CELL_PIXELS * resolution)[inner]
     ratio = np.where(np.isnan(z[inner]) | (ratio < MIN_TERRAIN), np.nan, ratio)
     return (beta / ratio).astype(np.float32)
+
+
+def _average(power: Float, pixels: float) -> Float:
+    """Mean over an odd number of pixels along both axes; NaN where none of them is measured."""
+    size = 2 * int(pixels / 2) + 1
+    if size == 1:
+        return power
+    valid = np.isfinite(power)
+    total = ndimage.uniform_filter(np.where(valid, power, 0).astype(np.float64), size)
+    weight = ndimage.uniform_filter(valid.astype(np.float64), size)
+    mean: Float = (total / np.maximum(weight, 1e-9)).astype(np.float32)
+    return np.where(weight > 1e-6, mean, np.float32(np.nan))
 
 
 def to_radar_geometry(image: Image, z: Float, grid: Grid, window: Window) -> RadarTerrain:
