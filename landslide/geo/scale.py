@@ -32,7 +32,7 @@ def length_error(crs: CRS, grid: Grid) -> float:
 
 
 def require_true_scale(grid: Grid, name: str) -> None:
-    """Check that lengths on a grid are lengths on the ground to ``TRUE_SCALE``.
+    """Check that lengths on a grid are lengths on the ground to ``MAX_LENGTH_ERROR``.
 
     Args:
         grid: Grid in a projected CRS in metres.

@@ -209,12 +209,11 @@ def mapped_share(quiet: Predictions, threshold: float) -> dict[str, float]:
 
 def print_results(results: Results, title: str) -> None:
     """Print the scores of each split as a table, in percent."""
-    table = Table(title=title)
-    table.add_column("split")
-    for heading in ("patches", *SCORES.values()):
-        table.add_column(heading, justify="right")
-    for split, values in results.items():
-        scores = [values[name] for name in SCORES]
-        cells = ["" if score is None else f"{100 * score:.2f}" for score in scores]
-        table.add_row(split, str(values["patches"]), *cells)
+    table = Table("score", title=title)
+    for split in results:
+        table.add_column(split, justify="right")
+    for name, heading in SCORES.items():
+        scores = [values[name] for values in results.values()]
+        table.add_row(heading, *("" if score is None else f"{100 * score:.2f}" for score in scores))
+    table.add_row("patches", *(str(values["patches"]) for values in results.values()))
     Console().print(table)
