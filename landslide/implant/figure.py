@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from landslide.geo.cartography import VERMILION, label_kilometres, save_figure, show_image
+from landslide.geo.cartography import label_kilometres, save_figure, show_image
 from landslide.geo.grid import Grid
 from landslide.geo.relief import Float
 
@@ -55,21 +55,24 @@ def draw_implants(
             axis.set_title(
                 f"{polarisation.upper()} {title}, {low:.0f} to {high:.0f} dB", fontsize=9
             )
-        change = show_image(row[2], after - before, grid, cmap="RdBu_r", vmin=-8, vmax=8)
-        row[2].set_title(f"{polarisation.upper()} change, implants outlined", fontsize=9)
+        offset = float(np.nanmedian(after - before))
+        style = {"cmap": "RdBu_r", "vmin": -8, "vmax": 8}
+        change = show_image(row[2], after - before - offset, grid, **style)
+        heading = f"{polarisation.upper()} change beside {offset:+.1f} dB of the whole date"
+        row[2].set_title(heading, fontsize=9)
         row[2].contour(
             mask[::step, ::step] == 1,
             levels=[0.5],
-            colors=VERMILION,
-            linewidths=0.6,
+            colors="black",
+            linewidths=0.8,
             extent=(west, east, north, south),
         )
         figure.colorbar(change, ax=row[2], label="dB", shrink=0.8)
     for axis in axes.flat:
         label_kilometres(axis)
     figure.suptitle(
-        "Implanted landslides on quiet dates (nothing failed here): easting and northing in km, "
-        f"{grid.crs}",
+        "Implanted landslides, outlined, on quiet dates (nothing failed here): easting and northing "
+        f"in km, {grid.crs}",
         fontsize=10,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
