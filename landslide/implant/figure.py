@@ -71,8 +71,8 @@ def draw_implants(
     for axis in axes.flat:
         label_kilometres(axis)
     figure.suptitle(
-        "Implanted landslides, outlined, on quiet dates (nothing failed here): easting and northing "
-        f"in km, {grid.crs}",
+        "Implanted landslides, outlined, on quiet dates (nothing failed here): easting and "
+        f"northing in km, {grid.crs}",
         fontsize=10,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
