@@ -8,6 +8,7 @@ from landslide import __version__
 
 PROGRAMS = {
     "simulate": "write a simulated scene with known landslides",
+    "implant": "write a scene's quiet past with implanted landslides",
     "prepare": "make a scene from radar images, a DEM and an inventory",
     "train": "train a model on a scene; -m sweeps over settings",
     "predict": "map a scene with a checkpoint or a detector",

@@ -17,6 +17,8 @@ from landslide.config.checks import (
     optional,
 )
 
+ORBITS = ("ascending", "descending")
+
 CALIBRATED = "calibrated"
 """As ``threshold``: the one with the best F1 on the validation split."""
 
@@ -103,6 +105,17 @@ SIMULATE: Mapping[str, Rule] = {
     "radar.resolution": between(5, 80),
     "radar.noise": ANY_NUMBER,
     "radar.geolocation": between(0, 50),
+}
+
+IMPLANT: Mapping[str, Rule] = {
+    "seed": NATURAL,
+    "overwrite": SWITCH,
+    "scars": optional(NATURAL),
+    "orbit": Rule(str, lambda value: value in ORBITS, "ascending or descending"),
+    "implants.mean_area": between(500, 1_000_000),
+    "implants.before": optional(COUNT),
+    "implants.after": optional(COUNT),
+    "implants.strength": between(0, 3),
 }
 
 TRACK = Rule(int, lambda value: 1 <= value <= 175, "a track of Sentinel-1, 1 to 175", optional=True)

@@ -25,6 +25,7 @@ from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN, open_raster
 from landslide.geo.relief import Float
+from landslide.implant.dates import Choice
 from landslide.implant.outlines import OutlineSource, read_outlines
 from landslide.implant.past import MARGIN, RESOLUTION, Implants, QuietPast
 from landslide.implant.scars import ScarSource, Terrain
@@ -103,6 +104,18 @@ class ImplantedScene:
             held_out: Whether the dates after are those that training never sees there.
             quiet: Whether nothing is implanted.
         """
+        return self.draw_with_dates(window, seed, held_out=held_out, quiet=quiet)[0]
+
+    def draw_with_dates(
+        self,
+        window: Window,
+        seed: Sequence[int],
+        *,
+        held_out: bool,
+        quiet: bool = False,
+        scars: int | None = None,
+    ) -> tuple[Sample, dict[str | None, Choice]]:
+        """Draw the sample of a window, and tell its dates; ``scars`` is the number to start."""
         around = Window(
             window.row - MARGIN,
             window.col - MARGIN,
@@ -126,10 +139,12 @@ class ImplantedScene:
             None if quiet else self.scars,
             np.random.default_rng(seed),
             held_out=held_out,
+            count=scars,
         )
         mask = torch.from_numpy(drawn.landslides.astype(np.uint8))
         unknown = drawn.image.isnan().any(dim=0) | (sample["mask"][inside] == UNKNOWN)
-        return Sample(image=drawn.image, mask=mask.masked_fill(unknown, UNKNOWN))
+        sample = Sample(image=drawn.image, mask=mask.masked_fill(unknown, UNKNOWN))
+        return sample, drawn.choices
 
 
 class ImplantedDataset(Dataset[Sample]):

@@ -21,7 +21,7 @@ from landslide.implant.change import (
     implant,
     on_dates,
 )
-from landslide.implant.dates import Calendar, QuietDates
+from landslide.implant.dates import Calendar, Choice, QuietDates
 from landslide.implant.decoys import displace, draw_decoys, offset
 from landslide.implant.scars import Chip, ScarSource
 from landslide.radar.balance import Balance
@@ -39,7 +39,7 @@ DRAWN = re.compile(
 )
 """Bands that are made of dates; all others are read from the scene."""
 
-SWARMS = ((0.3, 0, 0), (0.45, 1, 4), (0.25, 5, 15))
+SWARMS = ((0.25, 0, 0), (0.4, 1, 4), (0.35, 6, 20))
 """Share of the samples, and fewest and most scars on ``SWARM_PIXELS``."""
 
 SWARM_PIXELS = 64**2
@@ -70,10 +70,12 @@ class Drawn(NamedTuple):
     Attributes:
         image: (C, H, W) in the units of the files, NaN where not measured.
         landslides: (H, W) booleans, true in implanted scars.
+        choices: Dates by orbit; None is the dataset's own.
     """
 
     image: Tensor
     landslides: NDArray[np.bool_]
+    choices: dict[str | None, Choice]
 
 
 class Track:
@@ -95,7 +97,7 @@ class Track:
         self.polarisations = list(named) or ["vv"]
         self.bands = list(bands)
         self.dates = QuietDates(root, orbit, self.polarisations, limit)
-        after = implants.after or max(_dates_after(root, orbit), *map(_position_after, found), 1)
+        after = implants.after or max(_dates_after(root, orbit), *map(position_after, found), 1)
         fewest = 2 if any(m["kind"] == "pre_std" for m in found) else 1
         path = str(self.dates.path)
         self.calendar = Calendar(len(self.dates.days), implants.before, after, fewest, path)
@@ -124,7 +126,7 @@ class Track:
             elif kind == "pre":
                 built[band] = dates[-1]
             else:
-                built[band] = dates[_position_after(match) - 1]
+                built[band] = dates[position_after(match) - 1]
         return built
 
     def levels(
@@ -143,7 +145,7 @@ class Track:
             if kind.endswith("_mean"):
                 own = 10 * np.log10(np.mean(10 ** (offsets / 10)))
             else:
-                own = offsets[-1 if kind == "pre" else _position_after(match) - 1]
+                own = offsets[-1 if kind == "pre" else position_after(match) - 1]
             levels[band] = np.full((1, 1), self.dates.levels[index] + own, np.float64)
         return levels
 
@@ -202,6 +204,7 @@ class QuietPast:
         rng: np.random.Generator,
         *,
         held_out: bool = False,
+        count: int | None = None,
     ) -> Drawn:
         """Draw a sample.
 
@@ -212,6 +215,7 @@ class QuietPast:
             scars: Source of scars; None for quiet ground without scars and decoys.
             rng: Source of randomness.
             held_out: Whether the dates after are those that training never sees there.
+            count: Number of scars; None for as many as training draws.
         """
         around = Window(
             window.row - MARGIN,
@@ -220,13 +224,14 @@ class QuietPast:
             window.width + 2 * MARGIN,
         )
         inside = window.within(around)
-        chips = [] if scars is None else self._draw_scars(scars, around, rng)
+        chips = [] if scars is None else self._draw_scars(scars, around, count, rng)
         changes = [draw_scar_change(self.polarisations, rng) for _ in chips]
         openness = draw_openness(slope.shape, self.spacing, rng)
         values = dict(static)
         levels: dict[str, NDArray[np.float64]] = {}
+        choices = {}
         for key, track in self.tracks.items():
-            choice = track.calendar.draw(rng, held_out=held_out)
+            choice = choices[key] = track.calendar.draw(rng, held_out=held_out)
             before = track.dates.read(around, choice.before)
             after = track.dates.read(around, choice.after)
             if scars is not None:
@@ -261,16 +266,18 @@ class QuietPast:
         landslides = np.zeros((around.height, around.width), bool)
         for place, coverage in chips:
             landslides[place] |= coverage >= 0.5
-        return Drawn(image, landslides[inside])
+        return Drawn(image, landslides[inside], choices)
 
     def _draw_scars(
-        self, scars: ScarSource, window: Window, rng: np.random.Generator
+        self, scars: ScarSource, window: Window, count: int | None, rng: np.random.Generator
     ) -> list[Chip]:
         """Draw the scars of a sample: none, some, or a swarm."""
-        shares = [share for share, *_ in SWARMS]
-        _, fewest, most = SWARMS[rng.choice(len(SWARMS), p=shares)]
-        area = max(window.height * window.width / SWARM_PIXELS, 1.0)
-        return scars.draw(window, round(rng.integers(fewest, most + 1) * area), rng)
+        if count is None:
+            shares = [share for share, *_ in SWARMS]
+            _, fewest, most = SWARMS[rng.choice(len(SWARMS), p=shares)]
+            area = max(window.height * window.width / SWARM_PIXELS, 1.0)
+            count = round(rng.integers(fewest, most + 1) * area)
+        return scars.draw(window, count, rng)
 
 
 def _channel(band: str, values: Mapping[str, Float]) -> Float:
@@ -283,7 +290,7 @@ def _channel(band: str, values: Mapping[str, Float]) -> Float:
     return np.where(np.isfinite(quotient) & (quotient > 0), quotient, np.nan).astype(np.float32)
 
 
-def _position_after(match: re.Match[str]) -> int:
+def position_after(match: re.Match[str]) -> int:
     """Which date after the event a band needs, from 1; 0 if any will do."""
     number = match["kind"].removeprefix("post")
     if match["kind"] == "post":

@@ -114,7 +114,11 @@ def places_of(
     corners = patches[["scene", "row", "col"]].to_numpy(dtype=np.int64)
     corners[:, 1:] *= datamodule.patch_size
     corners[:, 1:] -= context
-    return Places(corners, grids)
+    # Several draws of a patch are as many scenes, whose cells are apart.
+    draws = datamodule.draws(patches)
+    corners = np.tile(corners, (draws, 1))
+    corners[:, 0] += len(grids) * np.arange(draws).repeat(len(patches))
+    return Places(corners, grids * draws)
 
 
 def evaluate(predictions: Mapping[Split, Predictions], threshold: float) -> Results:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import make_stack
 
 from landslide.data.implanted import ImplantedDataModule, ImplantedScene
 from landslide.data.samplers import WindowSampler
@@ -14,7 +15,6 @@ from landslide.data.splits import block_split, shared_ground
 from landslide.geo.grid import Window
 from landslide.implant.past import Implants, Track
 from landslide.radar.stack import StackStatistics
-from tests.builders import make_stack
 
 BANDS = ["vv_pre_mean", "vv_post_mean", "vv_pre_std", "vh_pre", "vh_post2/vh_pre", "slope"]
 BOTH = [*BANDS, "vv_pre_mean@descending", "vv_post1@descending"]

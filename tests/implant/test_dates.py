@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import make_stack
 
 from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.implant.dates import Calendar, QuietDates
-from tests.builders import make_stack
 
 
 @pytest.mark.parametrize(("count", "after"), [(5, 1), (10, 1), (13, 2), (24, 2)])
