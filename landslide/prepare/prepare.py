@@ -57,8 +57,8 @@ from landslide.prepare.terrain import (
 )
 
 CACHE_BYTES = 64 * 2**20
-"""Size of GDAL's cache of blocks, which otherwise grows with the machine's memory. rasterio takes it
-in bytes, unlike GDAL."""
+"""Size of GDAL's cache of blocks, which otherwise grows with the machine's memory. rasterio takes
+bytes, unlike GDAL."""
 
 
 @dataclass(frozen=True)
