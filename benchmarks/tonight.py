@@ -5,8 +5,8 @@
 The images are 21 dates of four hilly bursts on which nothing failed (OPERA RTC-S1,
 ``opera_rtc_quiet`` in the folder that LANDSLIDE_SHARED_DATA names). A network is trained on the
 first 13 dates of three bursts with implanted landslides, and tried on the eight later dates of the
-same hills and of the fourth burst, which it has never seen: how much quiet ground it maps, and which
-implants it finds. ``--null`` trains on implants without any change, which must not be found.
+same hills and of the fourth burst, which it has never seen: how much quiet ground it maps, and
+which implants it finds. ``--null`` trains on implants without any change, which must not be found.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from rich.table import Table
 from scipy import ndimage
 from torchmetrics.functional.classification import binary_average_precision
 
-from landslide.config.program import configuration_folder
+from landslide.config.paths import configuration_folder
 from landslide.data.implanted import ImplantedScene
 from landslide.data.normalization import Normalization
 from landslide.geo.files import write_json
