@@ -11,7 +11,8 @@ PROGRAMS = {
     "implant": "write a scene's quiet past with implanted landslides",
     "prepare": "make a scene from radar images, a DEM and an inventory",
     "train": "train a model on a scene; -m sweeps over settings",
-    "predict": "map a scene with a checkpoint",
+    "predict": "map a scene with a checkpoint or a detector",
+    "anomaly": "add the anomaly of OPERA's disturbance network to a scene",
     "study": "compare the runs of a sweep in tables and figures",
     "keras": "turn the authors' Keras weights into a checkpoint",
 }

@@ -65,6 +65,7 @@ def make_stack(
     rain: Sequence[float] = (),
     slides: float = 0.05,
     seed: int = 0,
+    res: float = 30.0,
 ) -> Path:
     """Write a scene of stacks in VV and VH, whose landslides darken VV and brighten VH by 5 dB.
 
@@ -76,9 +77,10 @@ def make_stack(
         rain: Decibels by which each of the dates, in order, is brighter as a whole.
         slides: Share of the scene that failed.
         seed: Of speckle, terrain and landslides.
+        res: Side of a pixel in metres.
     """
     rng = np.random.default_rng(seed)
-    grid = Grid(CRS.from_epsg(32654), Affine(30, 0, 600_000, 0, -30, 4_740_000), *size)
+    grid = Grid(CRS.from_epsg(32654), Affine(res, 0, 600_000, 0, -res, 4_740_000), *size)
     field = gaussian_filter(rng.normal(size=size), 4)
     mask = (field > np.quantile(field, 1 - slides)).astype(np.uint8)
     texture = 10 ** (0.2 * gaussian_filter(rng.normal(size=size), 6) / 0.05)

@@ -32,7 +32,7 @@ SIGNS = {"darkening": -1.0, "brightening": 1.0}
 MIN_SCORE = -20.0
 """Score and logit of ground that is too flat for a landslide or was not measured."""
 
-SLOPE = "slope"
+SLOPE, ANOMALY = "slope", "anomaly"
 
 
 class Detector(nn.Module, ABC):
@@ -242,3 +242,42 @@ class ChangeZ(Detector):
         before = date_count(image, pair.count_before, 1)
         after = date_count(image, pair.count_after, len(pair.after))
         return change / (variance * (1 / before + 1 / after)).sqrt()
+
+
+class AnomalyDetector(Detector):
+    """Anomaly of the dates after the event, the largest over orbits.
+
+    OPERA's product alerts at 2.5 (low) and 4.5 (high) standard deviations.
+
+    Args:
+        bands: Names of the channels, with ``anomaly`` (see ``landslide.models.anomaly``).
+        min_slope: Slope in degrees below which nothing is a landslide.
+
+    Raises:
+        InputError: There is no anomaly.
+    """
+
+    unit = "standard deviations"
+
+    def __init__(self, bands: Sequence[str], min_slope: float = 10.0) -> None:
+        super().__init__(bands, min_slope)
+        self.channels = [i for i, b in enumerate(bands) if band_description(b) == ANOMALY]
+        if not self.channels:
+            raise InputError(
+                f"model=anomaly needs the band anomaly: dataset.bands is {list(bands)}"
+            )
+
+    @classmethod
+    def choose_bands(cls, available: Sequence[str]) -> list[str]:
+        """The anomaly of every orbit, and slope if there is one."""
+        found = [band for band in available if band_description(band) == ANOMALY]
+        if not found:
+            raise InputError(
+                "the detector anomaly needs the band anomaly: write it with `landslide anomaly "
+                "root=…` on Python 3.12 or newer, or take the next best, change_z"
+            )
+        return [*found, *(band for band in available if band == SLOPE)]
+
+    def score(self, image: Tensor) -> Tensor:
+        """Standard deviations (B, H, W)."""
+        return image[:, self.channels].amax(dim=1)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from landslide.geo.rasters import UNKNOWN
 from landslide.radar.bands import is_backscatter
+from landslide.simulate.acquisition import local_time
 from landslide.simulate.output import orbit_bands
 from landslide.simulate.simulation import SimulatedScene
 
@@ -27,6 +28,9 @@ def print_summary(scene: SimulatedScene, root: Path, console: Console) -> None:
             finite = f"{100 * valid.size / image.size:.1f} %"
             table.add_row(name, band, *(f"{number:.1f}" for number in numbers), finite)
     console.print(table)
+    for name, stack in scene.stacks.items():
+        first, last = (local_time(stack.days[end]).date() for end in (0, -1))
+        console.print(f"{name}: a stack of {len(stack.days)} dates, {first} to {last}")
     known = scene.mask != UNKNOWN
     share = 100 * float((scene.mask[known] == 1).mean()) if known.any() else 0.0
     area = f"{share:.1f} % of {known.sum() * scene.grid.pixel_area / 1e6:.1f} km²"

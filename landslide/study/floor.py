@@ -25,7 +25,7 @@ from landslide.training.evaluation import Predictions, Results, best_threshold, 
 from landslide.training.named_detectors import BOTH, make_detector
 from landslide.training.task import LandslideTask
 
-DETECTORS = ("slope", "log_ratio", "change_z")
+DETECTORS = ("slope", "log_ratio", "change_z", "anomaly")
 
 CHANCE = "chance"
 """Everything is a landslide: precision and average precision are the share of landslides."""

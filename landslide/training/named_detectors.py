@@ -34,7 +34,8 @@ def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideT
     if not issubclass(kind, Detector):
         raise InputError(
             f"checkpoint={name} is a network, which needs training: train it with train.py "
-            f"model={name} and name its best.ckpt, or take a detector: slope, log_ratio, change_z"
+            f"model={name} and name its best.ckpt, or take a detector: slope, log_ratio, change_z "
+            "or anomaly"
         )
     own, available = _available_bands(scene, orbit)
     try:

@@ -54,6 +54,8 @@ def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> 
         overrides.append(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db")
     if option == "model=change_z":
         overrides.append("dataset=stack_ascending")
+    if option == "model=anomaly":
+        overrides.append("dataset=anomaly_ascending")
     config = composed(*overrides, with_hydra=True)
     datamodule = instantiate(config.datamodule)
     assert isinstance(datamodule, LandslideDataModule)

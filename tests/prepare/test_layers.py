@@ -13,8 +13,9 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform_bounds
 
+from landslide.data.scene import Scene
 from landslide.errors import InputError
-from landslide.geo.grid import Grid
+from landslide.geo.grid import Grid, Window
 from landslide.radar.stack import stack_bands
 
 SHAPE = (GRID.height, GRID.width)
@@ -88,6 +89,9 @@ def test_a_layer_is_warped_to_the_scene_as_rasterio_does(
     np.testing.assert_array_equal(np.isnan(bands["coherence"]), np.isnan(expected))
     assert 0 < np.isnan(expected).mean() < 0.1
     np.testing.assert_allclose(bands["coherence"], expected, atol=0.02)
+    used = Scene(tmp_path / "scene" / "ascending.tif", ["vv_pre", "coherence"])
+    image = used.read(Window(0, 0, *SHAPE))["image"][1].numpy()
+    np.testing.assert_array_equal(image, bands["coherence"])
     described = info(scene)
     assert described["layers"]["coherence"]["resampling"] == "bilinear"  # type: ignore[index]
     assert described["inputs"]["layer coherence"][0]["file"] == str(path)  # type: ignore[index]

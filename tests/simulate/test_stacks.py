@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rich.console import Console
 
 from landslide.errors import InputError
 from landslide.radar.coregistration import measure_shift
 from landslide.radar.stack import date_band, dates_path, read_dates, stack_bands
 from landslide.simulate import default_options, simulate, simulate_scene
 from landslide.simulate.options import Dates
+from landslide.simulate.summary import print_summary
 
 SIZE = (128, 160)
 DEFAULTS = default_options()
@@ -211,6 +213,14 @@ def test_no_landslide_shows_before_the_earthquake() -> None:
                 assert not change.any()
             else:
                 assert change[slid].mean() > 1
+
+
+def test_the_report_names_the_dates_of_a_stack(tmp_path: Path) -> None:
+    console = Console(record=True, width=120)
+    print_summary(simulate((64, 64), dates=Dates(3, 2)), tmp_path, console)
+    text = console.export_text()
+    assert "ascending: a stack of 5 dates, 2018-08-12 to 2018-09-29" in text
+    assert "descending: a stack of 5 dates, 2018-08-08 to 2018-09-25" in text
 
 
 @pytest.mark.parametrize(("dates", "key"), [(Dates(0, 2), "before=0"), (Dates(8, 1), "after=1")])
