@@ -56,8 +56,9 @@ from landslide.prepare.terrain import (
     write_terrain,
 )
 
-CACHE_MIB = 256
-"""Size of GDAL's cache of blocks, which otherwise grows with the machine's memory."""
+CACHE_BYTES = 64 * 2**20
+"""Size of GDAL's cache of blocks, which otherwise grows with the machine's memory. rasterio takes
+bytes, unlike GDAL."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
     sources = apply_options(_acquire(config, event, area, console), config.sar)
     sources = arrange_dates(sources, event)
     with (
-        rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
+        rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
         progress_bar(console, "preparing", total=4 + len(sources.orbits)) as advance,
     ):
         inputs = _check_inputs(config, event, area, sources)
