@@ -22,7 +22,6 @@ from landslide.data.samplers import PatchSampler, Query
 from landslide.data.scene import Sample, Scene
 from landslide.data.splits import combine, patch_table, require_apart, split_digest, write_splits
 from landslide.errors import InputError
-from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN
 from landslide.radar.bands import naming_notes, require_distinct_bands
 
@@ -47,8 +46,7 @@ class PatchDataset(Dataset[Sample]):
         patch = scene.grid.window(*query)
         if not context:
             return scene.read(patch)
-        row, col, height, width = patch
-        around = Window(row - context, col - context, height + 2 * context, width + 2 * context)
+        around = patch.padded(context)
         sample, inside = scene.read(around), patch.within(around)
         mask = torch.full_like(sample["mask"], UNKNOWN)
         mask[inside] = sample["mask"][inside]

@@ -24,15 +24,21 @@ from landslide.data.splits import combine, patch_table
 from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN, open_raster
-from landslide.geo.relief import Float
 from landslide.implant.dates import Choice
 from landslide.implant.outlines import OutlineSource, read_outlines
-from landslide.implant.past import MARGIN, RESOLUTION, Implants, QuietPast
+from landslide.implant.past import MARGIN, RESOLUTION, Ground, Implants, QuietPast
 from landslide.implant.scars import ScarSource, Terrain
+from landslide.radar.bands import ORBIT_MARK, band_description, orbit_of
 from landslide.radar.stack import dates_path
 
 HELD_OUT_WINDOWS = 200
 """Fewest windows that validation and test draw."""
+
+ANGLE = "local_incidence_angle"
+"""Band on which the change of implants depends, in degrees."""
+
+UNKNOWN_SLOPE = 20.0
+"""Slope in degrees that decoys find where none is known."""
 
 TERRAIN_METRES = 25.0
 """Standard deviation of the Gaussian that smooths fall lines."""
@@ -65,15 +71,25 @@ class ImplantedScene:
         balanced: bool,
     ) -> None:
         self.past = QuietPast(root, orbit, bands, implants, limit=limit, balanced=balanced)
-        with open_raster(root / f"{orbit}.tif") as source:
-            described = [name for name in source.descriptions if name]
         self.static = self.past.static
-        terrain = [band for band in ("slope", "aspect") if band in described]
+        terrain = [
+            band if key is None else f"{band}{ORBIT_MARK}{key}"
+            for key in self.past.tracks
+            for band in _described(root / f"{key or orbit}.tif")
+            # The slope of another orbit brings its layover and shadow into the mask.
+            if band in ("slope", "aspect", ANGLE)
+        ]
         # A scene is read for its grid and its mask even where no band of it is used.
-        names = list(dict.fromkeys([*self.static, *terrain])) or described[:1]
+        names = list(dict.fromkeys([*self.static, *terrain]))
+        names = names or _described(root / f"{orbit}.tif")[:1]
         self.scene = Scene.of(root, orbit, names, truth=False)
         self.scene.load()
         self._slope = names.index("slope") if "slope" in names else None
+        self._angles = {
+            orbit_of(band): i
+            for i, band in enumerate(names)
+            if band_description(band) == ANGLE and orbit_of(band) in self.past.tracks
+        }
         image = self.scene.read(self.scene.grid.full_window)
         shape = tuple(image["mask"].shape)
         slope, aspect = (
@@ -116,26 +132,19 @@ class ImplantedScene:
         scars: int | None = None,
     ) -> tuple[Sample, dict[str | None, Choice]]:
         """Draw the sample of a window, and tell its dates; ``scars`` is the number to start."""
-        around = Window(
-            window.row - MARGIN,
-            window.col - MARGIN,
-            window.height + 2 * MARGIN,
-            window.width + 2 * MARGIN,
-        )
+        around = window.padded(MARGIN)
         sample, inside = self.scene.read(around), window.within(around)
         image = sample["image"]
-        static: dict[str, Float] = {
-            band: image[i, *inside].numpy() for i, band in enumerate(self.static)
-        }
-        slope = (
-            np.full(sample["mask"].shape, 20, np.float32)
+        ground = Ground(
+            {band: image[i, *inside].numpy() for i, band in enumerate(self.static)},
+            np.full(sample["mask"].shape, UNKNOWN_SLOPE, np.float32)
             if self._slope is None
-            else image[self._slope].numpy()
+            else image[self._slope].numpy(),
+            {key: image[i].numpy() for key, i in self._angles.items()},
         )
         drawn = self.past.draw(
             window,
-            static,
-            slope,
+            ground,
             None if quiet else self.scars,
             np.random.default_rng(seed),
             held_out=held_out,
@@ -145,6 +154,12 @@ class ImplantedScene:
         unknown = drawn.image.isnan().any(dim=0) | (sample["mask"][inside] == UNKNOWN)
         sample = Sample(image=drawn.image, mask=mask.masked_fill(unknown, UNKNOWN))
         return sample, drawn.choices
+
+
+def _described(composite: Path) -> list[str]:
+    """Described bands of a composite."""
+    with open_raster(composite) as source:
+        return [name for name in source.descriptions if name]
 
 
 class ImplantedDataset(Dataset[Sample]):

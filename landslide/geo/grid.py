@@ -36,6 +36,11 @@ class Window(NamedTuple):
         top, left = self.row - outer.row, self.col - outer.col
         return slice(top, top + self.height), slice(left, left + self.width)
 
+    def padded(self, pixels: int) -> "Window":
+        """The window with so many more pixels on every side, which may reach beyond the scene."""
+        size = self.height + 2 * pixels, self.width + 2 * pixels
+        return Window(self.row - pixels, self.col - pixels, *size)
+
     def to_rasterio(self) -> RasterWindow:
         """The same window as rasterio's class."""
         return RasterWindow(self.col, self.row, self.width, self.height)

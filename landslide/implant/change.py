@@ -35,6 +35,10 @@ TRACK_SPREAD = 1.5
 DATE_SPREAD = 0.7
 """Standard deviation in decibels between dates after the event, as a scar is wet or dry."""
 
+STEEPEST_FALL, GREATEST_EFFECT = 3.0, 5.0
+"""Largest exponent of the fall of a scar's backscatter with the local incidence angle, and the
+largest effect of it in decibels."""
+
 PATCHINESS, PATCH_METRES = 1.5, 40.0
 """Standard deviation in decibels within a scar, and its correlation length in metres."""
 
@@ -50,7 +54,8 @@ class ChangedGround(NamedTuple):
 
     Attributes:
         chip: Where it lies.
-        change: (D, P) decibels by date after the event and polarisation.
+        change: Decibels by date after the event and polarisation, (D, P, 1, 1), or (D, P, h, w)
+            where they depend on the place.
     """
 
     chip: Chip
@@ -73,10 +78,27 @@ def draw_scar_change(polarisations: Sequence[str], rng: np.random.Generator) -> 
 
 
 def on_dates(change: Float, dates: int, rng: np.random.Generator) -> Float:
-    """Change (D, P) of one track's dates, from that of the scar (P,)."""
+    """Change (D, P, 1, 1) of one track's dates, from that of the scar (P,)."""
     track = change + TRACK_SPREAD * rng.standard_normal(change.shape)
     weather = DATE_SPREAD * rng.standard_normal((dates, 1))
-    return (track + weather).astype(np.float32)
+    return (track + weather).astype(np.float32)[..., None, None]
+
+
+def incidence_effect(angle: Float, rng: np.random.Generator) -> Float:
+    """Decibels (H, W) by which a scar is brighter where it is seen more steeply than on average.
+
+    Backscatter of bare soil falls with the local incidence angle as cos^p, where that of the canopy
+    before it hardly does (Ulaby, Moore & Fung 1982, volume II); p is drawn from 0 to
+    ``STEEPEST_FALL``.
+
+    Args:
+        angle: (H, W) local incidence angle in degrees; NaN where it is unknown.
+        rng: Source of randomness.
+    """
+    cosine = np.cos(np.radians(np.clip(np.nan_to_num(angle, nan=40.0), 0, 80)))
+    effect = 10 * rng.uniform(0, STEEPEST_FALL) * np.log10(cosine / np.cos(np.radians(40)))
+    clipped: Float = effect.clip(-GREATEST_EFFECT, GREATEST_EFFECT).astype(np.float32)
+    return clipped
 
 
 def draw_openness(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> Float:
@@ -124,7 +146,7 @@ def implant(
     for (place, coverage), decibels in patches:
         share[place] = np.maximum(share[place], coverage)
         under = change[..., *place]
-        under[...] = np.where(coverage > 0.01, decibels[..., None, None], under)
+        under[...] = np.where(coverage > 0.01, decibels, under)
     patchy = PATCHINESS * smooth_noise(shape, PATCH_METRES / spacing, rng)
     change = np.float32(strength) * (change + patchy)
     speckle = _deviation(donors, usual) - _deviation(after, usual)

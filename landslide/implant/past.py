@@ -19,6 +19,7 @@ from landslide.implant.change import (
     draw_openness,
     draw_scar_change,
     implant,
+    incidence_effect,
     on_dates,
 )
 from landslide.implant.dates import Calendar, Choice, QuietDates
@@ -62,6 +63,20 @@ class Implants:
     before: int | None = None
     after: int | None = None
     strength: float = 1.0
+
+
+class Ground(NamedTuple):
+    """What a scene is like in a window, whatever the date.
+
+    Attributes:
+        static: Bands (H, W) that are read from the scene, by name.
+        slope: Slope in degrees of the window with ``MARGIN`` around it.
+        angles: Local incidence angle of the same in degrees by orbit, where it is known.
+    """
+
+    static: Mapping[str, Float]
+    slope: Float
+    angles: Mapping[str | None, Float]
 
 
 class Drawn(NamedTuple):
@@ -198,8 +213,7 @@ class QuietPast:
     def draw(
         self,
         window: Window,
-        static: Mapping[str, Float],
-        slope: Float,
+        ground: Ground,
         scars: ScarSource | None,
         rng: np.random.Generator,
         *,
@@ -210,24 +224,18 @@ class QuietPast:
 
         Args:
             window: Pixels of the scene.
-            static: Bands (H, W) of the window that are read from the scene, by name.
-            slope: Slope (H, W) in degrees of the window with ``MARGIN`` around it, for decoys.
+            ground: What is there.
             scars: Source of scars; None for quiet ground without scars and decoys.
             rng: Source of randomness.
             held_out: Whether the dates after are those that training never sees there.
             count: Number of scars; None for as many as training draws.
         """
-        around = Window(
-            window.row - MARGIN,
-            window.col - MARGIN,
-            window.height + 2 * MARGIN,
-            window.width + 2 * MARGIN,
-        )
+        around = window.padded(MARGIN)
         inside = window.within(around)
         chips = [] if scars is None else self._draw_scars(scars, around, count, rng)
         changes = [draw_scar_change(self.polarisations, rng) for _ in chips]
-        openness = draw_openness(slope.shape, self.spacing, rng)
-        values = dict(static)
+        openness = draw_openness(ground.slope.shape, self.spacing, rng)
+        values = dict(ground.static)
         levels: dict[str, NDArray[np.float64]] = {}
         choices = {}
         for key, track in self.tracks.items():
@@ -236,11 +244,14 @@ class QuietPast:
             after = track.dates.read(around, choice.after)
             if scars is not None:
                 own = [self.polarisations.index(p) for p in track.polarisations]
-                patches = draw_decoys(slope, track.polarisations, len(after), self.spacing, rng)
-                patches += [
-                    ChangedGround(chip, on_dates(change[own], len(after), rng))
-                    for chip, change in zip(chips, changes, strict=True)
-                ]
+                patches = draw_decoys(
+                    ground.slope, track.polarisations, len(after), self.spacing, rng
+                )
+                for chip, change in zip(chips, changes, strict=True):
+                    decibels = on_dates(change[own], len(after), rng)
+                    if key in ground.angles:
+                        decibels = decibels + incidence_effect(ground.angles[key][chip.place], rng)
+                    patches.append(ChangedGround(chip, decibels))
                 donors = track.dates.read(around, choice.donors)
                 after = implant(
                     displace(after, rng),

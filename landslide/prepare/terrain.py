@@ -186,7 +186,7 @@ def write_terrain(
     ):
         halo = _halo(source, own, local, void_distance)
         for block in own.blocks():
-            wide = with_halo(block, halo)
+            wide = block.padded(halo)
             z = source.read(own, wide)
             inner = block.within(wide)
             if void_distance:
@@ -197,13 +197,6 @@ def write_terrain(
             sink.write(bands[(slice(None), *inner)], window=block.to_rasterio())
     share = filled / (own.height * own.width)
     return Terrain(path, own, orbits, north_convergence(grid), share)
-
-
-def with_halo(block: Window, halo: int) -> Window:
-    """A window that is ``halo`` pixels wider on every side."""
-    return Window(
-        block.row - halo, block.col - halo, block.height + 2 * halo, block.width + 2 * halo
-    )
 
 
 def _terrain_bands(

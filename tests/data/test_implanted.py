@@ -128,6 +128,7 @@ def test_dates_are_balanced_as_in_maps(root: Path) -> None:
     assert spread.mean(dim=0)[2] == pytest.approx(-17, abs=0.7)
 
 
+@pytest.mark.slow
 def test_both_orbits_have_the_scars_at_the_same_place(root: Path) -> None:
     bands = ["vv_pre_mean", "vv_post_mean", "vv_pre_mean@descending", "vv_post_mean@descending"]
     source = scene(root, bands, mean_area=60_000.0)
@@ -162,6 +163,7 @@ def test_splits_share_the_ground_or_lie_in_blocks(root: Path) -> None:
         assert {window.col // 32, (window.col + 31) // 32} <= columns[0]
 
 
+@pytest.mark.slow
 def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None:
     data = module(root)
     sampler = data.training_sampler()

@@ -11,6 +11,7 @@ from landslide.implant.change import (
     ChangedGround,
     draw_scar_change,
     implant,
+    incidence_effect,
     on_dates,
 )
 from landslide.implant.scars import Chip
@@ -43,7 +44,7 @@ def changed(quiet: np.ndarray, coverage: float, change: float, strength: float) 
         quiet[9:10],
         quiet[10:11],
         quiet[:9].mean(axis=0),
-        [ChangedGround(chip, np.full((1, 1), change, np.float32))],
+        [ChangedGround(chip, np.full((1, 1, 1, 1), change, np.float32))],
         np.ones((SIZE, SIZE), np.float32),
         10.0,
         np.random.default_rng(1),
@@ -127,10 +128,26 @@ def test_dates_of_a_track_share_the_change() -> None:
     rng = np.random.default_rng(0)
     drawn = np.stack([on_dates(np.array([-5.0, -2.0], np.float32), 3, rng) for _ in range(4000)])
 
-    assert drawn.shape == (4000, 3, 2)
+    assert drawn.shape == (4000, 3, 2, 1, 1)
+    drawn = drawn[..., 0, 0]
     np.testing.assert_allclose(drawn.mean(axis=(0, 1)), [-5, -2], atol=0.1)
     # Tracks differ by 1.5 dB, dates of one track by 0.7.
     np.testing.assert_allclose(
         drawn.mean(axis=1).std(axis=0), np.hypot(1.5, 0.7 / 3**0.5), rtol=0.05
     )
     np.testing.assert_allclose((drawn[:, 0] - drawn[:, 1]).std(axis=0), 0.7 * 2**0.5, rtol=0.05)
+
+
+def test_scars_are_brighter_where_they_face_the_radar() -> None:
+    rng = np.random.default_rng(0)
+    angle = np.array([[10.0, 40.0, 70.0, np.nan]], np.float32)
+
+    effects = np.stack([incidence_effect(angle, rng)[0] for _ in range(500)])
+
+    np.testing.assert_allclose(effects[:, [1, 3]], 0, atol=1e-4)
+    # 10 p log10(cos 10 / cos 40) with p from 0 to 3
+    assert effects[:, 0].max() == pytest.approx(
+        30 * np.log10(np.cos(np.pi / 18) / 0.7660), abs=0.05
+    )
+    assert effects[:, 2].min() == -5
+    assert (effects[:, 0] >= 0).all()

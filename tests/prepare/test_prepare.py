@@ -149,6 +149,7 @@ def simulated() -> SimulatedScene:
     return simulate((160, 192), 2)
 
 
+@pytest.mark.slow
 def test_a_simulated_scene_survives_the_way_through_raw_files(
     simulated: SimulatedScene, tmp_path: Path
 ) -> None:

@@ -181,6 +181,7 @@ def test_shifts_put_into_real_bursts_are_found_and_corrected(
     assert remaining.distance < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("burst", ["T137-292323-IW2", "T137-292324-IW2"])
 def test_rain_over_real_hills_is_an_offset(burst: str, real_data: Path, tmp_path: Path) -> None:
     prepared = prepare(

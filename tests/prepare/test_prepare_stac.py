@@ -920,6 +920,7 @@ def test_a_scene_comes_out_of_an_archive(
     assert info["dem"]["items"] == ["dem"]
 
 
+@pytest.mark.slow
 def test_a_stack_comes_out_of_an_archive_and_is_not_downloaded_twice(
     archive: Archive, config: DictConfig, tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_list_in_any_order_is_a_stack_by_the_events_date(bursts: Path, tmp_pat
     assert prepared.info["dates"]["ascending"] == {"vv_pre": "2018-09-04", "vv_post1": "2018-09-16"}
 
 
+@pytest.mark.slow
 def test_bursts_of_a_date_are_joined_over_two_utm_zones(bursts: Path, tmp_path: Path) -> None:
     # The second burst lies east of the first one, on the grid of the next zone.
     west, south, _, north = GRID.bounds
@@ -295,6 +296,7 @@ def test_real_bursts_become_a_stack(real_data: Path, tmp_path: Path) -> None:
     assert not prepared.info["warnings"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["total_variation", "temporal"])
 def test_despeckled_dates_are_those_of_the_whole_image(
     method: str, bursts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

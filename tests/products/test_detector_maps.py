@@ -73,6 +73,7 @@ def test_single_dates_and_a_file_will_do(tmp_path: Path) -> None:
     assert "percentile 99 of the scene's own scores" in str(summary["threshold_origin"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint", ["log_ratio", "change_z"])
 def test_false_alarms_are_those_asked_for_also_after_rain(checkpoint: str, tmp_path: Path) -> None:
     rain = [0, 2, 0, 0, 0, -1, 3, 3]
@@ -90,6 +91,7 @@ def test_false_alarms_are_those_asked_for_also_after_rain(checkpoint: str, tmp_p
         assert (alarms["dates_before"], alarms["dates_after"]) == (4, 2)  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_the_threshold_of_a_few_landslides_is_that_of_quiet_ground(tmp_path: Path) -> None:
     thresholds = []
     for slides in (0.0, 0.05):

@@ -26,7 +26,6 @@ from landslide.geo.files import replacing
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import raster_profile
 from landslide.geo.relief import Float, fill_from_nearest
-from landslide.prepare.terrain import with_halo
 
 Double = NDArray[np.float64]
 Heights = Callable[[Window], Float]
@@ -177,7 +176,7 @@ def gamma_nought(images: Sequence[Image], heights: Heights, grid: Grid, block: W
     """(C, H, W) gamma nought of a block; NaN in voids, in shadow and outside the image."""
     resolution = grid.transform.a
     halo = int(np.ceil(HALO_METRES / resolution))
-    wide = with_halo(block, halo)
+    wide = block.padded(halo)
     inner = block.within(wide)
     z = heights(wide)
     if np.isnan(z[inner]).all():
