@@ -11,8 +11,9 @@ from torch.nn.functional import avg_pool2d
 from landslide.data.scene import Scene
 from landslide.geo.grid import TILE_SIZE, Grid, Window
 from landslide.geo.rasters import open_raster
-from landslide.radar.balance import Balance, Levels, reference_images, unchanged_difference
+from landslide.radar.balance import Balance, Levels, reference_images
 from landslide.radar.bands import backscatter_bands
+from landslide.radar.unchanged import unchanged_difference
 
 MIN_TILE_METRES = 10_000.0
 """Least side of a tile that has levels of its own: rain differs over some tens of km."""

@@ -13,8 +13,8 @@ from landslide.geo.grid import Grid, Window
 from landslide.geo.metadata import scene_info
 from landslide.geo.rasters import open_raster, reading
 from landslide.geo.relief import Float
-from landslide.radar.balance import unchanged_difference
 from landslide.radar.stack import dates_path, read_dates
+from landslide.radar.unchanged import unchanged_difference
 
 HELD_OUT = 0.2
 """Share of the quiet dates, the last ones, that only validation and test see as dates after."""

@@ -21,9 +21,9 @@ from landslide.geo.rasters import raster_profile, read_reduced
 from landslide.geo.relief import Float
 from landslide.models.anomaly import POLARISATIONS, POSTING, load_transformer, measure_anomaly
 from landslide.models.detectors import ANOMALY
-from landslide.radar.balance import unchanged_difference
 from landslide.radar.bands import ORBITS
 from landslide.radar.stack import Side, dates_path, read_dates
+from landslide.radar.unchanged import unchanged_difference
 
 TILE, HALO = 256, 32
 """Side of a tile at 30 m and the pixels around it that despeckling and windows of 16 px need."""

@@ -123,7 +123,8 @@ def check_stacks(sources: Sources, config: DictConfig) -> list[str]:
         if before < MIN_BEFORE:
             raise InputError(
                 f"{orbit}: there is one date before the event, and the scatter of a stack needs "
-                f"{MIN_BEFORE}: give earlier images, or sar.before=1 sar.after=2 for no stack"
+                f"{MIN_BEFORE}: give earlier images, leave sar.dates open, or set sar.before=1 "
+                "sar.after=2 for no stack"
             )
         if len(tracks := known_tracks(dates)) > 1:
             raise InputError(

@@ -14,7 +14,7 @@ from landslide.prepare.sampling import spread_windows
 from landslide.prepare.sources import DATES, Pass
 from landslide.prepare.stack import Stack
 from landslide.prepare.terrain import TerrainBands
-from landslide.radar.balance import unchanged_difference
+from landslide.radar.unchanged import unchanged_difference
 
 LOOKS = 4
 """Side in pixels of the blocks that are averaged first, so that speckle does not hide unchanged

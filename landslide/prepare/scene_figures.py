@@ -48,8 +48,10 @@ STYLES: Mapping[str, tuple[str, float, float, str]] = {
     "slope": ("YlOrBr", 0, 45, "slope (degrees)"),
     "aspect": ("twilight_shifted", 0, 360, "aspect (degrees from north)"),
     "local_incidence_angle": ("viridis", 0, 90, "local incidence angle (degrees)"),
+    "vv_pre_std": ("magma", 0, 5, "scatter before the event (dB)"),
+    "vh_pre_std": ("magma", 0, 5, "scatter before the event (dB)"),
 }
-"""Colour map, limits and label of terrain bands."""
+"""Colour map, limits and label of bands of terrain and of stacks."""
 
 
 def draw_figures(
@@ -213,7 +215,11 @@ def _show(axis: Axes, image: Float, grid: Grid, **style: object) -> AxesImage:
 
 def _limits(images: Mapping[str, Float], polarisation: str) -> tuple[float, float]:
     """Limits in dB for all dates of a polarisation."""
-    levels = [_decibel(image) for band, image in images.items() if band.startswith(polarisation)]
+    levels = [
+        _decibel(image)
+        for band, image in images.items()
+        if is_backscatter(band) and polarisation_of(band) == polarisation
+    ]
     known = np.concatenate([level[np.isfinite(level)] for level in levels])
     if not len(known):
         return -18.0, 0.0

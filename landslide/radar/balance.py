@@ -28,9 +28,6 @@ Levels = Mapping[str, NDArray[np.float64]]
 LIKE_LEVEL_DB, CROSS_LEVEL_DB = -10.0, -17.0
 """Levels that images of like and of cross polarisation are brought to, as usual on hills."""
 
-UNCHANGED_DB = 1.5
-"""Greatest distance in dB from the centre of all differences at which ground is unchanged."""
-
 REPORTED_CHANGE_DB = 1.0
 """Level differences between dates above this are reported to the user."""
 
@@ -69,21 +66,6 @@ class Balance:
         points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
         field = self._field[None]
         return grid_sample(field, points[None], padding_mode="border", align_corners=False)[0]
-
-
-def unchanged_difference(difference: NDArray[np.float32]) -> float:
-    """Return the difference in dB of most of the ground, which did not change.
-
-    From the median on, the mean of the differences within 1.5 dB is taken until it stays (mean
-    shift, Fukunaga & Hostetler 1975, IEEE Transactions on Information Theory 21(1)).
-    """
-    middle = float(np.quantile(difference, 0.5, method="lower"))
-    for _ in range(100):
-        moved = float(difference[np.abs(difference - middle) <= UNCHANGED_DB].mean())
-        if abs(moved - middle) < 1e-4:
-            break
-        middle = moved
-    return moved
 
 
 def reference_images(images: Sequence[str]) -> dict[str, str]:
