@@ -5,6 +5,7 @@ and landslides for every batch. Validation and test are drawn once, by the seed;
 are the last ones of the quiet past, which training never sees.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -154,6 +155,12 @@ class ImplantedDataModule(LandslideDataModule):
             if (dates := dates_path(root, orbit)).exists()
         }
         return sorted(file for file in files if self.labels or file.name != "landslides.tif")
+
+    @property
+    def tested_digest(self) -> str:
+        """Identity of the test split, which scores on labels of the same ground do not share."""
+        text = f"{super().tested_digest} {self.implants}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must share."""

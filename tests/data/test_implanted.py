@@ -12,7 +12,7 @@ from landslide.data.implanted import ImplantedDataModule
 from landslide.data.implanted_scene import ImplantedScene
 from landslide.data.samplers import WindowSampler
 from landslide.data.scene import Scene
-from landslide.data.splits import block_split, shared_ground
+from landslide.data.splits import block_split, shared_ground, split_digest
 from landslide.geo.grid import Window
 from landslide.implant.past import Implants, Track
 from landslide.radar.stack import StackStatistics
@@ -165,6 +165,14 @@ def test_splits_share_the_ground_or_lie_in_blocks(root: Path) -> None:
 
 
 @pytest.mark.slow
+def test_scores_of_implants_are_not_compared_with_those_of_labels(root: Path) -> None:
+    one, other = module(root), module(root, implants={"mean_area": 9000})
+    labels = split_digest(one.patches, 32, ["test"])
+
+    assert len({one.tested_digest, other.tested_digest, labels}) == 3
+    assert one.tested_digest == module(root, seed=3).tested_digest
+
+
 def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None:
     data = module(root)
     sampler = data.training_sampler()
