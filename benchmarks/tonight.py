@@ -26,7 +26,7 @@ from scipy import ndimage
 from torchmetrics.functional.classification import binary_average_precision
 
 from landslide.config.paths import configuration_folder
-from landslide.data.implanted import ImplantedScene
+from landslide.data.implanted_scene import ImplantedScene
 from landslide.data.normalization import Normalization
 from landslide.geo.files import write_json
 from landslide.geo.metadata import scene_info

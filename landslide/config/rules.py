@@ -40,6 +40,7 @@ TRAIN: Mapping[str, Rule] = {
     "sampler.landslide_share": between(0, 1),
     "false_alarms": optional(FRACTION),
     "datamodule.windows": COUNT,
+    "datamodule.labels": between(0, 1),
     "datamodule.implants.mean_area": between(500, 1_000_000),
     "datamodule.implants.before": optional(COUNT),
     "datamodule.implants.after": optional(COUNT),

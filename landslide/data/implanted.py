@@ -5,6 +5,7 @@ and landslides for every batch. Validation and test are drawn once, by the seed;
 are the last ones of the quiet past, which training never sees.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,153 +14,21 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from landslide.data.datamodule import LandslideDataModule, Split
+from landslide.data.datamodule import LandslideDataModule, PatchDataset, Split
+from landslide.data.implanted_scene import ImplantedScene
 from landslide.data.samplers import Query, WindowSampler
 from landslide.data.scene import Sample, Scene
 from landslide.data.splits import combine, patch_table
 from landslide.errors import InputError
-from landslide.geo.grid import Window
-from landslide.geo.rasters import UNKNOWN, open_raster
-from landslide.implant.dates import Choice
-from landslide.implant.outlines import OutlineSource, read_outlines
-from landslide.implant.past import MARGIN, RESOLUTION, Ground, Implants, QuietPast
-from landslide.implant.scars import ScarSource, Terrain
-from landslide.radar.bands import ORBIT_MARK, band_description, orbit_of
+from landslide.implant.past import Implants
+from landslide.radar.bands import ORBITS
 from landslide.radar.stack import dates_path
 
 HELD_OUT_WINDOWS = 200
 """Fewest windows that validation and test draw."""
-
-ANGLE = "local_incidence_angle"
-"""Band on which the change of implants depends, in degrees."""
-
-UNKNOWN_SLOPE = 20.0
-"""Slope in degrees that decoys find where none is known."""
-
-TERRAIN_METRES = 25.0
-"""Standard deviation of the Gaussian that smooths fall lines."""
-
-
-class ImplantedScene:
-    """Draws samples of a scene from its quiet past.
-
-    Args:
-        root: Scene folder.
-        orbit: The dataset's own orbit.
-        bands: The dataset's bands.
-        implants: What is implanted.
-        limit: Bytes that the dates may take in memory.
-        balanced: Whether dates are balanced.
-
-    Attributes:
-        scene: The bands that are read from the scene as they are.
-        past: The dates.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        orbit: str,
-        bands: Sequence[str],
-        implants: Implants,
-        *,
-        limit: int,
-        balanced: bool,
-    ) -> None:
-        self.past = QuietPast(root, orbit, bands, implants, limit=limit, balanced=balanced)
-        self.static = self.past.static
-        terrain = [
-            band if key is None else f"{band}{ORBIT_MARK}{key}"
-            for key in self.past.tracks
-            for band in _described(root / f"{key or orbit}.tif")
-            # The slope of another orbit brings its layover and shadow into the mask.
-            if band in ("slope", "aspect", ANGLE)
-        ]
-        # A scene is read for its grid and its mask even where no band of it is used.
-        names = list(dict.fromkeys([*self.static, *terrain]))
-        names = names or _described(root / f"{orbit}.tif")[:1]
-        self.scene = Scene.of(root, orbit, names, truth=False)
-        self.scene.load()
-        self._slope = names.index("slope") if "slope" in names else None
-        self._angles = {
-            orbit_of(band): i
-            for i, band in enumerate(names)
-            if band_description(band) == ANGLE and orbit_of(band) in self.past.tracks
-        }
-        image = self.scene.read(self.scene.grid.full_window)
-        shape = tuple(image["mask"].shape)
-        slope, aspect = (
-            image["image"][names.index(band)].numpy() if band in names else None
-            for band in ("slope", "aspect")
-        )
-        terrain_model = (
-            Terrain.unknown(shape, slope)  # type: ignore[arg-type]
-            if slope is None or aspect is None
-            else Terrain.of(slope, aspect).smoothed(TERRAIN_METRES / self.past.spacing)
-        )
-        valid = (image["mask"] != UNKNOWN).numpy()
-        ground = (terrain_model, valid, self.past.spacing, RESOLUTION)
-        if implants.outlines is None:
-            self.scars = ScarSource(*ground, implants.mean_area)
-        else:
-            outlines = read_outlines(Path(implants.outlines), self.scene.grid)
-            self.scars = OutlineSource(outlines, *ground)
-
-    def draw(
-        self, window: Window, seed: Sequence[int], *, held_out: bool, quiet: bool = False
-    ) -> Sample:
-        """Draw the sample of a window.
-
-        Args:
-            window: Pixels of the scene.
-            seed: Seed of the draw.
-            held_out: Whether the dates after are those that training never sees there.
-            quiet: Whether nothing is implanted.
-        """
-        return self.draw_with_dates(window, seed, held_out=held_out, quiet=quiet)[0]
-
-    def draw_with_dates(
-        self,
-        window: Window,
-        seed: Sequence[int],
-        *,
-        held_out: bool,
-        quiet: bool = False,
-        scars: int | None = None,
-    ) -> tuple[Sample, dict[str | None, Choice]]:
-        """Draw the sample of a window, and tell its dates; ``scars`` is the number to start."""
-        around = window.padded(MARGIN)
-        sample, inside = self.scene.read(around), window.within(around)
-        image = sample["image"]
-        ground = Ground(
-            {band: image[i, *inside].numpy() for i, band in enumerate(self.static)},
-            np.full(sample["mask"].shape, UNKNOWN_SLOPE, np.float32)
-            if self._slope is None
-            else image[self._slope].numpy(),
-            {key: image[i].numpy() for key, i in self._angles.items()},
-        )
-        drawn = self.past.draw(
-            window,
-            ground,
-            None if quiet else self.scars,
-            np.random.default_rng(seed),
-            held_out=held_out,
-            count=scars,
-        )
-        mask = torch.from_numpy(drawn.landslides.astype(np.uint8))
-        unknown = drawn.image.isnan().any(dim=0) | (sample["mask"][inside] == UNKNOWN)
-        sample = Sample(image=drawn.image, mask=mask.masked_fill(unknown, UNKNOWN))
-        return sample, drawn.choices
-
-
-def _described(composite: Path) -> list[str]:
-    """Described bands of a composite."""
-    with open_raster(composite) as source:
-        return [name for name in source.descriptions if name]
 
 
 class ImplantedDataset(Dataset[Sample]):
@@ -192,12 +61,35 @@ class ImplantedDataset(Dataset[Sample]):
         return scene.draw(window, seed, held_out=self.held_out, quiet=self.quiet)
 
 
+class MixedDataset(Dataset[Sample]):
+    """Windows with implants, and some of the event itself with its labels.
+
+    Args:
+        implanted: The former.
+        labelled: The latter.
+        share: Share of the windows that are labelled.
+        seed: Seed of the choice.
+    """
+
+    def __init__(
+        self, implanted: ImplantedDataset, labelled: PatchDataset, share: float, seed: int
+    ) -> None:
+        self.implanted, self.labelled, self.share, self.seed = implanted, labelled, share, seed
+
+    def __getitem__(self, query: Query) -> Sample:
+        """Draw one window or read its labels."""
+        labelled = np.random.default_rng([self.seed, query.draw]).random() < self.share
+        return (self.labelled if labelled else self.implanted)[query]
+
+
 class ImplantedDataModule(LandslideDataModule):
     """Implanted landslides on the quiet past of one or several scenes; no label is needed.
 
     Args:
         implants: Settings of ``landslide.implant.past.Implants``.
         windows: Windows of an epoch.
+        labels: Share of the training windows that show the event itself with its ground truth;
+            pixels outside of what was mapped are unknown and do not count.
         options: See ``LandslideDataModule``; its sampler is not used.
     """
 
@@ -208,10 +100,12 @@ class ImplantedDataModule(LandslideDataModule):
         *,
         implants: Mapping[str, Any] | None = None,
         windows: int = 800,
+        labels: float = 0.0,
         **options: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**options)
         self.implants, self.windows = Implants(**(implants or {})), windows
+        self.labels, self.labelled = labels, PatchDataset([])
         self.pasts: list[ImplantedScene] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -242,6 +136,8 @@ class ImplantedDataModule(LandslideDataModule):
         self.tables = [self._split_patches(past.scene) for past in pasts]
         self.patches = combine(self.tables)
         self.scenes, self.pasts = [past.scene for past in pasts], pasts
+        if self.labels:
+            self.labelled = PatchDataset(self.memory.open(self._sources, limit))
 
     def _split_patches(self, scene: Scene) -> gpd.GeoDataFrame:
         """Split the patches of a scene; any of them may get implants."""
@@ -255,16 +151,23 @@ class ImplantedDataModule(LandslideDataModule):
         files |= {
             dates
             for root in self.roots
-            for orbit in ("ascending", "descending")
+            for orbit in ORBITS
             if (dates := dates_path(root, orbit)).exists()
         }
-        return sorted(file for file in files if file.name != "landslides.tif")
+        return sorted(file for file in files if self.labels or file.name != "landslides.tif")
+
+    @property
+    def tested_digest(self) -> str:
+        """Identity of the test split, which scores on labels of the same ground do not share."""
+        text = f"{super().tested_digest} {self.implants}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must share."""
         return super().state_dict() | {
             "datamodule.implants": str(self.implants),
             "datamodule.windows": self.windows,
+            "datamodule.labels": self.labels,
         }
 
     def training_images(self) -> Iterator[Tensor]:
@@ -273,9 +176,12 @@ class ImplantedDataModule(LandslideDataModule):
         for query in self.training_sampler():
             yield dataset[query]["image"][None]
 
-    def dataset(self, split: Split) -> ImplantedDataset:
+    def dataset(self, split: Split) -> ImplantedDataset | MixedDataset:
         """Dataset that the queries of a split's sampler index."""
-        return ImplantedDataset(self.pasts, self.seed, held_out=split != "train")
+        implanted = ImplantedDataset(self.pasts, self.seed, held_out=split != "train")
+        if not self.labels or split != "train":
+            return implanted
+        return MixedDataset(implanted, self.labelled, self.labels, self.seed)
 
     def quiet_dataloader(self) -> DataLoader[Sample]:
         """Batches of the validation split without implants."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from landslide import __version__
-from landslide.data.implanted import ImplantedScene
+from landslide.data.implanted_scene import ImplantedScene
 from landslide.errors import InputError
 from landslide.geo.files import write_json
 from landslide.geo.folders import SCENE_INFO, replacing_scene, require_free_folder

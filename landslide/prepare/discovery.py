@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,8 @@ def choose_dates(
         Files of each date, by the names of ``name_dates``.
 
     Raises:
-        InputError: The date of a file is not known, or there is none before or after the event.
+        InputError: The date of a file is not known, two overpasses are of one day, or there is none
+            before or after the event.
     """
     wanted = {str(name).lower() for name in config.sar.polarisations}
     parts: dict[str, list[list[Path]]] = {"before": [], "after": [], "unsure": []}
@@ -175,6 +177,12 @@ def choose_dates(
             raise InputError(
                 f"sar.{orbit}: none of the {len(images)} images that can be used is {side} the "
                 f"event ({event.time:%Y-%m-%d}): check event.date, sar.polarisations and aoi"
+            )
+    for one, other in pairwise([*parts["before"], *parts["after"]]):
+        if images[one[0]].day == images[other[0]].day:
+            raise InputError(
+                f"{one[0]} and {other[0]} are both of {images[one[0]].day}, but of two overpasses: "
+                "give images of one track"
             )
     return name_dates(
         parts["before"][-config.sar.before :],

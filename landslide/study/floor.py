@@ -53,7 +53,8 @@ def measure_floor(runs: pd.DataFrame, sweep: Path) -> pd.DataFrame:
         first run with the counts and scores of the floor in place of its own.
 
     Raises:
-        InputError: The scene of a split that was not measured yet is missing or has changed.
+        InputError: The scene of a split that was not measured yet is missing or has changed, or
+            the runs were scored on implants.
     """
     record = sweep / RECORD
     known: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
@@ -64,6 +65,11 @@ def measure_floor(runs: pd.DataFrame, sweep: Path) -> pd.DataFrame:
         found = known.get(run.run)
         if found is None or found["source"] != source:
             data = shared_data([sweep / run.run], memory)
+            if data.implanted:
+                raise InputError(
+                    "these runs were scored on implants, of which detectors see nothing in the "
+                    "scene: compare their maps of an event with an inventory"
+                )
             found = {"source": source, "scores": score_floor(data)}
             known[run.run] = found
             write_json(record, known)

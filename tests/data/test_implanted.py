@@ -8,10 +8,11 @@ import pytest
 import torch
 from builders import make_stack
 
-from landslide.data.implanted import ImplantedDataModule, ImplantedScene
+from landslide.data.implanted import ImplantedDataModule
+from landslide.data.implanted_scene import ImplantedScene
 from landslide.data.samplers import WindowSampler
 from landslide.data.scene import Scene
-from landslide.data.splits import block_split, shared_ground
+from landslide.data.splits import block_split, shared_ground, split_digest
 from landslide.geo.grid import Window
 from landslide.implant.past import Implants, Track
 from landslide.radar.stack import StackStatistics
@@ -164,6 +165,14 @@ def test_splits_share_the_ground_or_lie_in_blocks(root: Path) -> None:
 
 
 @pytest.mark.slow
+def test_scores_of_implants_are_not_compared_with_those_of_labels(root: Path) -> None:
+    one, other = module(root), module(root, implants={"mean_area": 9000})
+    labels = split_digest(one.patches, 32, ["test"])
+
+    assert len({one.tested_digest, other.tested_digest, labels}) == 3
+    assert one.tested_digest == module(root, seed=3).tested_digest
+
+
 def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None:
     data = module(root)
     sampler = data.training_sampler()
@@ -182,3 +191,20 @@ def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None
     assert (first == 1).any()
     quiet = torch.cat([batch["mask"] for batch in data.quiet_dataloader()])
     assert not (quiet == 1).any()
+
+
+def test_labels_of_the_event_mix_in_by_a_share(root: Path) -> None:
+    bands = ["vv_pre_mean", "vv_post_mean"]
+    data = module(root, labels=0.4, windows=200, bands=bands)
+    event = Scene.of(root, "ascending", bands, truth=True)
+    dataset, own = data.dataset("train"), 0
+    for query in data.training_sampler():
+        sample, labelled = dataset[query], event[query]
+        own += torch.equal(sample["image"], labelled["image"]) and torch.equal(
+            sample["mask"], labelled["mask"]
+        )
+
+    assert own / 200 == pytest.approx(0.4, abs=0.1)
+    assert not (data.dataset("val")[query]["image"] == labelled["image"]).all()
+    assert any(file.name == "landslides.tif" for file in data.files)
+    assert not any(file.name == "landslides.tif" for file in module(root).files)

@@ -244,6 +244,12 @@ def far_date(bursts: Path, folder: Path) -> str:
     return f"[{bursts},{folder}]"
 
 
+def two_overpasses(bursts: Path, folder: Path) -> str:
+    name = opera("0718", "VV").replace("T0159", "T1359")
+    write_image(folder / name, power("0718", "VV"), GRID)
+    return f"[{bursts},{folder}]"
+
+
 def unmeasured(bursts: Path, folder: Path) -> str:
     image = np.full((GRID.height, GRID.width), np.nan, np.float32)
     write_image(folder / opera("0729", "VV"), image, GRID)
@@ -263,6 +269,7 @@ def listed(*days: str) -> Callable[[Path, Path], str]:
         (other_track, "images of tracks 64 and 137: a stack is of one"),
         (undated, "neither name nor tags of .*before_VV.tif show its date"),
         (far_date, "does not overlap with the area"),
+        (two_overpasses, "are both of 2018-07-18, but of two overpasses"),
         (unmeasured, "of 2018-07-29 measured no pixel of the scene"),
         (listed("0706", "0718", "0718", "0916"), "are both of 2018-07-18: give each date"),
         (listed("0706", "0916", "0928", "1010"), "one date before the event, and the scatter"),

@@ -107,6 +107,19 @@ def test_a_network_trained_on_the_past_maps_the_event(root: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_study_of_implants_has_no_floor_and_says_so(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TONIGHT, f"dataset.root={root}", "-m", "seed=0,1", "hydra.sweep.dir=sweep"]
+    run_here("train", *words, cwd=tmp_path)
+    run_here("study", "sweep=sweep", "by=dataset", cwd=tmp_path)
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Without the floor of chance and detectors: these runs were scored on implants" in text
+    assert (tmp_path / "sweep" / "study" / "study.html").exists()
+
+
+@pytest.mark.slow
 def test_the_papers_bands_are_trained_on_the_past_too(root: Path, tmp_path: Path) -> None:
     words = [*TONIGHT, "dataset=ascending_baa_s", "normalization=patch_minmax"]
     train(composed(*words, f"dataset.root={root}", f"output_dir={tmp_path}"))
