@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
 
 from landslide.__main__ import main
 from landslide.prepare.prepare import Prepared, prepare_scene
@@ -46,16 +50,33 @@ def run_here(*words: str, cwd: Path) -> None:
 
 
 def composed(*overrides: str, name: str = "train", with_hydra: bool = False) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(name, list(overrides), return_hydra_config=with_hydra)
-    if with_hydra:  # what ${hydra:…} reads
-        HydraConfig.instance().set_config(config)
+    """Compose a configuration; options of groups are chosen once, values are set on a copy."""
+    if with_hydra:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose(name, list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(config)  # what ${hydra:…} reads
+        return config
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    values = [word for word in parsed if _sets_value(word)]
+    config = deepcopy(_choose(name, *(str(w.input_line) for w in parsed if w not in values)))
+    for word in values:  # as Hydra does
+        OmegaConf.update(config, word.key_or_group, word.value(), merge=True)
     return config
 
 
-def map_with(*overrides: str) -> dict[str, object]:
+def _sets_value(word: Override) -> bool:
+    is_group = word.package is not None or (CONF / word.key_or_group).is_dir()
+    return word.type is OverrideType.CHANGE and not is_group
+
+
+@cache
+def _choose(name: str, *options: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return map_scene(compose("predict", list(overrides)))
+        return compose(name, list(options))
+
+
+def map_with(*overrides: str) -> dict[str, object]:
+    return map_scene(composed(*overrides, name="predict"))
 
 
 def compose_preparation(*overrides: str) -> DictConfig:

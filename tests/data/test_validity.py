@@ -69,7 +69,7 @@ def known(root: Path) -> np.ndarray:
     return measured & (read_band(root / "landslides.tif") != UNKNOWN)
 
 
-@pytest.mark.parametrize("hide", [add_layover, add_geometry])
+@pytest.mark.parametrize("hide", [add_layover, pytest.param(add_geometry, marks=pytest.mark.slow)])
 def test_training_and_map_count_the_same_pixels(
     root: Path, tmp_path: Path, hide: Callable[[Path], np.ndarray]
 ) -> None:

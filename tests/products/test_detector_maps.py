@@ -43,6 +43,7 @@ def test_what_a_detector_writes_is_called_a_score(stack_root: Path, tmp_path: Pa
     assert read_products(output).probability.band.item() == "score"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("checkpoint", "orbit", "expected"),
     [

@@ -179,6 +179,7 @@ def test_a_map_from_both_orbits_is_the_network_on_both_files(root: Path, tmp_pat
     assert summary["bands"] == FUSED
 
 
+@pytest.mark.slow
 def test_pixels_that_either_orbit_cannot_see_are_not_observed(root: Path, tmp_path: Path) -> None:
     for orbit, place in (("ascending", (60, 70)), ("descending", (90, 95))):
         image, grid = bands(root, orbit)
@@ -220,6 +221,7 @@ def test_dates_of_both_orbits_reach_map_and_geopackage(root: Path, tmp_path: Pat
     assert "vv_post1@descending 2018-09-12" in (output / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_quotient_can_be_trained_on_and_mapped(tmp_path: Path, figures: None) -> None:
     names = ["vv_post1/vv_pre", "slope"]
     root = make_scene(tmp_path / "s", (96, 128))

@@ -92,6 +92,7 @@ def test_a_scene_without_a_stack_is_what_it_was(plain: Path) -> None:
         assert found == pytest.approx(pinned, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_further_dates_leave_the_others_as_they_are(
     plain: Path, stack: Path, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_offsets_are_those_of_the_images(unchanged: Path) -> None:
         np.testing.assert_allclose(levels - levels.mean(), offsets - offsets.mean(), atol=0.2)
 
 
+@pytest.mark.slow
 def test_shifts_are_those_of_the_images(tmp_path: Path) -> None:
     # Ground that speckle hides less shows how far an image lies off.
     radar = replace(UNCHANGED.radar, geolocation=10.0, looks=10.0)

@@ -50,6 +50,7 @@ def floor(runs: pd.DataFrame, sweep: Path) -> pd.DataFrame:
     return measure_floor(runs, sweep)
 
 
+@pytest.mark.slow
 def test_every_split_has_a_floor_on_the_pixels_of_its_networks(
     floor: pd.DataFrame, root: Path, sweep: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_detector_that_scores_no_landslide_is_one_sentence(
     assert not (tmp_path / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_a_fit_does_not_depend_on_the_sampler_or_the_batch(
     stack_root: Path, tmp_path: Path
 ) -> None:
