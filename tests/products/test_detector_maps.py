@@ -25,6 +25,7 @@ def test_a_detector_maps_at_once_what_changed(stack_root: Path, tmp_path: Path) 
     assert metrics["f1"] > 0.6
 
 
+@pytest.mark.slow
 def test_what_a_detector_writes_is_called_a_score(stack_root: Path, tmp_path: Path) -> None:
     output = tmp_path / "map"
     summary = map_with("checkpoint=log_ratio", f"scene={stack_root}", f"output={output}")
