@@ -190,6 +190,8 @@ def _write_composite(
         terrain = [n for n in composite.descriptions if n in needed and n not in own]
         grid = Grid.of(composite)
         profile = raster_profile(grid, "float32", len(own) + len(terrain), np.nan)
+        for option in ("compress", "predictor"):  # the file is read once
+            del profile[option]
         profile |= {"sparse_ok": True}
         sink = files.enter_context(rasterio.open(folder / f"{orbit}.tif", "w", **profile))
         sink.descriptions = (*own, *terrain)

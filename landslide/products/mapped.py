@@ -145,7 +145,7 @@ class MappedScene:
         if self.measure == "probability":
             return Shades(self.measure, least=0.1, low=0, high=1)
         value = self.threshold.value
-        return Shades(self.measure, least=value / 2, low=value / 2, high=2 * value)
+        return Shades(self.measure, least=value, low=value / 2, high=2 * value)
 
     def _dated(self, band: str) -> str:
         """A band with the date of its image, or the dates of a ratio's images."""

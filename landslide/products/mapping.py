@@ -106,9 +106,10 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
         raster = ProbabilityFile(folder, mapped.grid, network.bands)
         predict_scene(mapped.scene, predictor, raster, watch)
-        threshold = choose_threshold(
-            config, mapped.tasks[0], mapped.scene, mapped.info, raster.raster
-        )
+        with watch("threshold"):
+            threshold = choose_threshold(
+                config, mapped.tasks[0], mapped.scene, mapped.info, raster.raster
+            )
         mapped = replace(mapped, threshold=threshold)
         observed = write_mask(folder, mapped.grid, threshold.value)
         if not observed:

@@ -67,7 +67,7 @@ def choose_threshold(
         return Threshold(
             float(np.percentile(values, 100 * (1 - rate))),
             f"percentile {100 * (1 - rate):g} of the scene's own scores, since there are no two "
-            "dates before the event to measure false alarms on: that share of the slopes is mapped "
+            "dates before the event to measure false alarms on: that share of the ground is mapped "
             "whether or not it failed",
         )
     found = quiet.rates(rate)
@@ -82,7 +82,7 @@ def choose_threshold(
     }
     return Threshold(
         quiet.threshold(rate, values),
-        f"{100 * rate:g} % of quiet slopes may be mapped; between {len(shares)} choices of the "
+        f"{100 * rate:g} % of quiet ground may be mapped; between {len(shares)} choices of the "
         f"scene's dates before the event {low:.2g} to {high:.2g} % were",
         facts,
     )

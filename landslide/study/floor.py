@@ -2,7 +2,8 @@
 
 Detectors read the best bands that the scene has, of all its orbits, on exactly the pixels that a
 network of the split was scored on. Ground that they did not measure is no landslide to them. They
-learn nothing from the training split; their threshold has the best F1 on validation.
+learn nothing from the training split: the two numbers of a logistic regression and the threshold
+with the best F1 come from validation.
 """
 
 import json
@@ -13,15 +14,18 @@ import pandas as pd
 import torch
 
 from landslide.data.datamodule import LandslideDataModule, PatchDataset, Split
+from landslide.data.identity import code_version
 from landslide.data.memory import SceneMemory, SceneSource
 from landslide.data.samplers import PatchSampler
 from landslide.errors import InputError
 from landslide.geo.files import write_json
+from landslide.models.detectors import MIN_SCORE
 from landslide.radar.bands import ORBITS
 from landslide.study.ensembles import shared_data
 from landslide.study.replications import distinct_splits, repetition_settings
-from landslide.study.runs import CODE, DATA, FLOOR, flatten_metrics
+from landslide.study.runs import DATA, FLOOR, flatten_metrics
 from landslide.training.evaluation import Predictions, Results, best_threshold, evaluate, places_of
+from landslide.training.logistic import fit_logistic
 from landslide.training.named_detectors import BOTH, make_detector
 from landslide.training.task import LandslideTask
 
@@ -57,7 +61,7 @@ def measure_floor(runs: pd.DataFrame, sweep: Path) -> pd.DataFrame:
     first = runs.assign(number=distinct_splits(runs)).sort_values(repetition_settings(runs))
     memory, rows = SceneMemory(), []
     for _, run in first.drop_duplicates("number").drop(columns="number").iterrows():
-        source = {"code": run[CODE], "data": run[DATA]}
+        source = {"code": code_version(), "data": run[DATA]}
         found = known.get(run.run)
         if found is None or found["source"] != source:
             data = shared_data([sweep / run.run], memory)
@@ -91,17 +95,30 @@ def score_floor(data: LandslideDataModule) -> dict[str, Results]:
         try:
             task = make_detector(name, str(data.roots[0]), orbit)
             scored = {split: _score(task, data, p, split) for split, p in masks.items()}
+            found = _to_probability(scored)
         except InputError:  # the scene lacks what the detector needs
             continue
-        # Thresholds are between 0 and 1.
-        low = min(float(p.probability.min()) for p in scored.values())
-        high = max(float(p.probability.max()) for p in scored.values())
-        unit = {
-            split: p._replace(probability=(p.probability - low) / max(high - low, 1e-6))
-            for split, p in scored.items()
-        }
-        floor[name] = evaluate(unit, best_threshold(unit["val"]))
+        floor[name] = evaluate(found, best_threshold(found["val"]))
     return floor
+
+
+def _to_probability(scored: dict[Split, Predictions]) -> dict[Split, Predictions]:
+    """Probabilities of scores by a logistic regression on validation; 0 where there is no score.
+
+    Raises:
+        InputError: No pixel of the validation split with a score is a landslide, or all are.
+    """
+    known = (scored["val"].mask <= 1) & (scored["val"].probability > MIN_SCORE)
+    truth = scored["val"].mask[known] == 1
+    if truth.all() or not truth.any():
+        raise InputError("the detector scores no landslide of the validation split, or all")
+    scale, offset = fit_logistic(scored["val"].probability[known].numpy(), truth.numpy())
+    found = {}
+    for split, part in scored.items():
+        scores = part.probability.double()
+        probability = (scale * scores + offset).sigmoid().where(scores > MIN_SCORE, 0.0)
+        found[split] = part._replace(probability=probability)
+    return found
 
 
 def _has_both(root: Path) -> bool:

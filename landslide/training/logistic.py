@@ -37,7 +37,7 @@ def fit_detector(
         known = (sample["mask"] <= 1) & score.isfinite()
         scores.append(score[known])
         truth.append(sample["mask"][known])
-    joined = torch.cat(scores).numpy().astype(np.float64)
+    joined = torch.cat(scores).numpy()
     landslide = torch.cat(truth).numpy().astype(bool)
     if landslide.all() or not landslide.any():
         raise InputError(
@@ -49,7 +49,7 @@ def fit_detector(
     detector.offset.fill_(offset)
 
 
-def fit_logistic(scores: NDArray[np.float64], landslide: NDArray[np.bool_]) -> tuple[float, float]:
+def fit_logistic(scores: NDArray[np.floating], landslide: NDArray[np.bool_]) -> tuple[float, float]:
     """Logistic regression of one variable by maximum likelihood, without a penalty.
 
     Args:
@@ -59,6 +59,7 @@ def fit_logistic(scores: NDArray[np.float64], landslide: NDArray[np.bool_]) -> t
     Returns:
         a and b of the probability 1 / (1 + exp(-(a s + b))) of a score s.
     """
+    scores = scores.astype(np.float64)
     middle, spread = scores.mean(), max(scores.std(), 1e-12)
     x = (scores - middle) / spread
     sign = np.where(landslide, -1.0, 1.0)

@@ -8,7 +8,7 @@ import rasterio
 from builders import make_scene
 from commands import CONF, composed
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from landslide.config.checks import Rule, check
 from landslide.config.rules import PREDICT, SIMULATE, TRAIN
@@ -21,7 +21,7 @@ from landslide.training.task import LandslideTask
 PREPARE = ("archive", "event")
 """Groups of options that belong to the preparation of scenes."""
 
-ALONE = ("dataset", "experiment", "hparams", "launcher", "logger", "model", "variant")
+ALONE = ("dataset", "experiment", "hparams", "launcher", "logger", "model")
 """Groups whose options set others or need an extra; those of other groups share compositions."""
 
 GROUPS = {
@@ -29,7 +29,11 @@ GROUPS = {
     for group in sorted(CONF.iterdir())
     if group.is_dir() and group.name not in PREPARE
 }
-OPTIONS = [option for group in ALONE for option in GROUPS[group]] + [
+VARIANTS = [option.partition("=")[2] for option in GROUPS.pop("variant")]
+VARIANTS.remove("operational")  # several changes at once
+
+OPTIONS = ["variant=operational"] + [option for group in ALONE for option in GROUPS[group]]
+OPTIONS += [
     " ".join(filter(None, row))
     for row in zip_longest(*(GROUPS[group] for group in GROUPS if group not in ALONE))
 ]
@@ -56,15 +60,17 @@ def test_every_option_composes_and_instantiates(option: str, tmp_path: Path) -> 
         overrides.append("dataset=stack_ascending")
     if option == "model=anomaly":
         overrides.append("dataset=anomaly_ascending")
-    config = composed(*overrides, with_hydra=True)
-    datamodule = instantiate(config.datamodule)
-    assert isinstance(datamodule, LandslideDataModule)
+    require_usable(composed(*overrides, with_hydra=True), on_gpu="trainer=gpu" in option)
+
+
+def require_usable(config: DictConfig, *, on_gpu: bool = False) -> None:
+    assert isinstance(instantiate(config.datamodule), LandslideDataModule)
     task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))
     task.configure_optimizers()
     instantiate(config.logger)
     callbacks = instantiate(config.callbacks)
     assert {"best", "last", "early_stopping", "history"} <= set(callbacks)
-    if "trainer=gpu" not in option:
+    if not on_gpu:
         instantiate(config.trainer, callbacks=list(callbacks.values()), logger=False)
 
 
@@ -95,8 +101,6 @@ def test_the_papers_training_settings_are_the_defaults() -> None:
     assert config.task.loss._target_ == "landslide.training.losses.DiceLoss"
 
 
-VARIANTS = [path.stem for path in sorted((CONF / "variant").glob("*.yaml"))]
-VARIANTS.remove("operational")  # several changes at once
 CHANGED = {
     "fused": {"dataset.bands"},
     "log_ratio": {"dataset.bands", "normalization.scale"},
@@ -106,27 +110,33 @@ CHANGED = {
 """Values that a variant changes, beside those that follow from one other option."""
 
 
-def settings_of_variant(variant: str) -> set[tuple[str, str]]:
-    config = composed("experiment=beyond", f"variant={variant}", "output_dir=x", with_hydra=True)
+def compose_variant(variant: str) -> DictConfig:
+    words = (f"variant={variant}", "output_dir=x", "trainer.accelerator=cpu")
+    return composed("experiment=beyond", *words, with_hydra=True)
+
+
+def settings_of_variant(config: DictConfig) -> set[tuple[str, str]]:
     settings = settings_of(config, config.hydra.runtime.choices)
     return {(key, str(value)) for key, value in settings.items()}
 
 
 @pytest.fixture(scope="module")
 def baseline() -> set[tuple[str, str]]:
-    return settings_of_variant("baseline")
+    return settings_of_variant(compose_variant("baseline"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_is_one_change_of_the_baseline(
+def test_a_variant_is_one_change_of_the_baseline_and_instantiates(
     variant: str, baseline: set[tuple[str, str]]
 ) -> None:
-    changed = {key for key, _ in baseline ^ settings_of_variant(variant)}
+    config = compose_variant(variant)
+    changed = {key for key, _ in baseline ^ settings_of_variant(config)}
     groups = {key for key in changed if "." not in key} - {"variant"}
     values = {key for key in changed if "." in key and key != "dataset.name"}
     assert len(groups) == (0 if variant in ("baseline", "context") else 1)
     followed = {key for key in values if key.split(".")[0] in groups - {"dataset"}}
     assert values - followed == CHANGED.get(variant, set())
+    require_usable(config)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ MISTAKES = [
         "train --batch-size 4",
         "--batch-size is no flag: options are .* without dashes, batch_size=…",
     ),
-    ("predit checkpoint=a", "predit is no program: choose from simulate, prepare, train, pred"),
+    ("predit checkpoint=a", "predit is no program: choose from simulate, "),
 ]
 
 

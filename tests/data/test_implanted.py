@@ -86,6 +86,7 @@ def test_a_draw_is_the_same_by_seed_and_new_by_another(root: Path) -> None:
     assert torch.equal(one["image"][5], own)
 
 
+@pytest.mark.slow
 def test_implants_change_the_dates_after_and_only_where_the_mask_says_so(root: Path) -> None:
     source = scene(root, ["vv_pre_mean", "vv_post_mean", "vh_post_mean"], mean_area=40_000.0)
     marked, elsewhere = [], []

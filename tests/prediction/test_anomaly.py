@@ -39,6 +39,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         return dict(zip(source.descriptions, source.read(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("package")
 def test_the_anomaly_is_a_band_beside_the_others_and_knows_no_rain(tmp_path: Path) -> None:
     root = make_stack(tmp_path / "scene", rain=[0, 0, 2, 0, 0, 0, 3, 3])
@@ -64,6 +65,7 @@ def test_finer_grids_are_averaged_to_30_metres(tmp_path: Path) -> None:
     assert (anomaly[:120, :198].reshape(40, 3, 66, 3).std(axis=(1, 3)) < 1e-6).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("package")
 def test_the_anomaly_maps_by_name_with_both_orbits(tmp_path: Path) -> None:
     root = make_stack(tmp_path / "scene")

@@ -65,6 +65,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         return dict(zip(source.descriptions, source.read(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_shifted_date_is_found_in_metres_and_moved_back_on_request(tmp_path: Path) -> None:
     # 1 px northwards and 2 px eastwards.
     unshifted = write_dates(tmp_path / "images", {"0811": (-1, 2)}, {})

@@ -207,6 +207,7 @@ def test_names_of_archives_tell_dates_and_polarisations(name: str, tmp_path: Pat
     assert {entry["platform"] for entry in entries} == {"S1A"}
 
 
+@pytest.mark.slow
 def test_fewer_dates_than_asked_for_are_one_warning(
     bursts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +220,7 @@ def test_fewer_dates_than_asked_for_are_one_warning(
     assert "2018-07-30 │ pre │ S1B │ 50.0%" in printed
 
 
+@pytest.mark.slow
 def test_a_scene_without_a_dem_has_no_terrain_and_says_so(
     bursts: Path, tmp_path: Path, figures: None
 ) -> None:
@@ -289,6 +291,7 @@ def test_a_stack_that_cannot_be_made_is_one_sentence(
     assert not list((tmp_path / "out").rglob("*"))
 
 
+@pytest.mark.slow
 def test_real_bursts_become_a_stack(real_data: Path, tmp_path: Path) -> None:
     bursts = real_data / "opera_rtc_quiet"
     prepared = prepare(

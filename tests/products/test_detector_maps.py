@@ -25,6 +25,7 @@ def test_a_detector_maps_at_once_what_changed(stack_root: Path, tmp_path: Path) 
     assert metrics["f1"] > 0.6
 
 
+@pytest.mark.slow
 def test_what_a_detector_writes_is_called_a_score(stack_root: Path, tmp_path: Path) -> None:
     output = tmp_path / "map"
     summary = map_with("checkpoint=log_ratio", f"scene={stack_root}", f"output={output}")
@@ -80,24 +81,22 @@ def test_false_alarms_are_those_asked_for_also_after_rain(checkpoint: str, tmp_p
     rain = [0, 2, 0, 0, 0, -1, 3, 3]
     root = make_stack(tmp_path / "scene", rain=rain, slides=0.0, seed=3)
     options = (f"checkpoint={checkpoint}", f"scene={root}", f"output={tmp_path / 'map'}")
-    for rate in (0.01, 0.05):
-        summary = map_with(*options, f"false_alarms={rate}", "min_area=0")
-        score = read_band(tmp_path / "map" / "score.tif")
-        share = np.mean(score[score > MIN_SCORE] > summary["threshold"])  # type: ignore[operator]
-        assert rate / 2 < share < 2 * rate
-        alarms = summary["false_alarms"]
-        assert alarms["asked"] == rate  # type: ignore[index]
-        assert rate / 2 < alarms["found"] < 2 * rate  # type: ignore[index]
-        assert len(alarms["by_date"]) == 5  # type: ignore[index]
-        assert (alarms["dates_before"], alarms["dates_after"]) == (4, 2)  # type: ignore[index]
+    summary = map_with(*options, "false_alarms=0.02", "min_area=0")
+    score = read_band(tmp_path / "map" / "score.tif")
+    share = np.mean(score[score > MIN_SCORE] > summary["threshold"])  # type: ignore[operator]
+    assert 0.01 < share < 0.04
+    alarms = summary["false_alarms"]
+    assert alarms["asked"] == 0.02  # type: ignore[index]
+    assert 0.01 < alarms["found"] < 0.04  # type: ignore[index]
+    assert len(alarms["by_date"]) == 5  # type: ignore[index]
+    assert (alarms["dates_before"], alarms["dates_after"]) == (4, 2)  # type: ignore[index]
 
 
-@pytest.mark.slow
 def test_the_threshold_of_a_few_landslides_is_that_of_quiet_ground(tmp_path: Path) -> None:
     thresholds = []
     for slides in (0.0, 0.05):
         root = make_stack(tmp_path / f"{slides}", slides=slides)
-        options = (f"scene={root}", f"output={tmp_path / 'map'}", "orbit=both")
+        options = (f"scene={root}", f"output={tmp_path / 'map'}")
         thresholds.append(map_with("checkpoint=log_ratio", *options)["threshold"])
     assert thresholds[1] == pytest.approx(thresholds[0], rel=0.15)
 

@@ -221,6 +221,7 @@ def test_an_inventory_outside_the_scene_is_refused(
     assert not (tmp_path / "map").exists()
 
 
+@pytest.mark.slow
 def test_a_model_of_simulated_images_says_so_on_a_real_scene(tmp_path: Path) -> None:
     root = make_scene(tmp_path / "scene", size=(64, 96))
     task = perturbed_task()

@@ -103,7 +103,11 @@ def test_what_a_notebook_mistypes_is_an_input_error(
     ("modules", "heavy"),
     [
         ("landslide", {"torch", "matplotlib", "rasterio"}),
-        ("landslide.prepare.prepare, landslide.simulate.output, landslide.study.page", {"torch"}),
+        pytest.param(
+            "landslide.prepare.prepare, landslide.simulate.output, landslide.study.page",
+            {"torch"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_needs_no_network_starts_without_its_libraries(modules: str, heavy: set[str]) -> None:

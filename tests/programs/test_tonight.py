@@ -33,6 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_stack(tmp_path_factory.mktemp("stack"), before=9, size=(96, 128))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figures")
 def test_a_scene_of_implants_is_a_scene_like_any_other(root: Path, tmp_path: Path) -> None:
     words = [f"scene={root}", "seed=4", "scars=6", "implants.mean_area=60000"]

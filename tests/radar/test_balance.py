@@ -200,6 +200,7 @@ def test_a_map_does_not_change_with_whole_dates_and_says_what_was_taken_out(
         np.testing.assert_allclose(probability, found[0], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_balance_maps_as_before_and_warns(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "model.ckpt")
     scene = write(tmp_path / "s", ground((160, 240)) * brighter([0, 3, 3]))

@@ -299,6 +299,7 @@ def test_an_unreachable_share_is_refused() -> None:
 # Whole dates -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_whole_dates_move_all_the_ground_by_what_the_scene_says() -> None:
     quiet = replace(DEFAULTS.radar, noise=-45)  # noise does not move with the ground
     still, moved = (
@@ -553,6 +554,7 @@ def dem_file(path: Path, crs: str = "EPSG:32654", void: bool = False) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_voids_of_a_dem_stay_unknown(tmp_path: Path) -> None:
     scene = simulate(None, 0, dem=dem_file(tmp_path / "dem.tif", void=True))
     assert scene.slope.shape == (192, 224)

@@ -163,6 +163,7 @@ def test_the_scene_says_what_is_true_of_each_date(stack: Path) -> None:
     assert info[4]["offset_db"]["vh"] == pytest.approx(between, abs=0.0015)  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_offsets_are_those_of_the_images(unchanged: Path) -> None:
     for orbit in ("ascending", "descending"):
         levels = np.median(decibels(read(dates_path(unchanged, orbit))), axis=(1, 2))[:16]
@@ -201,6 +202,7 @@ def test_a_mean_of_eight_dates_scatters_less_by_the_root_of_eight(unchanged: Pat
     assert np.sqrt(np.mean(one)) == pytest.approx(looks**-0.5, rel=0.04)
 
 
+@pytest.mark.slow
 def test_no_landslide_shows_before_the_earthquake() -> None:
     fewer = replace(UNCHANGED, slides=replace(UNCHANGED.slides, share=0.01))
     scene, other = (

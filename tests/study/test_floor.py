@@ -65,6 +65,7 @@ def test_every_split_has_a_floor_on_the_pixels_of_its_networks(
             assert row.test_roc_auc == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_the_floor_is_that_of_the_detectors_map(
     floor: pd.DataFrame, root: Path, sweep: Path
 ) -> None:

@@ -267,6 +267,7 @@ def test_two_splits_met_five_times_give_no_p_value(tmp_path: Path) -> None:
     assert np.isnan(row.p_holm)
 
 
+@pytest.mark.slow
 def test_the_corrected_test_keeps_its_level_where_splits_share_training() -> None:
     # Differences of five splits, correlated as a quarter of tested per trained patches makes them:
     # correlation (1/4) / (1 + 1/4), no effect. Student's test rejects far too often.

@@ -48,6 +48,7 @@ def run(root: Path, output: Path, *overrides: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_trained_detector_is_a_calibrated_probability_that_maps(
     stack_root: Path, tmp_path: Path
 ) -> None:
