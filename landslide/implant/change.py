@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.geo.relief import Float
@@ -25,7 +26,10 @@ CHANGE_SPREAD, CORRELATION = 4.0, 0.5
 """Standard deviation of the change from scar to scar in decibels, and its correlation between
 polarisations."""
 
-LEAST_CHANGE, GREATEST_CHANGE = 2.5, 12.0
+ALIKE = 0.5
+"""Share of the variance of changes that all scars of an event have in common."""
+
+LEAST_CHANGE, GREATEST_CHANGE = 2.0, 12.0
 """The largest change over polarisations has at least the first many decibels, since a scar that
 changes less cannot be seen; none has more than the second."""
 
@@ -62,19 +66,30 @@ class ChangedGround(NamedTuple):
     change: Float
 
 
-def draw_scar_change(polarisations: Sequence[str], rng: np.random.Generator) -> Float:
-    """Draw the change (P,) in decibels of one scar, the same for all tracks and dates.
+def draw_scar_changes(count: int, polarisations: Sequence[str], rng: np.random.Generator) -> Float:
+    """Draw the changes (N, P) in decibels of the scars of one event, for all tracks and dates.
 
     The distribution is normal, given that one of the polarisations changes by ``LEAST_CHANGE``.
+    Scars of one event resemble each other, as they lie in the same forest.
     """
     mean = np.array([MEAN_CHANGE[p] for p in polarisations])
-    while True:
-        common, own = rng.standard_normal(), rng.standard_normal(len(mean))
-        deviation = np.sqrt(CORRELATION) * common + np.sqrt(1 - CORRELATION) * own
-        change = mean + CHANGE_SPREAD * deviation
-        if LEAST_CHANGE <= np.abs(change).max() <= GREATEST_CHANGE:
-            drawn: Float = change.astype(np.float32)
-            return drawn
+    changes: list[NDArray[np.float64]] = []
+    event = _deviation_of(len(mean), rng)
+    while len(changes) < count:
+        own = _deviation_of(len(mean), rng)
+        scar = mean + CHANGE_SPREAD * (np.sqrt(ALIKE) * event + np.sqrt(1 - ALIKE) * own)
+        if LEAST_CHANGE <= np.abs(scar).max() <= GREATEST_CHANGE:
+            changes.append(scar)
+        elif not changes:
+            event = _deviation_of(len(mean), rng)
+    return np.array(changes, np.float32).reshape(count, len(mean))
+
+
+def _deviation_of(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Standard normal variates of polarisations that correlate."""
+    common, own = rng.standard_normal(), rng.standard_normal(size)
+    deviation: NDArray[np.float64] = np.sqrt(CORRELATION) * common + np.sqrt(1 - CORRELATION) * own
+    return deviation
 
 
 def on_dates(change: Float, dates: int, rng: np.random.Generator) -> Float:

@@ -83,6 +83,7 @@ class OutlineSource(ScarSource):
         offset: tuple[int, int],
         window: Window,
         rng: np.random.Generator,
+        factor: float,
     ) -> list[Chip]:
         """Outlines around heads, turned to the fall line."""
         chips = []
@@ -93,6 +94,7 @@ class OutlineSource(ScarSource):
             turned = shapely.affinity.rotate(
                 outline, fall + np.pi * rng.integers(2), origin=(0, 0), use_radians=True
             )
+            turned = shapely.affinity.scale(turned, factor**0.5, factor**0.5, origin=(0, 0))
             chips.append(self._burn(turned, row + offset[0], col + offset[1], window))
         return chips
 

@@ -1,5 +1,6 @@
 """Samples from a scene's quiet past: the event's bands, with landslides that never happened."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from landslide.geo.relief import Float
 from landslide.implant.change import (
     ChangedGround,
     draw_openness,
-    draw_scar_change,
+    draw_scar_changes,
     implant,
     incidence_effect,
     on_dates,
@@ -40,8 +41,12 @@ DRAWN = re.compile(
 )
 """Bands that are made of dates; all others are read from the scene."""
 
-SWARMS = ((0.25, 0, 0), (0.4, 1, 4), (0.35, 6, 20))
-"""Share of the samples, and fewest and most scars on ``SWARM_PIXELS``."""
+SWARMS = ((0.25, 0, 0), (0.35, 1, 4), (0.25, 5, 20), (0.15, 20, 50))
+"""Share of the samples, and fewest and most scars of usual size on ``SWARM_PIXELS``."""
+
+LARGEST = 8.0
+"""Factor by which scars of an event may be larger than usual, fewer of them in proportion; events
+differ in size, and scars that merge on one slope are mapped as one."""
 
 SWARM_PIXELS = 64**2
 
@@ -233,7 +238,7 @@ class QuietPast:
         around = window.padded(MARGIN)
         inside = window.within(around)
         chips = [] if scars is None else self._draw_scars(scars, around, count, rng)
-        changes = [draw_scar_change(self.polarisations, rng) for _ in chips]
+        changes = draw_scar_changes(len(chips), self.polarisations, rng)
         openness = draw_openness(ground.slope.shape, self.spacing, rng)
         values = dict(ground.static)
         levels: dict[str, NDArray[np.float64]] = {}
@@ -287,7 +292,9 @@ class QuietPast:
             shares = [share for share, *_ in SWARMS]
             _, fewest, most = SWARMS[rng.choice(len(SWARMS), p=shares)]
             area = max(window.height * window.width / SWARM_PIXELS, 1.0)
-            count = round(rng.integers(fewest, most + 1) * area)
+            factor = LARGEST ** rng.uniform()
+            count = math.ceil(rng.integers(fewest, most + 1) * area / factor)
+            return scars.draw(window, count, rng, factor)
         return scars.draw(window, count, rng)
 
 

@@ -120,13 +120,16 @@ class ScarSource:
                 "an area with slopes, or a larger datamodule.implants.mean_area"
             )
 
-    def draw(self, window: Window, count: int, rng: np.random.Generator) -> list[Chip]:
+    def draw(
+        self, window: Window, count: int, rng: np.random.Generator, factor: float = 1.0
+    ) -> list[Chip]:
         """Draw scars that start in a window; fewer where it has no slopes.
 
         Args:
             window: Pixels of the scene, which may reach beyond it.
             count: Number of scars.
             rng: Source of randomness.
+            factor: Factor of their areas.
         """
         height, width = self.weight.shape
         rows = slice(max(window.row, 0), min(window.row + window.height, height))
@@ -138,7 +141,7 @@ class ScarSource:
         heads = np.stack(np.divmod(np.minimum(chosen, len(total) - 1), cols.stop - cols.start))
         rise = self.terrain.south[rows, cols], self.terrain.east[rows, cols]
         offset = rows.start - window.row, cols.start - window.col
-        drawn = self._chips(heads, rise, offset, window, rng)
+        drawn = self._chips(heads, rise, offset, window, rng, factor)
         return [chip for chip in drawn if chip.coverage.size]
 
     def _chips(
@@ -148,10 +151,11 @@ class ScarSource:
         offset: tuple[int, int],
         window: Window,
         rng: np.random.Generator,
+        factor: float,
     ) -> list[Chip]:
         """Scars that start at heads (2, N); these and ``rise`` lie at ``offset`` in the window."""
         count = heads.shape[1]
-        areas = self.areas[rng.integers(len(self.areas), size=count)]
+        areas = factor * self.areas[rng.integers(len(self.areas), size=count)]
         paths = run_out(rise, heads, areas, self.spacing, rng)
         return [self._chip(paths, number, offset, window) for number in range(count)]
 

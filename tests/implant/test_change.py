@@ -9,7 +9,7 @@ from landslide.implant.change import (
     LEAST_CHANGE,
     PATCHINESS,
     ChangedGround,
-    draw_scar_change,
+    draw_scar_changes,
     implant,
     incidence_effect,
     on_dates,
@@ -111,7 +111,7 @@ def test_unmeasured_pixels_stay_unmeasured(quiet: np.ndarray) -> None:
 
 def test_every_scar_changes_visibly_in_one_polarisation_and_in_both_directions() -> None:
     rng = np.random.default_rng(0)
-    changes = np.array([draw_scar_change(["vv", "vh"], rng) for _ in range(2000)])
+    changes = np.concatenate([draw_scar_changes(1, ["vv", "vh"], rng) for _ in range(2000)])
 
     largest = np.abs(changes).max(axis=1)
     assert largest.min() >= LEAST_CHANGE
@@ -151,3 +151,13 @@ def test_scars_are_brighter_where_they_face_the_radar() -> None:
     )
     assert effects[:, 2].min() == -5
     assert (effects[:, 0] >= 0).all()
+
+
+def test_scars_of_one_event_resemble_each_other() -> None:
+    rng = np.random.default_rng(0)
+    events = np.array([draw_scar_changes(8, ["vv", "vh"], rng) for _ in range(800)])
+
+    within, between = events.std(axis=1).mean(axis=0), events.mean(axis=1).std(axis=0)
+    assert (within < between * 1.3).all()
+    assert (within > 1.5).all()
+    assert draw_scar_changes(0, ["vv"], rng).shape == (0, 1)
