@@ -16,6 +16,7 @@ from yaml import MarkedYAMLError
 
 from landslide.config.checks import flatten
 from landslide.config.paths import configuration_folder
+from landslide.errors import InputError
 
 VALUE_FLAGS = (
     *("-c", "-cp", "-cn", "-cd", "-p", "-i"),
@@ -37,12 +38,12 @@ def describe_mistake(error: Exception, config_name: str) -> str:
         error: What Hydra, OmegaConf, PyYAML or a program raised.
         config_name: File of the program's configuration, without its suffix.
     """
-    cause = error.__cause__
+    cause = None if isinstance(error, InputError) else error.__cause__
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option} does not exist: choose from {', '.join(error.options)}"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
-        return _describe_key(cause.full_key, cause.parent_node, config_name)
+        return _describe_key(cause.full_key, cause.parent_node or (), config_name)
     if isinstance(error, InstantiationException) and cause is not None:
         return _one_line(f"{str(error).partition(chr(10))[0]} {cause}")
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
