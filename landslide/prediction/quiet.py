@@ -5,7 +5,7 @@ they came before it. Nothing failed between them, so that whatever a detector ma
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -32,7 +32,10 @@ MAX_EVENTS = 8
 """Quiet events that are tried, at most, evenly over the dates."""
 
 MAX_PIXELS = 2_000_000
-"""Pixels of a scene that each is tried on, at most, in tiles evenly over the scene."""
+"""Pixels of a scene that each is tried on, at most, in blocks evenly over the scene."""
+
+BLOCK_SIDE = 2 * TILE_SIZE
+"""Side in pixels of these blocks."""
 
 
 class QuietDates(NamedTuple):
@@ -195,7 +198,7 @@ def _write_composite(
         profile |= {"sparse_ok": True}
         sink = files.enter_context(rasterio.open(folder / f"{orbit}.tif", "w", **profile))
         sink.descriptions = (*own, *terrain)
-        for block in _sampled_blocks(grid):
+        for block in _sampled_blocks(grid).values():
             window, shape = block.to_rasterio(), (block.height, block.width)
             statistics = StackStatistics(shape, polarisations)
             for day, names in stack.bands.items():
@@ -213,19 +216,23 @@ def _write_composite(
             sink.write(np.stack(layers).astype(np.float32), window=window)
 
 
-def _sampled_blocks(grid: Grid) -> Iterator[Window]:
-    """Blocks of a scene, as many as hold ``MAX_PIXELS``, evenly."""
-    blocks = grid.blocks(2 * TILE_SIZE)
-    count = min(len(blocks), max(1, round(MAX_PIXELS / (blocks[0].height * blocks[0].width))))
-    for pick in np.linspace(0, len(blocks) - 1, count).round().astype(int):
-        yield blocks[pick]
+def _sampled_blocks(grid: Grid) -> dict[int, Window]:
+    """Blocks of a scene by number, as many as hold ``MAX_PIXELS``, evenly."""
+    blocks = grid.blocks(BLOCK_SIDE)
+    count = min(len(blocks), max(1, MAX_PIXELS // BLOCK_SIDE**2))
+    picks = np.linspace(0, len(blocks) - 1, count).round().astype(int)
+    return {int(pick): blocks[pick] for pick in picks}
 
 
 class _Scores:
-    """Scores of finished blocks, of ground that was observed and is steep enough."""
+    """Scores of finished blocks, of ground that was observed and is steep enough.
 
-    def __init__(self) -> None:
-        self.finished: set[int] = set()
+    Args:
+        finished: Numbers of blocks that need not be predicted.
+    """
+
+    def __init__(self, finished: set[int]) -> None:
+        self.finished = finished
         self.values: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
 
     def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
@@ -238,7 +245,8 @@ class _Scores:
 def _score(network: Network, scene: Scene) -> NDArray[np.float32]:
     """Scores (N) of a scene, its dates balanced as the detector wants it."""
     balance_input(network.tasks, scene)
-    scores = _Scores()
-    window = {"size": None, "overlap": 0.5, "halo": None}
-    predict_scene(scene, choose_predictor(network, scene.grid, window), scores, Stopwatch())
+    window = {"size": BLOCK_SIDE, "overlap": 0.5, "halo": None}
+    predictor = choose_predictor(network, scene.grid, window)
+    scores = _Scores(set(range(len(predictor.blocks))) - set(_sampled_blocks(scene.grid)))
+    predict_scene(scene, predictor, scores, Stopwatch())
     return np.concatenate(scores.values)

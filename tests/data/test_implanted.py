@@ -174,6 +174,7 @@ def test_scores_of_implants_are_not_compared_with_those_of_labels(root: Path) ->
     assert one.tested_digest == module(root, seed=3).tested_digest
 
 
+@pytest.mark.slow
 def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None:
     data = module(root)
     sampler = data.training_sampler()
@@ -194,6 +195,7 @@ def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None
     assert not (quiet == 1).any()
 
 
+@pytest.mark.slow
 def test_labels_of_the_event_mix_in_by_a_share(root: Path) -> None:
     bands = ["vv_pre_mean", "vv_post_mean"]
     data = module(root, labels=0.4, windows=200, bands=bands)

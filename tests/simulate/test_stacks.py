@@ -188,6 +188,7 @@ def test_shifts_are_those_of_the_images(tmp_path: Path) -> None:
             assert -10 * found.rows == pytest.approx(north[index] - north[2], abs=2.5)
 
 
+@pytest.mark.slow
 def test_a_mean_of_eight_dates_scatters_less_by_the_root_of_eight(unchanged: Path) -> None:
     one, eight = [], []
     for orbit in ("ascending", "descending"):

@@ -91,6 +91,7 @@ def test_the_floor_is_that_of_the_detectors_map(
     assert row.test_roc_auc == pytest.approx(share, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_study_shows_its_floor(
     floor: pd.DataFrame, runs: pd.DataFrame, sweep: Path, tmp_path: Path
 ) -> None:
