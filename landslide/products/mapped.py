@@ -94,6 +94,8 @@ class MappedScene:
                 f"the map is made of a {self.measure}, which ranks ground and is no probability"
             )
             notes.append(f"threshold {self.threshold.value:.3g}: {self.threshold.origin}")
+        if any(task.implanted for task in self.tasks):
+            notes.append("the model was trained on IMPLANTED landslides in quiet images")
         if any(task.simulated for task in self.tasks) and not self.simulated:
             notes.append("the model was trained on SIMULATED images and is unproven on real ones")
         if mapped in ORBITS and mapped != trained:

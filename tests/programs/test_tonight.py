@@ -95,7 +95,9 @@ def test_a_network_trained_on_the_past_maps_the_event(root: Path, tmp_path: Path
     assert 0 < task.threshold < 1
     output = tmp_path / "map"
     map_with(f"checkpoint={run / 'checkpoints' / 'best.ckpt'}", f"scene={root}", f"output={output}")
-    assert (output / "report.html").exists()
+    notes = json.loads((output / "summary.json").read_text())["notes"]
+    assert "the model was trained on IMPLANTED landslides in quiet images" in notes
+    assert "IMPLANTED" in (output / "report.html").read_text()
     # No label was read: without the inventory the same is trained.
     bare = make_stack(tmp_path / "bare", before=9, size=(96, 128))
     (bare / "landslides.tif").unlink()
