@@ -170,6 +170,7 @@ def test_layover_of_a_cliff_reaches_height_over_tangent_to_both_sides() -> None:
     assert not hidden.shadow.any()
 
 
+@pytest.mark.slow
 def test_gentle_hills_have_neither_shadow_nor_layover(scene: SimulatedScene) -> None:
     gentle = (scene.elevation * 0.3).astype(np.float32)
     hidden = distortion(gentle, 10, ASCENDING)
