@@ -112,7 +112,6 @@ def test_flow_leaves_a_depression_over_its_lowest_sill() -> None:
     assert area.reshape(surface.shape)[1, 2] > area.reshape(surface.shape)[1, 1]
 
 
-@pytest.mark.slow
 def test_terrain_is_as_steep_as_the_epicentral_area_with_flat_floors(scene: SimulatedScene) -> None:
     assert scene.slope.mean() == pytest.approx(14.5, abs=0.3)
     assert 0.1 < (scene.slope < 4).mean() < 0.45
@@ -170,7 +169,6 @@ def test_layover_of_a_cliff_reaches_height_over_tangent_to_both_sides() -> None:
     assert not hidden.shadow.any()
 
 
-@pytest.mark.slow
 def test_gentle_hills_have_neither_shadow_nor_layover(scene: SimulatedScene) -> None:
     gentle = (scene.elevation * 0.3).astype(np.float32)
     hidden = distortion(gentle, 10, ASCENDING)
