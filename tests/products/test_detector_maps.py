@@ -92,6 +92,7 @@ def test_false_alarms_are_those_asked_for_also_after_rain(checkpoint: str, tmp_p
     assert (alarms["dates_before"], alarms["dates_after"]) == (4, 2)  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_the_threshold_of_a_few_landslides_is_that_of_quiet_ground(tmp_path: Path) -> None:
     thresholds = []
     for slides in (0.0, 0.05):

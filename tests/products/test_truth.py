@@ -105,6 +105,7 @@ def average_precision(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
     return precision.compute()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 1, 3])
 @pytest.mark.parametrize("middle", [0.01, 0.5, 0.9999])
 def test_ten_landslide_pixels_in_a_hundred_million_are_ranked_right(

@@ -112,7 +112,6 @@ def test_flow_leaves_a_depression_over_its_lowest_sill() -> None:
     assert area.reshape(surface.shape)[1, 2] > area.reshape(surface.shape)[1, 1]
 
 
-@pytest.mark.slow
 def test_terrain_is_as_steep_as_the_epicentral_area_with_flat_floors(scene: SimulatedScene) -> None:
     assert scene.slope.mean() == pytest.approx(14.5, abs=0.3)
     assert 0.1 < (scene.slope < 4).mean() < 0.45

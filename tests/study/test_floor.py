@@ -108,6 +108,7 @@ def test_a_study_shows_its_floor(
     assert not any("nan" in line for line in text.splitlines() if "floor: " in line)
 
 
+@pytest.mark.slow
 def test_a_floor_is_measured_once(
     floor: pd.DataFrame, runs: pd.DataFrame, sweep: Path, root: Path, tmp_path: Path
 ) -> None:
