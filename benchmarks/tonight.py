@@ -99,15 +99,15 @@ def later_images(root: Path) -> Images:
     write_json(root / "scene.json", info)
     implants = Implants(mean_area=MEAN_AREA, before=8, after=1)
     scene = ImplantedScene(root, "ascending", BANDS, implants, limit=2**30, balanced=True)
-    scene.past.tracks[None].calendar.held_out = LATER
+    scene.past.tracks[None].calendar.held_out = 2 * LATER  # the test's dates are the last half
     window = scene.scene.grid.full_window
     quiet: dict[int, torch.Tensor] = {}
     number = 0
     while len(quiet) < LATER:
-        sample, choices = scene.draw_with_dates(window, [number], held_out=True, quiet=True)
+        sample, choices = scene.draw_with_dates(window, [number], "test", quiet=True)
         quiet[int(choices[None].after[0])] = sample["image"]
         number += 1
-    drawn = [scene.draw(window, [1, number], held_out=True) for number in range(DRAWS)]
+    drawn = [scene.draw(window, [1, number], "test") for number in range(DRAWS)]
     return Images(
         [quiet[date] for date in sorted(quiet)],
         torch.stack([sample["image"] for sample in drawn]),

@@ -132,9 +132,14 @@ class LandslideDataModule(LightningDataModule):
             require_distinct_bands(self.bands, scene.path)
         for note in naming_notes(self.bands):
             logging.getLogger(__name__).warning(note)
-        _require_apart(self.roots, scenes)
+        require_distinct_ground(self.roots, scenes)
         self.tables = [self.split(patch_table(scene, self.patch_size)) for scene in scenes]
         for table in self.tables:
+            if table.duplicated(["row", "col"]).any():
+                raise InputError(
+                    "split=time: the splits share their ground, and differ in their dates with "
+                    "experiment=tonight alone: choose split=blocks"
+                )
             require_apart(table, self.patch_size, self.window_size)
         self.patches = combine(self.tables)
         self.scenes = scenes
@@ -241,8 +246,8 @@ class LandslideDataModule(LightningDataModule):
         """Batches of the test split, in order."""
         return self._loader(self._in_order("test"), self.dataset("test"))
 
-    def quiet_dataloader(self) -> DataLoader[Sample] | None:
-        """Batches of ground where nothing failed; None where that is not known."""
+    def quiet_dataloader(self, split: Split) -> DataLoader[Sample] | None:
+        """Batches of a split's ground where nothing failed; None where that is not known."""
         return None
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
@@ -289,7 +294,7 @@ class LandslideDataModule(LightningDataModule):
         )
 
 
-def _require_apart(roots: Sequence[Path], scenes: Sequence[Scene]) -> None:
+def require_distinct_ground(roots: Sequence[Path], scenes: Sequence[Scene]) -> None:
     """Raise where scenes overlap, so that the same ground could lie in two splits."""
     outlines = [
         gpd.GeoSeries([box(*scene.grid.bounds)], crs=scene.grid.crs).to_crs("EPSG:4326").iloc[0]

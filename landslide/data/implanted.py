@@ -2,7 +2,7 @@
 
 Dates from before the event stand for those before and after it. Training draws new windows, dates
 and landslides for every batch. Validation and test are drawn once, by the seed; their dates after
-are the last ones of the quiet past, which training never sees.
+are the last ones of the quiet past, which training never sees, and each has its own.
 """
 
 import hashlib
@@ -17,14 +17,19 @@ import pandas as pd
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from landslide.data.datamodule import LandslideDataModule, PatchDataset, Split
+from landslide.data.datamodule import (
+    LandslideDataModule,
+    PatchDataset,
+    Split,
+    require_distinct_ground,
+)
 from landslide.data.implanted_scene import ImplantedScene
 from landslide.data.samplers import Query, WindowSampler
 from landslide.data.scene import Sample, Scene
-from landslide.data.splits import combine, patch_table
+from landslide.data.splits import SPLITS, combine, patch_table
 from landslide.errors import InputError
 from landslide.implant.past import Implants
-from landslide.radar.bands import ORBITS
+from landslide.radar.bands import ORBITS, require_distinct_bands
 from landslide.radar.stack import dates_path
 
 HELD_OUT_WINDOWS = 200
@@ -37,7 +42,7 @@ class ImplantedDataset(Dataset[Sample]):
     Args:
         scenes: The scenes.
         seed: Seed of all draws.
-        held_out: Whether it is for validation and test, which are drawn once.
+        split: Split, whose dates after no other has; validation and test are drawn once.
         quiet: Whether nothing is implanted.
     """
 
@@ -45,11 +50,11 @@ class ImplantedDataset(Dataset[Sample]):
         self,
         scenes: Sequence[ImplantedScene],
         seed: int,
+        split: Split,
         *,
-        held_out: bool,
         quiet: bool = False,
     ) -> None:
-        self.scenes, self.seed, self.held_out, self.quiet = scenes, seed, held_out, quiet
+        self.scenes, self.seed, self.split, self.quiet = scenes, seed, split, quiet
 
     def __getitem__(self, query: Query) -> Sample:
         """Draw one window."""
@@ -57,8 +62,8 @@ class ImplantedDataset(Dataset[Sample]):
         window = scene.past.grid.window(*query)
         # A window outside the scene, which fills up a batch, has negative corners.
         place = (query.scene, window.row + 2**20, window.col + 2**20)
-        seed = [self.seed, int(self.held_out), query.draw, *place]
-        return scene.draw(window, seed, held_out=self.held_out, quiet=self.quiet)
+        seed = [self.seed, SPLITS.index(self.split), query.draw, *place]
+        return scene.draw(window, seed, self.split, quiet=self.quiet)
 
 
 class MixedDataset(Dataset[Sample]):
@@ -133,6 +138,8 @@ class ImplantedDataModule(LandslideDataModule):
             )
             for root in self.roots
         ]
+        require_distinct_ground(self.roots, [past.scene for past in pasts])
+        require_distinct_bands(self.bands, self.roots[0] / f"{self.orbit}.tif")
         self.tables = [self._split_patches(past.scene) for past in pasts]
         self.patches = combine(self.tables)
         self.scenes, self.pasts = [past.scene for past in pasts], pasts
@@ -178,15 +185,15 @@ class ImplantedDataModule(LandslideDataModule):
 
     def dataset(self, split: Split) -> ImplantedDataset | MixedDataset:
         """Dataset that the queries of a split's sampler index."""
-        implanted = ImplantedDataset(self.pasts, self.seed, held_out=split != "train")
+        implanted = ImplantedDataset(self.pasts, self.seed, split)
         if not self.labels or split != "train":
             return implanted
         return MixedDataset(implanted, self.labelled, self.labels, self.seed)
 
-    def quiet_dataloader(self) -> DataLoader[Sample]:
-        """Batches of the validation split without implants."""
-        dataset = ImplantedDataset(self.pasts, self.seed, held_out=True, quiet=True)
-        return self._loader(self._in_order("val"), dataset)
+    def quiet_dataloader(self, split: Split) -> DataLoader[Sample]:
+        """Batches of a split without implants."""
+        dataset = ImplantedDataset(self.pasts, self.seed, split, quiet=True)
+        return self._loader(self._in_order(split), dataset)
 
     def draws(self, patches: pd.DataFrame) -> int:
         """How often every patch of validation or test is drawn, so that there are enough."""

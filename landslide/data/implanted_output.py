@@ -65,7 +65,7 @@ def implant_scene(
     bands = _bands(root / f"{orbit}.tif", implants.after)
     source = ImplantedScene(root, orbit, bands, implants, limit=2**31, balanced=False)
     grid, track = source.scene.grid, source.past.tracks[None]
-    sample, choices = source.draw_with_dates(grid.full_window, [seed], held_out=False, scars=scars)
+    sample, choices = source.draw_with_dates(grid.full_window, [seed], "view", scars=scars)
     before, after = (
         [track.dates.days[number] for number in numbers] for numbers in choices[None][:2]
     )

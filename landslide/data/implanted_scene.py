@@ -9,7 +9,7 @@ import torch
 from landslide.data.scene import Sample, Scene
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN, open_raster
-from landslide.implant.dates import Choice
+from landslide.implant.dates import Choice, DrawnFor
 from landslide.implant.outlines import OutlineSource, read_outlines
 from landslide.implant.past import MARGIN, RESOLUTION, Ground, Implants, QuietPast
 from landslide.implant.scars import ScarSource, Terrain
@@ -17,9 +17,6 @@ from landslide.radar.bands import ORBIT_MARK, band_description, orbit_of
 
 ANGLE = "local_incidence_angle"
 """Band on which the change of implants depends, in degrees."""
-
-UNKNOWN_SLOPE = 20.0
-"""Slope in degrees that decoys find where none is known."""
 
 TERRAIN_METRES = 25.0
 """Standard deviation of the Gaussian that smooths fall lines."""
@@ -65,7 +62,8 @@ class ImplantedScene:
         names = names or _described(root / f"{orbit}.tif")[:1]
         self.scene = Scene.of(root, orbit, names, truth=False)
         self.scene.load()
-        self._slope = names.index("slope") if "slope" in names else None
+        found = {band_description(band): i for i, band in reversed([*enumerate(names)])}
+        self._slope = found.get("slope")
         self._angles = {
             orbit_of(band): i
             for i, band in enumerate(names)
@@ -74,7 +72,7 @@ class ImplantedScene:
         image = self.scene.read(self.scene.grid.full_window)
         shape = tuple(image["mask"].shape)
         slope, aspect = (
-            image["image"][names.index(band)].numpy() if band in names else None
+            image["image"][found[band]].numpy() if band in found else None
             for band in ("slope", "aspect")
         )
         terrain_model = (
@@ -91,24 +89,24 @@ class ImplantedScene:
             self.scars = OutlineSource(outlines, *ground)
 
     def draw(
-        self, window: Window, seed: Sequence[int], *, held_out: bool, quiet: bool = False
+        self, window: Window, seed: Sequence[int], split: DrawnFor, *, quiet: bool = False
     ) -> Sample:
         """Draw the sample of a window.
 
         Args:
             window: Pixels of the scene.
             seed: Seed of the draw.
-            held_out: Whether the dates after are those that training never sees there.
+            split: What it is for, which decides on its dates (see ``Calendar``).
             quiet: Whether nothing is implanted.
         """
-        return self.draw_with_dates(window, seed, held_out=held_out, quiet=quiet)[0]
+        return self.draw_with_dates(window, seed, split, quiet=quiet)[0]
 
     def draw_with_dates(
         self,
         window: Window,
         seed: Sequence[int],
+        split: DrawnFor,
         *,
-        held_out: bool,
         quiet: bool = False,
         scars: int | None = None,
     ) -> tuple[Sample, dict[str | None, Choice]]:
@@ -118,7 +116,7 @@ class ImplantedScene:
         image = sample["image"]
         ground = Ground(
             {band: image[i, *inside].numpy() for i, band in enumerate(self.static)},
-            np.full(sample["mask"].shape, UNKNOWN_SLOPE, np.float32)
+            np.full(sample["mask"].shape, np.nan, np.float32)
             if self._slope is None
             else image[self._slope].numpy(),
             {key: image[i].numpy() for key, i in self._angles.items()},
@@ -128,7 +126,7 @@ class ImplantedScene:
             ground,
             None if quiet else self.scars,
             np.random.default_rng(seed),
-            held_out=held_out,
+            split,
             count=scars,
         )
         mask = torch.from_numpy(drawn.landslides.astype(np.uint8))

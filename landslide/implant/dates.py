@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,15 @@ HELD_OUT = 0.2
 SHUFFLED = 0.5
 """Share of the training samples whose dates are not in order of time, for more variety."""
 
+MIN_SLOPE, MIN_AVERAGES = 5.0, 200
+"""Slope in degrees above which offsets are measured, where there are so many averages."""
+
 BLOCK = 4
 """Side in pixels of the blocks that are averaged where offsets are measured."""
+
+
+DrawnFor = Literal["train", "val", "test", "view"]
+"""What a sample is for: a split, or a look at dates in order of time."""
 
 
 class Choice(NamedTuple):
@@ -58,30 +65,38 @@ class Calendar:
 
     def __init__(self, count: int, before: int | None, after: int, fewest: int, name: str) -> None:
         self.count, self.after = count, after
-        self.held_out = max(after, round(HELD_OUT * count))
-        room = count - self.held_out - 2 * after
-        if room < fewest:
+        # Validation and test have dates after of their own, where there are enough.
+        shares = [max(2 * after, round(HELD_OUT * count)), after]
+        rooms = [count - share - 2 * after for share in shares]
+        if rooms[1] < fewest:
             needed = fewest + 3 * after
             raise InputError(
                 f"{name} has {count} quiet dates before the event, and training on the past needs "
                 f"{needed}: prepare more with sar.before={needed}, or map with checkpoint=log_ratio"
             )
+        self.held_out, room = next(
+            pair for pair in zip(shares, rooms, strict=True) if pair[1] >= fewest
+        )
         self.before = room if before is None else min(before, room)
 
-    def draw(self, rng: np.random.Generator, *, held_out: bool) -> Choice:
-        """Draw the dates of a sample; ``held_out`` of those that training never sees after."""
+    def draw(self, rng: np.random.Generator, split: DrawnFor) -> Choice:
+        """Draw the dates of a sample; what one split has after the event no other has there."""
         first = self.count - self.held_out
-        if not held_out and rng.random() < SHUFFLED:
+        if split == "train" and rng.random() < SHUFFLED:
             order = rng.permutation(first)
             after, donors, rest = np.split(order, [self.after, 2 * self.after])
             return Choice(np.sort(rest[: self.before]), np.sort(after), donors)
-        start = (
-            rng.integers(first, self.count - self.after + 1)
-            if held_out
-            else rng.integers(self.before, first - self.after + 1)
-        )
+        apart = self.held_out >= 2 * self.after
+        middle = first + self.held_out // 2
+        low, high = {
+            "train": (self.before, first),
+            "view": (self.before, first),
+            "val": (first, middle if apart else self.count),
+            "test": (middle if apart else first, self.count),
+        }[split]
+        start = rng.integers(low, high - self.after + 1)
         before, after = np.arange(start - self.before, start), start + np.arange(self.after)
-        known = np.arange(self.count if held_out else first)
+        known = np.arange(first if split in ("train", "view") else self.count)
         free = np.setdiff1d(known, np.concatenate([before, after]))
         return Choice(before, after, rng.permutation(free)[: self.after])
 
@@ -126,7 +141,7 @@ class QuietDates:
         self._memory: Float | None = None
         if 4 * self.grid.height * self.grid.width * len(self.days) * len(polarisations) <= limit:
             self._memory = self._read(self.grid.full_window, np.arange(len(self.days)))
-        self.levels, self.offsets = self._measure()
+        self.levels, self.offsets = self._measure(root / f"{orbit}.tif")
 
     def read(self, window: Window, dates: NDArray[np.intp]) -> Float:
         """Read dates (D, P, H, W) of a window, NaN where not measured or outside the scene."""
@@ -154,18 +169,37 @@ class QuietDates:
         dates_read: Float = image.reshape(shape).astype(np.float32)
         return dates_read
 
-    def _measure(self) -> tuple[Float, Float]:
-        """Usual level (P,) and offsets (D, P) in decibels, over ground that does not change."""
+    def _measure(self, composite: Path) -> tuple[Float, Float]:
+        """Usual level (P,) and offsets (D, P) in decibels, over ground that does not change.
+
+        As for maps (``landslide.data.levels``) that is averages on slopes, if the scene has them.
+        """
         every = np.arange(len(self.days))
         blocks = self.grid.blocks(64 * BLOCK)
-        averages = [_averages(self.read(block, every)) for block in blocks[:: _stride(blocks)]]
-        values = np.concatenate(averages, axis=-1)  # (D, P, N)
-        values = values[..., np.isfinite(values).all(axis=(0, 1))]
-        if not values.shape[-1]:
-            raise InputError(f"{self.path}: no pixel is measured on all quiet dates")
-        usual = values.mean(axis=0)
-        offsets = [[unchanged_difference(v) for v in date] for date in values - usual]
-        return np.median(usual, axis=-1), np.array(offsets, np.float32)
+        blocks = blocks[:: _stride(blocks)]
+        values = np.concatenate([_averages(self.read(b, every)) for b in blocks], axis=-1)
+        with open_raster(composite) as source, reading(composite):
+            if "slope" in source.descriptions:
+                number = source.descriptions.index("slope") + 1
+                slopes = [source.read([number], window=b.to_rasterio()) for b in blocks]
+                angle = np.concatenate([_means(slope[None]).ravel() for slope in slopes])
+                if (angle > MIN_SLOPE).sum() >= MIN_AVERAGES:
+                    values = values[..., angle > MIN_SLOPE]
+        known = np.isfinite(values)
+        for number, day in enumerate(self.days):
+            if known[number].sum(axis=-1).min() < MIN_AVERAGES // 10:
+                raise InputError(
+                    f"{self.path}: the date {day} measured too little of the scene to be balanced: "
+                    "prepare it without that date"
+                )
+        count = known.sum(axis=0)
+        usual = np.where(known, values, 0).sum(axis=0) / np.maximum(count, 1)
+        offsets = [
+            [unchanged_difference((v - u)[k]) for v, u, k in zip(*parts, strict=True)]
+            for parts in ((values[d], usual, known[d]) for d in every)
+        ]
+        levels = [np.median(u[c > 0]) for u, c in zip(usual, count, strict=True)]
+        return np.array(levels, np.float32), np.array(offsets, np.float32)
 
 
 def quiet_days(root: Path, orbit: str, days: Sequence[date]) -> list[date]:
@@ -190,11 +224,17 @@ def quiet_days(root: Path, orbit: str, days: Sequence[date]) -> list[date]:
 
 def _averages(image: Float) -> Float:
     """Means (D, P, N) in decibels of blocks of pixels that are measured throughout."""
+    means = _means(image)
+    return 10 * np.log10(means.reshape(*image.shape[:2], -1))
+
+
+def _means(image: Float) -> Float:
+    """Means (D, P, h, w) of blocks of an image (D, P, H, W)."""
     D, P, H, W = image.shape
     h, w = H // BLOCK, W // BLOCK
     blocks = image[:, :, : h * BLOCK, : w * BLOCK].reshape(D, P, h, BLOCK, w, BLOCK)
-    means: Float = blocks.mean(axis=(3, 5)).reshape(D, P, -1)
-    return 10 * np.log10(means)
+    means: Float = blocks.mean(axis=(3, 5))
+    return means
 
 
 def _stride(blocks: Sequence[Window]) -> int:

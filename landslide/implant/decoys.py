@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.geo.relief import Float
-from landslide.implant.change import ChangedGround, on_dates
 from landslide.implant.scars import Chip
 from landslide.simulate.noise import smooth_noise
 
@@ -52,32 +52,37 @@ OFFSET_DB = 0.3
 
 
 def draw_decoys(
-    slope: Float,
-    polarisations: Sequence[str],
-    dates: int,
-    spacing: float,
-    rng: np.random.Generator,
-) -> list[ChangedGround]:
-    """Draw the decoys of a sample: rectangles on slopes that suit them, and snow."""
+    slope: Float, polarisations: Sequence[str], spacing: float, rng: np.random.Generator
+) -> list[tuple[Chip, Float]]:
+    """Draw the decoys of a sample: rectangles on slopes that suit them, and snow.
+
+    Args:
+        slope: (H, W) in degrees; NaN where it is unknown and may be any.
+        polarisations: Polarisations of the image.
+        spacing: Pixel size in metres.
+        rng: Source of randomness.
+
+    Returns:
+        Where each lies, and its change (P,) in decibels.
+    """
     drawn = []
     for _ in range(rng.poisson(DECOYS_PER_PIXEL * slope.size)):
         decoy = DECOYS[rng.integers(len(DECOYS))]
         chip = _rectangle(decoy, slope, spacing, rng)
         if chip is not None:
-            drawn.append(_changed(chip, decoy.change, decoy.spread, polarisations, dates, rng))
+            drawn.append((chip, _change(decoy.change, decoy.spread, polarisations, rng)))
     if rng.random() < SNOW_SHARE:
         level = smooth_noise(slope.shape, 3000 / spacing, rng) + rng.normal()
-        snow = (level > 0).astype(np.float32)
+        chip = Chip((slice(None), slice(None)), (level > 0).astype(np.float32))
         mean, spread = SNOW_CHANGE
-        chip = Chip((slice(None), slice(None)), snow)
-        drawn.append(_changed(chip, (mean, mean), spread, polarisations, dates, rng))
+        drawn.append((chip, _change((mean, mean), spread, polarisations, rng)))
     return drawn
 
 
 def _rectangle(decoy: Decoy, slope: Float, spacing: float, rng: np.random.Generator) -> Chip | None:
     """A rectangle in any direction; None where no ground suits it."""
     low, high = decoy.slope
-    suits = np.flatnonzero((slope >= low) & (slope <= high))
+    suits = np.flatnonzero(np.isnan(slope) | ((slope >= low) & (slope <= high)))
     if not len(suits):
         return None
     row, col = divmod(int(suits[rng.integers(len(suits))]), slope.shape[1])
@@ -92,31 +97,38 @@ def _rectangle(decoy: Decoy, slope: Float, spacing: float, rng: np.random.Genera
     return Chip((rows, cols), inside.clip(0, 1).astype(np.float32))
 
 
-def _changed(
-    chip: Chip,
+def _change(
     means: tuple[float, float],
     spread: float,
     polarisations: Sequence[str],
-    dates: int,
     rng: np.random.Generator,
-) -> ChangedGround:
+) -> Float:
+    """Change (P,) in decibels, of which polarisations share the deviation from its mean."""
     like, cross = means
-    mean = np.array([cross if p in ("vh", "hv") else like for p in polarisations], np.float32)
-    common = np.float32(spread * rng.standard_normal())
-    return ChangedGround(chip, on_dates(mean + common, dates, rng))
+    mean = np.array([cross if p in ("vh", "hv") else like for p in polarisations])
+    change: Float = (mean + spread * rng.standard_normal()).astype(np.float32)
+    return change
 
 
-def displace(dates: Float, rng: np.random.Generator) -> Float:
-    """Displace dates (D, P, H, W), linear power, by fractions of a pixel in some samples."""
+def displace(after: Float, donors: Float, rng: np.random.Generator) -> tuple[Float, Float]:
+    """Displace dates (D, P, H, W), linear power, by fractions of a pixel in some samples.
+
+    Donors of speckle move with the dates that take it, so that it is interpolated alike.
+    """
     if rng.random() >= SHIFT_SHARE:
-        return dates
-    moved = np.empty_like(dates)
-    for date, image in enumerate(dates):
-        by = rng.normal(0, SHIFT_PIXELS, 2)
-        for band, values in enumerate(image):
-            # Bilinear weights add up to one, so that NaN spreads to neighbours and nothing rings.
-            moved[date, band] = ndimage.shift(values, by, order=1, mode="nearest")
-    return moved
+        return after, donors
+    by = rng.normal(0, SHIFT_PIXELS, (len(after), 2))
+    return _moved(after, by), _moved(donors, by)
+
+
+def _moved(dates: Float, by: NDArray[np.float64]) -> Float:
+    # Bilinear weights add up to one, so that NaN spreads to neighbours and nothing rings.
+    return np.stack(
+        [
+            [ndimage.shift(band, shift, order=1, mode="nearest") for band in image]
+            for image, shift in zip(dates, by, strict=True)
+        ]
+    )
 
 
 def offset(dates: Float, rng: np.random.Generator) -> Float:

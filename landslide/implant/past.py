@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.geo.metadata import scene_info
 from landslide.geo.relief import Float
@@ -23,7 +24,7 @@ from landslide.implant.change import (
     incidence_effect,
     on_dates,
 )
-from landslide.implant.dates import Calendar, Choice, QuietDates
+from landslide.implant.dates import Calendar, Choice, DrawnFor, QuietDates
 from landslide.implant.decoys import displace, draw_decoys, offset
 from landslide.implant.scars import Chip, ScarSource
 from landslide.radar.balance import Balance
@@ -117,18 +118,24 @@ class Track:
         self.polarisations = list(named) or ["vv"]
         self.bands = list(bands)
         self.dates = QuietDates(root, orbit, self.polarisations, limit)
-        after = implants.after or max(_dates_after(root, orbit), *map(position_after, found), 1)
+        needed = max([1, *map(position_after, found)])
+        after = implants.after or max(_dates_after(root, orbit), needed)
+        if after < needed:
+            raise InputError(
+                f"implants.after={after}: the bands {', '.join(bands)} need {needed} dates after "
+                "the event: leave it out, or choose a dataset of fewer dates"
+            )
         fewest = 2 if any(m["kind"] == "pre_std" for m in found) else 1
         path = str(self.dates.path)
         self.calendar = Calendar(len(self.dates.days), implants.before, after, fewest, path)
 
-    def build(self, before: Float, after: Float, offsets: Float) -> dict[str, Float]:
-        """Bands (H, W) by description.
+    def build(self, before: Float, after: Float, offsets: tuple[Float, Float]) -> dict[str, Float]:
+        """Bands (H, W) by description, as ``StackStatistics`` makes them.
 
         Args:
             before: (D, P, H, W) linear power of the dates before.
             after: The same after.
-            offsets: (D, P) decibels by which the dates before are brighter than usual.
+            offsets: (D, P) decibels by which the dates before and after are brighter than usual.
         """
         built = {}
         for band in self.bands:
@@ -136,13 +143,14 @@ class Track:
             assert match is not None
             polarisation, kind = match["polarisation"], match["kind"]
             index = self.polarisations.index(polarisation) if polarisation else 0
-            dates = (before if kind.startswith("pre") else after)[:, index]
+            side = 0 if kind.startswith("pre") else 1
+            dates, brighter = (before, after)[side][:, index], offsets[side][:, index]
             if kind.endswith("_count"):
                 built[band] = np.isfinite(dates).sum(axis=0).astype(np.float32)
             elif kind == "pre_std":
-                built[band] = _scatter(dates, offsets[:, index])
+                built[band] = _scatter(dates, brighter)
             elif kind.endswith("_mean"):
-                built[band] = _mean(dates)
+                built[band] = _levelled_mean(dates, brighter)
             elif kind == "pre":
                 built[band] = dates[-1]
             else:
@@ -221,8 +229,8 @@ class QuietPast:
         ground: Ground,
         scars: ScarSource | None,
         rng: np.random.Generator,
+        split: DrawnFor,
         *,
-        held_out: bool = False,
         count: int | None = None,
     ) -> Drawn:
         """Draw a sample.
@@ -232,34 +240,42 @@ class QuietPast:
             ground: What is there.
             scars: Source of scars; None for quiet ground without scars and decoys.
             rng: Source of randomness.
-            held_out: Whether the dates after are those that training never sees there.
+            split: What the sample is for (see ``Calendar``).
             count: Number of scars; None for as many as training draws.
         """
         around = window.padded(MARGIN)
         inside = window.within(around)
         chips = [] if scars is None else self._draw_scars(scars, around, count, rng)
-        changes = draw_scar_changes(len(chips), self.polarisations, rng)
+        changes = [*draw_scar_changes(len(chips), self.polarisations, rng)]
+        # Decoys come first, so that scars lie on top; all tracks see both at the same places.
+        decoys = (
+            []
+            if scars is None
+            else draw_decoys(ground.slope, self.polarisations, self.spacing, rng)
+        )
         openness = draw_openness(ground.slope.shape, self.spacing, rng)
         values = dict(ground.static)
         levels: dict[str, NDArray[np.float64]] = {}
         choices = {}
         for key, track in self.tracks.items():
-            choice = choices[key] = track.calendar.draw(rng, held_out=held_out)
+            choice = choices[key] = track.calendar.draw(rng, split)
             before = track.dates.read(around, choice.before)
             after = track.dates.read(around, choice.after)
             if scars is not None:
                 own = [self.polarisations.index(p) for p in track.polarisations]
-                patches = draw_decoys(
-                    ground.slope, track.polarisations, len(after), self.spacing, rng
-                )
+                patches = [
+                    ChangedGround(chip, on_dates(change[own], len(after), rng))
+                    for chip, change in decoys
+                ]
                 for chip, change in zip(chips, changes, strict=True):
                     decibels = on_dates(change[own], len(after), rng)
                     if key in ground.angles:
                         decibels = decibels + incidence_effect(ground.angles[key][chip.place], rng)
                     patches.append(ChangedGround(chip, decibels))
                 donors = track.dates.read(around, choice.donors)
+                after, donors = displace(after, donors, rng)
                 after = implant(
-                    displace(after, rng),
+                    after,
                     donors,
                     _mean(before),
                     patches,
@@ -271,7 +287,9 @@ class QuietPast:
                 after = offset(after, rng)
             mark = f"@{key}" if key else ""
             built = track.build(
-                before[..., *inside], after[..., *inside], track.dates.offsets[choice.before]
+                before[..., *inside],
+                after[..., *inside],
+                (track.dates.offsets[choice.before], track.dates.offsets[choice.after]),
             )
             values |= {name + mark: band for name, band in built.items()}
             own_levels = track.levels(choice.before, choice.after)
@@ -294,8 +312,11 @@ class QuietPast:
             area = max(window.height * window.width / SWARM_PIXELS, 1.0)
             factor = LARGEST ** rng.uniform()
             count = math.ceil(rng.integers(fewest, most + 1) * area / factor)
-            return scars.draw(window, count, rng, factor)
-        return scars.draw(window, count, rng)
+        else:
+            factor = 1.0
+        chips = scars.draw(window, count, rng, factor)
+        # A scar that covers half of no pixel would change the image without being in the mask.
+        return [chip for chip in chips if (chip.coverage >= 0.5).any()]
 
 
 def _channel(band: str, values: Mapping[str, Float]) -> Float:
@@ -327,6 +348,15 @@ def _mean(dates: Float) -> Float:
     known = np.isfinite(dates)
     total, count = np.where(known, dates, 0).sum(axis=0), known.sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def _levelled_mean(dates: Float, offsets: Float) -> Float:
+    """Mean of dates (D, H, W); where some are missing, with the mean offset of all."""
+    if np.isfinite(dates).all():
+        return _mean(dates)
+    gains = (10 ** (offsets / 10)).astype(np.float32)
+    levelled = _mean(dates / gains[:, None, None]) * gains.mean()
+    return np.where(np.isfinite(dates).all(axis=0), _mean(dates), levelled)
 
 
 def _scatter(dates: Float, offsets: Float) -> Float:

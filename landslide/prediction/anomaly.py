@@ -1,5 +1,6 @@
 """The band ``anomaly`` of a scene, from its dates: balanced, at 30 m, on the scene's grid."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -112,10 +113,17 @@ def _offsets(
             date[p]: _decibels(read_reduced(dates, date[p], side, Resampling.average))
             for date in (*sides["pre"], *sides["post"])
         }
-        reference = np.mean([reduced[date[p]] for date in sides["pre"]], axis=0)
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # pixels that no date measured
+            reference = np.nanmean([reduced[date[p]] for date in sides["pre"]], axis=0)
         for number, image in reduced.items():
             difference = (image - reference)[np.isfinite(image - reference)]
-            offsets[number] = unchanged_difference(difference) if difference.size else 0.0
+            if not difference.size:
+                raise InputError(
+                    f"{dates.name}: {dates.descriptions[number - 1]} shares no ground with the "
+                    "dates before the event and cannot be balanced: leave that date out"
+                )
+            offsets[number] = unchanged_difference(difference)
     return offsets
 
 

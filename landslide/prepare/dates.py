@@ -65,8 +65,8 @@ def _arrange(orbit: Pass, images: Sequence[Acquisition], event: Event) -> dict[s
         side = _side(image, event)
         if side not in parts:
             raise InputError(
-                f"{image.name} is of the event's own day ({image.day}): give event.date and the "
-                "image with their time, or leave the image out"
+                f"{image.name} ({image.day}) may be from either side of the event: give event.date "
+                "and the image with their time, or leave the image out"
             )
         parts[side].append(image)
     for one, other in pairwise([*parts["before"], *parts["after"]]):
@@ -95,8 +95,7 @@ def _time_key(orbit: Pass, image: Acquisition) -> float:
 
 def _side(image: Acquisition, event: Event) -> str:
     assert image.time is not None
-    # Days that a user lists are compared as they are written.
-    return event.side_of(image.time, exact=image.exact and event.exact)
+    return event.side_of(image.time, exact=image.exact)
 
 
 def check_stacks(sources: Sources, config: DictConfig) -> list[str]:

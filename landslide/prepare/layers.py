@@ -26,7 +26,7 @@ from landslide.radar.stack import stack_bands
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """Names that can be told from quotients, bands of the other orbit and options."""
 
-TAKEN = {*TERRAIN_BANDS, *stack_bands(("vv", "vh", "hh", "hv"))}
+TAKEN = {"anomaly", *TERRAIN_BANDS, *stack_bands(("vv", "vh", "hh", "hv"))}
 """Bands of a scene besides backscatter."""
 
 

@@ -33,5 +33,15 @@ def check_options(config: DictConfig) -> None:
     like = config.grid.like
     if like is not None and not Path(like).is_file():
         raise InputError(f"there is no file {like}, which grid.like names")
+    listed = config.sar.ascending or config.sar.descending
+    for key, single in (
+        ("sar.after", config.sar.after <= 2),
+        ("despeckle", config.despeckle == "none"),
+    ):
+        if not single and config.sar.before == 1 and not listed:
+            raise InputError(
+                f"{key}={OmegaConf.select(config, key)} is for stacks, which have several dates "
+                "before the event: add sar.before=8"
+            )
     if config.plan and config.sar.source != "stac":
         raise InputError("plan=true lists what an archive has: add sar.source=stac")

@@ -24,6 +24,9 @@ LARGE = 1 / 3
 """Part of a pixel above which a shift looks like change on slopes."""
 
 
+MAX_SHIFT, MAX_ERROR = 4.0, LARGE / 2
+"""Pixels above which a shift, or its error by the scatter of tiles, counts as not measured."""
+
 MIN_REFERENCE = 3
 """Dates that a reference needs, so that each has two others."""
 
@@ -142,9 +145,32 @@ def _read_tiles(
 
 
 def _median_displacement(date: Float, others: Float, grid: Grid) -> Displacement | None:
-    """Median over tiles (T, P, H, W) in linear power."""
-    shifts = [s for pair in zip(date, others, strict=True) if (s := measure_shift(*pair))]
-    if not shifts:
+    """Median over tiles (T, P, H, W) in linear power; None where they show no common shift."""
+    shifts = _shifts(date, others)
+    if not len(shifts):
         return None
-    rows, cols = np.median([(shift.rows, shift.cols) for shift in shifts], axis=0)
+    rows, cols = np.median(shifts, axis=0)
+    parts = shifts if len(shifts) > 1 else _shifts(*(_quarters(t) for t in (date, others)))
+    # Ground without texture has its peaks of correlation anywhere.
+    spread = np.median(np.hypot(*(parts - np.median(parts, axis=0)).T)) if len(parts) else np.inf
+    if np.hypot(rows, cols) > MAX_SHIFT or spread / len(parts) ** 0.5 > MAX_ERROR:
+        return None
     return Displacement.of_pixels(rows, cols, grid)
+
+
+def _shifts(date: Float, others: Float) -> NDArray[np.float64]:
+    """Shifts (N, 2) in pixels of the tiles (T, P, H, W) that could be measured."""
+    found = [s for pair in zip(date, others, strict=True) if (s := measure_shift(*pair))]
+    return np.array([(shift.rows, shift.cols) for shift in found]).reshape(-1, 2)
+
+
+def _quarters(tiles: Float) -> Float:
+    """The quarters (4 T, P, H / 2, W / 2) of tiles."""
+    height, width = tiles.shape[-2] // 2, tiles.shape[-1] // 2
+    return np.concatenate(
+        [
+            tiles[..., rows, cols]
+            for rows in (slice(height), slice(height, 2 * height))
+            for cols in (slice(width), slice(width, 2 * width))
+        ]
+    )

@@ -66,9 +66,9 @@ def choose_threshold(
     if quiet is None:
         return Threshold(
             float(np.percentile(values, 100 * (1 - rate))),
-            f"percentile {100 * (1 - rate):g} of the scene's own scores, since there are no two "
-            "dates before the event to measure false alarms on: that share of the ground is mapped "
-            "whether or not it failed",
+            f"percentile {100 * (1 - rate):g} of the scene's own scores, since it has too few "
+            "dates before the event to measure false alarms of this detector: that share of the "
+            "ground is mapped whether or not it failed",
         )
     found = quiet.rates(rate)
     shares = list(found.values())
@@ -111,5 +111,8 @@ def _sample(raster: Path) -> NDArray[np.float32]:
             samples.append(values[np.isfinite(values) & (values > MIN_SCORE)])
     sample = np.concatenate(samples)
     if not len(sample):
-        raise InputError("no ground is both observed and steep enough to be mapped as a landslide")
+        raise InputError(
+            "no ground is observed in all bands and steep enough to be a landslide: check that the "
+            "bands have measurements (vv_pre_std needs two dates before the event)"
+        )
     return sample

@@ -71,7 +71,8 @@ class StackStatistics:
             side: Which of the two.
             images: (H, W) linear power of each polarisation; NaN, zero and below are not measured.
             offsets: Decibels by which each polarisation of the whole date is brighter than usual;
-                the scatter leaves them out. None where they are not known.
+                the scatter leaves them out, and so do means of pixels that not all dates measured.
+                None where they are not known.
         """
         for polarisation, image in images.items():
             offset = (offsets or {}).get(polarisation, 0.0)

@@ -20,7 +20,9 @@ class DateStatistics:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.count = np.zeros(shape, dtype=np.int32)
+        self._gains: list[float] = []
         self._power = np.zeros(shape)
+        self._levelled = np.zeros(shape)
         self._decibels = np.zeros(shape)
         self._squares = np.zeros(shape)
 
@@ -29,22 +31,30 @@ class DateStatistics:
 
         Args:
             power: (H, W) linear power; NaN, zero and below are no measurement.
-            offset: Decibels by which the whole date is brighter than usual, as after rain, which
-                are no scatter of a pixel; the mean keeps them.
+            offset: Decibels by which the whole date is brighter than usual, as after rain. They are
+                no scatter of a pixel.
         """
         valid = np.isfinite(power) & (power > 0)
         values = power[valid].astype(np.float64)
         decibels = 10 * np.log10(values) - offset
         self.count[valid] += 1
         self._power[valid] += values
+        self._gains.append(10 ** (offset / 10))
+        self._levelled[valid] += values / self._gains[-1]
         before = decibels - self._decibels[valid]
         self._decibels[valid] += before / self.count[valid]
         self._squares[valid] += before * (decibels - self._decibels[valid])
 
     @property
     def mean(self) -> Float:
-        """Mean in linear power (H, W) float32; NaN where no date measured."""
-        return _quotient(self._power, self.count)
+        """Mean in linear power (H, W) float32; NaN where no date measured.
+
+        Where some dates did not measure, the mean is that of the others without their offsets, with
+        the mean offset of all dates, so that a bright date leaves no edge where it ends.
+        """
+        mean = _quotient(self._power, self.count)
+        levelled = _quotient(self._levelled, self.count) * np.float32(np.mean(self._gains or 1))
+        return np.where(self.count == len(self._gains), mean, levelled)
 
     @property
     def scatter(self) -> Float:

@@ -56,6 +56,13 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
     _prepare_process(config.seed)
     resumed = _resumable(config)
     datamodule: LandslideDataModule = instantiate(config.datamodule)
+    if config.false_alarms is not None and not (
+        datamodule.implanted and config.threshold == CALIBRATED
+    ):
+        raise InputError(
+            "false_alarms= needs quiet dates and threshold=calibrated, as experiment=tonight has: "
+            "leave it out"
+        )
     datamodule.memory = memory or datamodule.memory
     identity = datamodule.identity  # of the files before they are read
     datamodule.setup()
@@ -78,14 +85,14 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
         "tested": datamodule.tested_digest,
         "train_patches": len(datamodule.patches_of("train")),
     }
-    if quiet is not None:
-        facts |= {"implanted": True, "quiet": mapped_share(quiet, best.threshold)}
+    if quiet:
+        facts |= {"implanted": True, "quiet": mapped_share(quiet["test"], best.threshold)}
     # The metrics come last: a run that has them is finished.
     write_json(output / "metrics.json", {**results, **facts, **identity._asdict()})
     print_results(results, f"{title}, seed {config.seed}: best checkpoint, percent")
-    if quiet is not None:
-        share = mapped_share(quiet, best.threshold)["mapped"]
-        Console().print(f"Quiet ground of dates held out: {100 * share:.3f} % is mapped")
+    if quiet:
+        share = mapped_share(quiet["test"], best.threshold)["mapped"]
+        Console().print(f"Quiet ground on the test's dates: {100 * share:.3f} % is mapped")
     Console(soft_wrap=True).print(f"Run folder: {output}")
     return float(results["val"]["f1"] or 0)
 
@@ -136,11 +143,11 @@ def _fit(
 
 def _load_best(
     config: DictConfig, datamodule: LandslideDataModule
-) -> tuple[LandslideTask, dict[Split, Predictions], Predictions | None]:
+) -> tuple[LandslideTask, dict[Split, Predictions], dict[Split, Predictions]]:
     """Load the best checkpoint from its file, and apply it to validation, test and quiet ground.
 
-    A calibrated threshold is chosen on validation, so high that quiet ground has at most
-    ``false_alarms``, and written into the checkpoint.
+    A calibrated threshold is chosen on validation, so high that at most ``false_alarms`` of its
+    quiet ground are mapped, and written into the checkpoint.
     """
     path = Path(config.output_dir) / "checkpoints" / "best.ckpt"
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -148,12 +155,15 @@ def _load_best(
     trainer = _trainer(config, devices=1, strategy="auto", **options)
     best = load_task(path)
     predictions = predict_splits(trainer, best, datamodule)
-    loader = datamodule.quiet_dataloader()
-    quiet = None if loader is None else Predictions.join(trainer.predict(best, loader) or [])  # type: ignore[arg-type]
+    quiet: dict[Split, Predictions] = {
+        split: Predictions.join(trainer.predict(best, loader) or [])  # type: ignore[arg-type]
+        for split in predictions
+        if (loader := datamodule.quiet_dataloader(split)) is not None
+    }
     if config.threshold == CALIBRATED:
         threshold = best_threshold(predictions["val"])
-        if quiet is not None and config.false_alarms is not None:
-            threshold = max(threshold, quiet_threshold(quiet, config.false_alarms))
+        if quiet and config.false_alarms is not None:
+            threshold = max(threshold, quiet_threshold(quiet["val"], config.false_alarms))
         set_threshold(path, threshold)
         best = load_task(path)
     return best, predictions, quiet

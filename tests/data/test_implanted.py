@@ -13,6 +13,7 @@ from landslide.data.implanted_scene import ImplantedScene
 from landslide.data.samplers import WindowSampler
 from landslide.data.scene import Scene
 from landslide.data.splits import block_split, shared_ground, split_digest
+from landslide.errors import InputError
 from landslide.geo.grid import Window
 from landslide.implant.past import Implants, Track
 from landslide.radar.stack import StackStatistics
@@ -31,7 +32,7 @@ def scene(root: Path, bands: list[str] = BANDS, **implants: object) -> Implanted
     return ImplantedScene(root, "ascending", bands, settings, limit=2**30, balanced=False)
 
 
-def module(root: Path, **changes: object) -> ImplantedDataModule:
+def module(root: Path | list[Path], **changes: object) -> ImplantedDataModule:
     options: dict[str, object] = {
         "root": root,
         "orbit": "ascending",
@@ -57,14 +58,16 @@ def test_bands_are_those_that_the_event_will_have(root: Path) -> None:
     first, second = dates.read(window, before), dates.read(window, after)
     first[1, :, 3, 4] = np.nan
 
-    built = track.build(first, second, dates.offsets[before])
+    second[1, :, 8:, 9] = np.nan
+    built = track.build(first, second, (dates.offsets[before], dates.offsets[after]))
 
     statistics = StackStatistics((30, 40), ["vv", "vh"])
     for index, image in zip(before, first, strict=True):
         offsets = dict(zip(["vv", "vh"], dates.offsets[index].tolist(), strict=True))
         statistics.add("pre", dict(zip(["vv", "vh"], image, strict=True)), offsets)
-    for image in second:
-        statistics.add("post", dict(zip(["vv", "vh"], image, strict=True)))
+    for index, image in zip(after, second, strict=True):
+        offsets = dict(zip(["vv", "vh"], dates.offsets[index].tolist(), strict=True))
+        statistics.add("post", dict(zip(["vv", "vh"], image, strict=True)), offsets)
     for name, band in statistics.bands().items():
         np.testing.assert_allclose(built[name], band, rtol=1e-4, err_msg=name)
     np.testing.assert_array_equal(built["vv_pre"], first[-1, 0])
@@ -76,7 +79,7 @@ def test_a_draw_is_the_same_by_seed_and_new_by_another(root: Path) -> None:
     source = scene(root)
     window = Window(40, 60, 48, 48)
 
-    one, same, other = (source.draw(window, [0, n], held_out=False) for n in (5, 5, 6))
+    one, same, other = (source.draw(window, [0, n], "train") for n in (5, 5, 6))
 
     torch.testing.assert_close(one["image"], same["image"], equal_nan=True)
     assert torch.equal(one["mask"], same["mask"])
@@ -91,7 +94,7 @@ def test_implants_change_the_dates_after_and_only_where_the_mask_says_so(root: P
     source = scene(root, ["vv_pre_mean", "vv_post_mean", "vh_post_mean"], mean_area=40_000.0)
     marked, elsewhere = [], []
     for number in range(80):
-        sample = source.draw(Window(30, 30, 96, 96), [number], held_out=False)
+        sample = source.draw(Window(30, 30, 96, 96), [number], "train")
         before, *after = 10 * sample["image"].log10()
         change = torch.stack([(band - before).abs() for band in after]).amax(dim=0)
         marked.append(change[sample["mask"] == 1])
@@ -108,7 +111,7 @@ def test_quiet_ground_has_no_implants(root: Path) -> None:
     source = scene(root)
 
     for number in range(10):
-        sample = source.draw(Window(30, 30, 64, 64), [number], held_out=True, quiet=True)
+        sample = source.draw(Window(30, 30, 64, 64), [number], "val", quiet=True)
         assert not (sample["mask"] == 1).any()
 
 
@@ -117,7 +120,7 @@ def test_dates_are_balanced_as_in_maps(root: Path) -> None:
     source = ImplantedScene(root, "ascending", bands, Implants(after=1), limit=2**30, balanced=True)
 
     levels = [
-        (10 * source.draw(Window(0, 0, 160, 256), [n], held_out=False, quiet=True)["image"].log10())
+        (10 * source.draw(Window(0, 0, 160, 256), [n], "train", quiet=True)["image"].log10())
         .flatten(1)
         .nanmedian(dim=1)
         .values
@@ -136,7 +139,7 @@ def test_both_orbits_have_the_scars_at_the_same_place(root: Path) -> None:
     source = scene(root, bands, mean_area=60_000.0)
     changes = []
     for number in range(120):
-        sample = source.draw(Window(30, 30, 96, 96), [number], held_out=False)
+        sample = source.draw(Window(30, 30, 96, 96), [number], "train")
         decibels = 10 * sample["image"].log10()
         scar = sample["mask"] == 1
         if scar.sum() > 50:
@@ -191,7 +194,9 @@ def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None
     assert torch.equal(first, second)
     assert len(first) >= 200
     assert (first == 1).any()
-    quiet = torch.cat([batch["mask"] for batch in data.quiet_dataloader()])
+    tested = torch.cat([batch["mask"] for batch in data.test_dataloader()])
+    assert not torch.equal(first, tested)
+    quiet = torch.cat([batch["mask"] for batch in data.quiet_dataloader("val")])
     assert not (quiet == 1).any()
 
 
@@ -211,3 +216,13 @@ def test_labels_of_the_event_mix_in_by_a_share(root: Path) -> None:
     assert not (data.dataset("val")[query]["image"] == labelled["image"]).all()
     assert any(file.name == "landslides.tif" for file in data.files)
     assert not any(file.name == "landslides.tif" for file in module(root).files)
+
+
+def test_bands_that_need_more_dates_than_asked_for_are_one_sentence(root: Path) -> None:
+    with pytest.raises(InputError, match=r"implants.after=1: the bands .* need 2 dates"):
+        scene(root, ["vv_pre", "vv_post2"], after=1)
+
+
+def test_the_same_ground_twice_is_refused(root: Path) -> None:
+    with pytest.raises(InputError, match="overlap"):
+        module([root, root])

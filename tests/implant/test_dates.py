@@ -5,36 +5,56 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from builders import make_stack
 
 from landslide.errors import InputError
 from landslide.geo.grid import Window
-from landslide.implant.dates import Calendar, QuietDates
+from landslide.implant.dates import Calendar, DrawnFor, QuietDates
 
 
-@pytest.mark.parametrize(("count", "after"), [(5, 1), (10, 1), (13, 2), (24, 2)])
-def test_dates_after_of_validation_are_never_seen_after_in_training(count: int, after: int) -> None:
+@pytest.mark.parametrize(("count", "after"), [(6, 1), (10, 1), (13, 2), (24, 2)])
+def test_no_split_has_the_dates_after_of_another(count: int, after: int) -> None:
     calendar = Calendar(count, None, after, 1, "stack")
     rng = np.random.default_rng(0)
-    seen: dict[bool, set[int]] = {False: set(), True: set()}
-    for held_out in (False, True):
+    splits: tuple[DrawnFor, ...] = ("train", "val", "test")
+    seen: dict[str, set[int]] = {}
+    for split in splits:
+        seen[split] = set()
         for _ in range(300):
-            choice = calendar.draw(rng, held_out=held_out)
+            choice = calendar.draw(rng, split)
             every = np.concatenate(choice)
             assert len(set(every.tolist())) == len(every) == calendar.before + 2 * after
             assert 0 <= every.min() <= every.max() < count
-            seen[held_out] |= set(choice.after.tolist())
-            if held_out:
+            seen[split] |= set(choice.after.tolist())
+            if split != "train":
                 assert choice.before.max() < choice.after.min()
 
-    assert not seen[False] & seen[True]
-    assert seen[False] | seen[True] >= set(range(calendar.before, count))
+    assert not seen["train"] & (seen["val"] | seen["test"])
+    assert not seen["val"] & seen["test"]
+
+
+def test_few_dates_are_shared_by_validation_and_test_but_not_by_training() -> None:
+    calendar = Calendar(5, None, 1, 2, "stack")
+    rng = np.random.default_rng(0)
+
+    assert {int(calendar.draw(rng, "val").after[0]) for _ in range(50)} == {4}
+    assert {int(calendar.draw(rng, "test").after[0]) for _ in range(50)} == {4}
+    assert 4 not in {int(calendar.draw(rng, "train").after[0]) for _ in range(50)}
+
+
+def test_a_look_at_dates_is_in_order_of_time() -> None:
+    calendar = Calendar(12, None, 1, 2, "stack")
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        choice = calendar.draw(rng, "view")
+        assert choice.before.max() < choice.after.min()
 
 
 def test_most_training_samples_are_drawn_in_and_out_of_order_of_time() -> None:
     calendar = Calendar(12, 4, 1, 1, "stack")
     rng = np.random.default_rng(0)
-    choices = [calendar.draw(rng, held_out=False) for _ in range(500)]
+    choices = [calendar.draw(rng, "train") for _ in range(500)]
 
     assert calendar.before == 4
     in_order = np.mean([choice.before.max() < choice.after.min() for choice in choices])
@@ -94,3 +114,36 @@ def test_dates_are_quiet_before_the_time_of_the_event(tmp_path: Path) -> None:
     (root / "scene.json").write_text(json.dumps(info))
     with pytest.raises(InputError, match="has no time of the event"):
         QuietDates(root, "ascending", ["vv"], 0)
+
+
+def test_offsets_are_those_of_slopes_and_not_of_the_sea(tmp_path: Path) -> None:
+    root = make_stack(tmp_path)
+    with rasterio.open(root / "ascending.tif", "r+") as sink:
+        number = sink.descriptions.index("slope") + 1
+        slope = sink.read(number)
+        slope[:, :100] = 0
+        sink.write(slope, number)
+    dry = QuietDates(root, "ascending", ["vv"], 2**30)
+    with rasterio.open(root / "dates" / "ascending.tif", "r+") as sink:
+        windy = sink.read(5)
+        windy[:, :100] *= 10  # the sea on one date
+        sink.write(windy, 5)
+
+    wet = QuietDates(root, "ascending", ["vv"], 2**30)
+
+    np.testing.assert_allclose(wet.offsets, dry.offsets, atol=0.02)
+    np.testing.assert_allclose(wet.levels, dry.levels, atol=0.02)
+
+
+def test_dates_that_share_no_ground_are_measured_each_on_its_own(tmp_path: Path) -> None:
+    root = make_stack(tmp_path, before=8, rain=[0, 0, 2.0])
+    whole = QuietDates(root, "ascending", ["vv"], 2**30).offsets
+    with rasterio.open(root / "dates" / "ascending.tif", "r+") as sink:
+        for number, columns in ((1, slice(0, 128)), (5, slice(128, 256))):
+            date = sink.read(number)
+            date[:, columns] = np.nan
+            sink.write(date, number)
+
+    parts = QuietDates(root, "ascending", ["vv"], 2**30).offsets
+
+    np.testing.assert_allclose(parts, whole, atol=0.4)

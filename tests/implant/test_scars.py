@@ -86,12 +86,12 @@ def test_fields_lie_on_flat_ground_only() -> None:
     slope = np.full((300, 300), 30, np.float32)
     slope[:, :100] = 1
     rng = np.random.default_rng(0)
-    decoys = [d for _ in range(60) for d in draw_decoys(slope, ["vv"], 1, 10.0, rng)]
+    decoys = [d for _ in range(60) for d in draw_decoys(slope, ["vv"], 10.0, rng)]
 
-    bright = [d for d in decoys if d.chip.place[0] != slice(None)]
+    bright = [(chip.place, change) for chip, change in decoys if chip.place[0] != slice(None)]
     assert len(bright) > 50
-    fields = [d for d in bright if d.change.flat[0] < -4.5]  # floods, which are the darkest
-    middles = [(d.chip.place[1].start + d.chip.place[1].stop) / 2 for d in fields]
+    fields = [place for place, change in bright if change[0] < -4.5]  # floods, the darkest
+    middles = [(columns.start + columns.stop) / 2 for _, columns in fields]
     assert np.mean(np.array(middles) < 150) > 0.8
     assert HARVEST.slope[1] < 10
 
@@ -100,8 +100,18 @@ def test_some_samples_are_displaced_by_parts_of_a_pixel() -> None:
     ramp = np.tile(np.arange(64, dtype=np.float32), (1, 1, 64, 1))
     rng = np.random.default_rng(0)
 
-    moved = [np.median((displace(ramp, rng) - ramp)[..., 8:-8, 8:-8]) for _ in range(400)]
+    moved = [displace(ramp, 2 * ramp, rng) for _ in range(400)]
 
-    shifts = np.array(moved)
+    np.testing.assert_allclose([2 * after for after, _ in moved], [donor for _, donor in moved])
+    shifts = np.array([np.median((after - ramp)[..., 8:-8, 8:-8]) for after, _ in moved])
     assert np.mean(shifts != 0) == pytest.approx(0.2, abs=0.06)
     assert shifts[shifts != 0].std() == pytest.approx(0.25, rel=0.3)
+
+
+def test_without_a_slope_every_decoy_lies_anywhere() -> None:
+    rng = np.random.default_rng(0)
+    slope = np.full((96, 96), np.nan, np.float32)
+
+    changes = [change[0] for _ in range(400) for _, change in draw_decoys(slope, ["vv"], 10.0, rng)]
+    assert np.min(changes) < -7  # floods
+    assert np.max(changes) > 6  # building sites

@@ -65,3 +65,17 @@ def test_the_scatter_leaves_out_what_moves_whole_dates() -> None:
     np.testing.assert_allclose(scatter, still.bands()["vv_pre_std"], rtol=1e-5)
     mean = (dates * 10 ** (offsets / 10)[:, None, None]).mean(axis=0)
     np.testing.assert_allclose(moved.bands()["vv_pre_mean"], mean, rtol=1e-5)
+
+
+def test_a_bright_date_leaves_no_edge_where_it_ends() -> None:
+    statistics = StackStatistics((4, 6), ["vv"])
+    for offset in (0.0, 0.0, 3.5):
+        image = np.full((4, 6), 0.1 * 10 ** (offset / 10), np.float32)
+        if offset:
+            image[:, 2:] = np.nan
+        statistics.add("post", {"vv": image}, {"vv": offset})
+
+    mean = statistics.bands()["vv_post_mean"]
+
+    expected = 0.1 * (2 + 10**0.35) / 3
+    np.testing.assert_allclose(mean, expected, rtol=1e-5)
