@@ -14,9 +14,10 @@ from landslide.geo.files import write_json
 from landslide.geo.folders import SCENE_INFO, replacing_scene, require_free_folder
 from landslide.geo.metadata import scene_info
 from landslide.geo.polygons import outline_mask, write_polygons
-from landslide.geo.rasters import UNKNOWN, open_raster, write_raster
+from landslide.geo.rasters import UNKNOWN, write_raster
 from landslide.implant.figure import draw_implants
 from landslide.implant.past import DRAWN, Implants, position_after
+from landslide.radar.bands import described_bands
 
 
 class ImplantsWritten(NamedTuple):
@@ -86,9 +87,7 @@ def implant_scene(
 
 def _bands(composite: Path, after: int | None) -> list[str]:
     """Bands of a composite that quiet dates can give, or that are read as they are."""
-    with open_raster(composite) as source:
-        described = [name for name in source.descriptions if name]
-    matches = {band: DRAWN.fullmatch(band) for band in described}
+    matches = {band: DRAWN.fullmatch(band) for band in described_bands(composite)}
     bands = [
         band
         for band, match in matches.items()

@@ -8,12 +8,12 @@ import torch
 
 from landslide.data.scene import Sample, Scene
 from landslide.geo.grid import Window
-from landslide.geo.rasters import UNKNOWN, open_raster
+from landslide.geo.rasters import UNKNOWN
 from landslide.implant.dates import Choice, DrawnFor
 from landslide.implant.outlines import OutlineSource, read_outlines
 from landslide.implant.past import MARGIN, RESOLUTION, Ground, Implants, QuietPast
 from landslide.implant.scars import ScarSource, Terrain
-from landslide.radar.bands import ORBIT_MARK, band_description, orbit_of
+from landslide.radar.bands import ORBIT_MARK, band_description, described_bands, orbit_of
 
 ANGLE = "local_incidence_angle"
 """Band on which the change of implants depends, in degrees."""
@@ -53,13 +53,13 @@ class ImplantedScene:
         terrain = [
             band if key is None else f"{band}{ORBIT_MARK}{key}"
             for key in self.past.tracks
-            for band in _described(root / f"{key or orbit}.tif")
+            for band in described_bands(root / f"{key or orbit}.tif")
             # The slope of another orbit brings its layover and shadow into the mask.
             if band in ("slope", "aspect", ANGLE)
         ]
         # A scene is read for its grid and its mask even where no band of it is used.
         names = list(dict.fromkeys([*self.static, *terrain]))
-        names = names or _described(root / f"{orbit}.tif")[:1]
+        names = names or described_bands(root / f"{orbit}.tif")[:1]
         self.scene = Scene.of(root, orbit, names, truth=False)
         self.scene.load()
         found = {band_description(band): i for i, band in reversed([*enumerate(names)])}
@@ -133,9 +133,3 @@ class ImplantedScene:
         unknown = drawn.image.isnan().any(dim=0) | (sample["mask"][inside] == UNKNOWN)
         sample = Sample(image=drawn.image, mask=mask.masked_fill(unknown, UNKNOWN))
         return sample, drawn.choices
-
-
-def _described(composite: Path) -> list[str]:
-    """Described bands of a composite."""
-    with open_raster(composite) as source:
-        return [name for name in source.descriptions if name]

@@ -13,21 +13,10 @@ from landslide.geo.grid import TILE_SIZE, Grid, Window
 from landslide.geo.rasters import open_raster
 from landslide.radar.balance import Balance, Levels, reference_images
 from landslide.radar.bands import backscatter_bands
-from landslide.radar.unchanged import unchanged_difference
+from landslide.radar.unchanged import LOOKS, MIN_AVERAGES, MIN_SLOPE, unchanged_difference
 
 MIN_TILE_METRES = 10_000.0
 """Least side of a tile that has levels of its own: rain differs over some tens of km."""
-
-LOOKS = 4
-"""Side in pixels of the blocks that are averaged first, so that speckle does not hide unchanged
-ground."""
-
-MIN_SLOPE = 5.0
-"""Slope in degrees above which levels are measured: landslides occur there, while sea, lakes and
-fields, which change by themselves, are flat."""
-
-MIN_AVERAGES = 200
-"""Number of averages of ``LOOKS`` x ``LOOKS`` px that a tile needs for levels of its own."""
 
 
 def balance_dates(scene: Scene) -> Levels:

@@ -14,19 +14,13 @@ from landslide.geo.metadata import scene_info
 from landslide.geo.rasters import open_raster, reading
 from landslide.geo.relief import Float
 from landslide.radar.stack import dates_path, read_dates
-from landslide.radar.unchanged import unchanged_difference
+from landslide.radar.unchanged import LOOKS, MIN_AVERAGES, MIN_SLOPE, unchanged_difference
 
 HELD_OUT = 0.2
 """Share of the quiet dates, the last ones, that only validation and test see as dates after."""
 
 SHUFFLED = 0.5
 """Share of the training samples whose dates are not in order of time, for more variety."""
-
-MIN_SLOPE, MIN_AVERAGES = 5.0, 200
-"""Slope in degrees above which offsets are measured, where there are so many averages."""
-
-BLOCK = 4
-"""Side in pixels of the blocks that are averaged where offsets are measured."""
 
 
 DrawnFor = Literal["train", "val", "test", "view"]
@@ -175,7 +169,7 @@ class QuietDates:
         As for maps (``landslide.data.levels``) that is averages on slopes, if the scene has them.
         """
         every = np.arange(len(self.days))
-        blocks = self.grid.blocks(64 * BLOCK)
+        blocks = self.grid.blocks(64 * LOOKS)
         blocks = blocks[:: _stride(blocks)]
         values = np.concatenate([_averages(self.read(b, every)) for b in blocks], axis=-1)
         with open_raster(composite) as source, reading(composite):
@@ -231,8 +225,8 @@ def _averages(image: Float) -> Float:
 def _means(image: Float) -> Float:
     """Means (D, P, h, w) of blocks of an image (D, P, H, W)."""
     D, P, H, W = image.shape
-    h, w = H // BLOCK, W // BLOCK
-    blocks = image[:, :, : h * BLOCK, : w * BLOCK].reshape(D, P, h, BLOCK, w, BLOCK)
+    h, w = H // LOOKS, W // LOOKS
+    blocks = image[:, :, : h * LOOKS, : w * LOOKS].reshape(D, P, h, LOOKS, w, LOOKS)
     means: Float = blocks.mean(axis=(3, 5))
     return means
 

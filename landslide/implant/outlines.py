@@ -13,7 +13,7 @@ from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window, utm_crs
 from landslide.geo.relief import Float
 from landslide.geo.vectors import read_shapes
-from landslide.implant.scars import FEWEST_PIXELS, Chip, ScarSource, Terrain
+from landslide.implant.scars import FEWEST_PIXELS, Chip, ScarSource, Terrain, clipped
 
 SUBPIXELS = 4
 """Sub-pixels per side that a pixel's coverage is counted from."""
@@ -101,12 +101,8 @@ class OutlineSource(ScarSource):
     def _burn(self, outline: shapely.Polygon, row: int, col: int, window: Window) -> Chip:
         west, south, east, north = np.array(outline.bounds) / self.spacing
         edge = 1 + int(3 * self.sigma)
-        rows = slice(
-            *np.clip([row - north - edge, row - south + edge + 1], 0, window.height).astype(int)
-        )
-        cols = slice(
-            *np.clip([col + west - edge, col + east + edge + 1], 0, window.width).astype(int)
-        )
+        rows = clipped(row - north - edge, row - south + edge + 1, window.height)
+        cols = clipped(col + west - edge, col + east + edge + 1, window.width)
         height, width = rows.stop - rows.start, cols.stop - cols.start
         if height <= 0 or width <= 0:
             return Chip((rows, cols), np.zeros((0, 0), np.float32))
@@ -120,10 +116,6 @@ class OutlineSource(ScarSource):
         )
         share = fine.reshape(height, n, width, n).mean(axis=(1, 3), dtype=np.float32)
         return Chip((rows, cols), self._blur(share))
-
-
-def _inside(low: float, high: float, size: int) -> slice:
-    return slice(int(np.clip(low, 0, size)), int(np.clip(high, 0, size)))
 
 
 def _axis(outline: shapely.Polygon) -> float:

@@ -28,7 +28,7 @@ from landslide.implant.dates import Calendar, Choice, DrawnFor, QuietDates
 from landslide.implant.decoys import displace, draw_decoys, offset
 from landslide.implant.scars import Chip, ScarSource
 from landslide.radar.balance import Balance
-from landslide.radar.bands import band_description, orbit_of, source_bands
+from landslide.radar.bands import ORBIT_MARK, band_description, orbit_of, source_bands
 
 MARGIN = 16
 """Pixels around a window that are drawn with it, so that its edge is like the rest."""
@@ -113,10 +113,10 @@ class Track:
     def __init__(
         self, root: Path, orbit: str, bands: Sequence[str], implants: Implants, limit: int
     ) -> None:
-        found = [match for band in bands if (match := DRAWN.fullmatch(band))]
+        self.bands = {band: match for band in bands if (match := DRAWN.fullmatch(band))}
+        found = self.bands.values()
         named = dict.fromkeys(m["polarisation"] for m in found if m["polarisation"])
         self.polarisations = list(named) or ["vv"]
-        self.bands = list(bands)
         self.dates = QuietDates(root, orbit, self.polarisations, limit)
         needed = max([1, *map(position_after, found)])
         after = implants.after or max(_dates_after(root, orbit), needed)
@@ -138,9 +138,7 @@ class Track:
             offsets: (D, P) decibels by which the dates before and after are brighter than usual.
         """
         built = {}
-        for band in self.bands:
-            match = DRAWN.fullmatch(band)
-            assert match is not None
+        for band, match in self.bands.items():
             polarisation, kind = match["polarisation"], match["kind"]
             index = self.polarisations.index(polarisation) if polarisation else 0
             side = 0 if kind.startswith("pre") else 1
@@ -162,9 +160,7 @@ class Track:
     ) -> dict[str, NDArray[np.float64]]:
         """Levels in decibels, (1, 1), of the bands that are backscatter, as maps measure them."""
         levels = {}
-        for band in self.bands:
-            match = DRAWN.fullmatch(band)
-            assert match is not None
+        for band, match in self.bands.items():
             kind = match["kind"]
             if match["polarisation"] is None or kind == "pre_std":
                 continue
@@ -285,7 +281,7 @@ class QuietPast:
                     self.implants.strength,
                 )
                 after = offset(after, rng)
-            mark = f"@{key}" if key else ""
+            mark = f"{ORBIT_MARK}{key}" if key else ""
             built = track.build(
                 before[..., *inside],
                 after[..., *inside],
@@ -352,11 +348,12 @@ def _mean(dates: Float) -> Float:
 
 def _levelled_mean(dates: Float, offsets: Float) -> Float:
     """Mean of dates (D, H, W); where some are missing, with the mean offset of all."""
-    if np.isfinite(dates).all():
-        return _mean(dates)
+    mean, complete = _mean(dates), np.isfinite(dates).all(axis=0)
+    if complete.all():
+        return mean
     gains = (10 ** (offsets / 10)).astype(np.float32)
     levelled = _mean(dates / gains[:, None, None]) * gains.mean()
-    return np.where(np.isfinite(dates).all(axis=0), _mean(dates), levelled)
+    return np.where(complete, mean, levelled)
 
 
 def _scatter(dates: Float, offsets: Float) -> Float:

@@ -186,5 +186,9 @@ def _around(positions: NDArray[np.float64], reach: float, size: int) -> slice:
     """Pixels within reach of positions; empty outside 0 to ``size``."""
     if not len(positions):
         return slice(0, 0)
-    low, high = int(positions.min() - reach), int(positions.max() + reach) + 1
-    return slice(*np.clip([low, high], 0, size).tolist())
+    return clipped(positions.min() - reach, int(positions.max() + reach) + 1, size)
+
+
+def clipped(low: float, high: float, size: int) -> slice:
+    """Pixels from low to high that lie in 0 to ``size``, both towards zero."""
+    return slice(*np.clip([low, high], 0, size).astype(int).tolist())

@@ -14,18 +14,7 @@ from landslide.prepare.sampling import spread_windows
 from landslide.prepare.sources import DATES, Pass
 from landslide.prepare.stack import Stack
 from landslide.prepare.terrain import TerrainBands
-from landslide.radar.unchanged import unchanged_difference
-
-LOOKS = 4
-"""Side in pixels of the blocks that are averaged first, so that speckle does not hide unchanged
-ground."""
-
-MIN_SLOPE = 5.0
-"""Slope in degrees above which offsets are measured: landslides occur there, while sea, lakes and
-fields, which change by themselves, are flat."""
-
-MIN_AVERAGES = 200
-"""Number of averages of ``LOOKS`` x ``LOOKS`` px that an offset needs."""
+from landslide.radar.unchanged import LOOKS, MIN_AVERAGES, MIN_SLOPE, unchanged_difference
 
 
 def measure_offsets(

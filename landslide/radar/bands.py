@@ -25,7 +25,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from landslide.errors import InputError
-from landslide.geo.rasters import reading
+from landslide.geo.rasters import open_raster, reading
 
 if TYPE_CHECKING:  # simulation and preparation read names of bands and need no torch
     from torch import Tensor
@@ -228,6 +228,12 @@ def _require_readable(band: str) -> None:
             f"the band {band!r} is no quotient of two backscatter bands: write it like "
             "vv_post1/vv_pre (backscatter is called vv, vv_pre, vv_post1, vv_pre_mean, vv_20180905)"
         )
+
+
+def described_bands(path: Path | str) -> list[str]:
+    """Descriptions of the bands of a raster that have one."""
+    with open_raster(path) as source:
+        return [name for name in source.descriptions if name]
 
 
 def require_bands(source: DatasetReader, bands: Sequence[str]) -> tuple[str, ...]:

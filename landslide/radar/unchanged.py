@@ -3,6 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
+LOOKS = 4
+"""Side in pixels of the blocks that are averaged first, so that speckle does not hide unchanged
+ground."""
+
+MIN_SLOPE = 5.0
+"""Slope in degrees above which levels and offsets are measured: landslides occur there, while sea,
+lakes and fields, which change by themselves, are flat."""
+
+MIN_AVERAGES = 200
+"""Number of averages of ``LOOKS`` x ``LOOKS`` px that a level or an offset needs."""
+
 UNCHANGED_DB = 1.5
 """Greatest distance in dB from the centre of all differences at which ground is unchanged."""
 

@@ -9,9 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from landslide.config.paths import configuration_folder, is_scene_folder, require_scene
 from landslide.errors import InputError
-from landslide.geo.rasters import open_raster
 from landslide.models.detectors import Detector
-from landslide.radar.bands import ORBIT_MARK, ORBITS
+from landslide.radar.bands import ORBIT_MARK, ORBITS, described_bands
 from landslide.training.task import LandslideTask
 
 BOTH = "both"
@@ -62,7 +61,7 @@ def _available_bands(scene: str, orbit: str | None) -> tuple[str, list[str]]:
         if orbit == BOTH:
             raise InputError(f"orbit={BOTH} joins the orbits of a scene folder: {scene} is a file")
         stem = Path(scene).stem
-        return stem if stem in ORBITS else ORBITS[0], _described(scene)
+        return stem if stem in ORBITS else ORBITS[0], described_bands(scene)
     root = Path(scene)
     require_scene(root)
     found = [name for name in ORBITS if (root / f"{name}.tif").exists()]
@@ -73,12 +72,9 @@ def _available_bands(scene: str, orbit: str | None) -> tuple[str, list[str]]:
             f"{', '.join(found) or 'none'}) or add the file"
         )
     own, *others = wanted
-    bands = _described(str(root / f"{own}.tif"))
+    bands = described_bands(str(root / f"{own}.tif"))
     for other in others:
-        bands += [f"{band}{ORBIT_MARK}{other}" for band in _described(str(root / f"{other}.tif"))]
+        bands += [
+            f"{band}{ORBIT_MARK}{other}" for band in described_bands(str(root / f"{other}.tif"))
+        ]
     return own, bands
-
-
-def _described(file: str) -> list[str]:
-    with open_raster(file) as source:
-        return [band for band in source.descriptions if band]

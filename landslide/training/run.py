@@ -86,13 +86,15 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
         "train_patches": len(datamodule.patches_of("train")),
     }
     if quiet:
-        facts |= {"implanted": True, "quiet": mapped_share(quiet["test"], best.threshold)}
+        found = mapped_share(quiet["test"], best.threshold)
+        facts |= {"implanted": True, "quiet": found}
     # The metrics come last: a run that has them is finished.
     write_json(output / "metrics.json", {**results, **facts, **identity._asdict()})
     print_results(results, f"{title}, seed {config.seed}: best checkpoint, percent")
     if quiet:
-        share = mapped_share(quiet["test"], best.threshold)["mapped"]
-        Console().print(f"Quiet ground on the test's dates: {100 * share:.3f} % is mapped")
+        Console().print(
+            f"Quiet ground on the test's dates: {100 * found['mapped']:.3f} % is mapped"
+        )
     Console(soft_wrap=True).print(f"Run folder: {output}")
     return float(results["val"]["f1"] or 0)
 
