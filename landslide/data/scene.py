@@ -235,10 +235,7 @@ class Scene(GeoDataset):
 
     def read(self, window: Window) -> Sample:
         """Read a pixel window: image (C, H, W) and mask (H, W)."""
-        top, left = max(window.row, 0), max(window.col, 0)
-        bottom = min(window.row + window.height, self.grid.height)
-        right = min(window.col + window.width, self.grid.width)
-        inside = Window(top, left, bottom - top, right - left)
+        inside = self.grid.clip(window)
         if inside == window:
             return self._read_inside(window)
         size = (window.height, window.width)

@@ -84,6 +84,13 @@ class Grid(NamedTuple):
         """Window of the whole grid."""
         return Window(0, 0, self.height, self.width)
 
+    def clip(self, window: Window) -> Window:
+        """The part of a window that lies in the grid, of no height or width where none does."""
+        top, left = max(window.row, 0), max(window.col, 0)
+        bottom = min(window.row + window.height, self.height)
+        right = min(window.col + window.width, self.width)
+        return Window(top, left, max(bottom - top, 0), max(right - left, 0))
+
     def strips(self, height: int = STRIP) -> list[Window]:
         """Full-width windows that cover the grid from north to south."""
         return self.blocks(height, self.width)

@@ -139,10 +139,7 @@ class QuietDates:
 
     def read(self, window: Window, dates: NDArray[np.intp]) -> Float:
         """Read dates (D, P, H, W) of a window, NaN where not measured or outside the scene."""
-        top, left = max(window.row, 0), max(window.col, 0)
-        bottom = min(window.row + window.height, self.grid.height)
-        right = min(window.col + window.width, self.grid.width)
-        inside = Window(top, left, bottom - top, right - left)
+        inside = self.grid.clip(window)
         if inside == window:
             return self._read(window, dates)
         size = (len(dates), len(self.polarisations), window.height, window.width)

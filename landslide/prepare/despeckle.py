@@ -8,7 +8,7 @@ import numpy as np
 import rasterio
 
 from landslide.geo.files import replacing
-from landslide.geo.grid import BLOCK_SIZE, TILE_SIZE, Grid, Window
+from landslide.geo.grid import BLOCK_SIZE, TILE_SIZE, Grid
 from landslide.geo.relief import Float
 from landslide.prepare.stack import Stack, dates_profile
 from landslide.radar.despeckling import temporal_filter, total_variation
@@ -58,7 +58,7 @@ def despeckle(stack: Stack, name: str) -> Stack:
             sink.descriptions = source.descriptions
             for bands in _groups(stack, joint=method.joint):
                 for block in grid.blocks(_block_side(len(bands))):
-                    wide = _widen(block, method.margin, grid)
+                    wide = grid.clip(block.padded(method.margin))
                     images = source.read(bands, window=wide.to_rasterio())
                     inner = (slice(None), *block.within(wide))
                     filtered = _filter(images, joint=method.joint)[inner]
@@ -84,11 +84,3 @@ def _block_side(bands: int) -> int:
     """Side of the blocks in whole tiles of the file, so that each is compressed once."""
     side = int((MAX_PIXELS / bands) ** 0.5)
     return min(max(side // TILE_SIZE, 1) * TILE_SIZE, BLOCK_SIZE)
-
-
-def _widen(block: Window, margin: int, grid: Grid) -> Window:
-    """A block with a margin, as far as the grid reaches."""
-    row, col = max(block.row - margin, 0), max(block.col - margin, 0)
-    end_row = min(block.row + block.height + margin, grid.height)
-    end_col = min(block.col + block.width + margin, grid.width)
-    return Window(row, col, end_row - row, end_col - col)
