@@ -1,12 +1,14 @@
 """Networks trained on the quiet past of real hills, beside detectors on the same pixels.
 
-``python benchmarks/tonight.py [--seeds 0 1 2 3 4] [--epochs 30] [--despeckle total_variation]``
+``python benchmarks/tonight.py [--seeds 0 1 2 3 4] [--epochs 30] [--despeckle total_variation]
+[--bands both|vv|paper] [--before 8]``
 
 The images are 21 dates of four hilly bursts on which nothing failed (OPERA RTC-S1,
 ``opera_rtc_quiet`` in the folder that LANDSLIDE_SHARED_DATA names). A network is trained on the
 first 13 dates of three bursts with implanted landslides, and tried on the eight later dates of the
 same hills and of the fourth burst, which it has never seen: how much quiet ground it maps, and
-which implants it finds. ``--null`` trains on implants without any change, which must not be found.
+which implants it finds. ``--null`` trains on implants without any change, which must not be found;
+``--bands`` and ``--before`` train and try with fewer polarisations or dates.
 """
 
 import argparse
@@ -40,7 +42,14 @@ from landslide.training.task import LandslideTask, load_task
 EVENT, LATER = "2023-10-10", 8
 """Day of the pretended event, after 13 dates, and the number of dates after it."""
 
-BANDS = ["vv_pre_mean", "vv_post_mean", "vv_pre_std", "vh_pre_mean", "vh_post_mean", "vh_pre_std"]
+VV = ("vv_pre_mean", "vv_post_mean", "vv_pre_std")
+
+BANDS = {
+    "both": (*VV, *(band.replace("vv", "vh") for band in VV)),
+    "vv": VV,
+    "paper": ("vv_pre", "vv_post1", "vv_post2"),  # the bursts have no DEM, and so no slope
+}
+"""Bands by the name of their set."""
 
 MEAN_AREA = 20_000.0
 """Mean area in m² of all landslides; at 30 m smaller ones are below three pixels."""
@@ -50,6 +59,32 @@ DRAWS = 30
 
 SIZES = (0, 10_000, 30_000, 100_000, np.inf)
 """Bounds in m² of the sizes of scars whose recall is told apart."""
+
+
+class Variant(NamedTuple):
+    """What a network is given.
+
+    Attributes:
+        bands: Descriptions of the bands.
+        before: Dates before the pretended event; None for eight on the dates that are scored and
+            all that are free in training.
+        despeckle: Option of ``landslide prepare``.
+    """
+
+    bands: list[str]
+    before: int | None
+    despeckle: str
+
+    @property
+    def after(self) -> int:
+        """Dates after the pretended event."""
+        return 2 if "vv_post2" in self.bands else 1
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Variant":
+        """The variant of the command line, without the scatter that one date does not have."""
+        bands = [band for band in BANDS[options.bands] if options.before != 1 or "std" not in band]
+        return cls(bands, options.before, options.despeckle)
 
 
 class Images(NamedTuple):
@@ -91,19 +126,19 @@ def prepare(burst: Path, root: Path, despeckle: str) -> Path:
     return root
 
 
-def later_images(root: Path) -> Images:
-    """Images of the dates after the event, which are quiet too, each with eight dates before it."""
+def later_images(root: Path, variant: Variant) -> Images:
+    """Images of the dates after the event, which are quiet too."""
     info = scene_info(root)
     for entry in info["stack"]["ascending"]:
         entry["side"] = "pre"
     write_json(root / "scene.json", info)
-    implants = Implants(mean_area=MEAN_AREA, before=8, after=1)
-    scene = ImplantedScene(root, "ascending", BANDS, implants, limit=2**30, balanced=True)
+    implants = Implants(mean_area=MEAN_AREA, before=variant.before or 8, after=variant.after)
+    scene = ImplantedScene(root, "ascending", variant.bands, implants, limit=2**30, balanced=True)
     scene.past.tracks[None].calendar.held_out = 2 * LATER  # the test's dates are the last half
     window = scene.scene.grid.full_window
     quiet: dict[int, torch.Tensor] = {}
     number = 0
-    while len(quiet) < LATER:
+    while len(quiet) < LATER + 1 - variant.after:
         sample, choices = scene.draw_with_dates(window, [number], "test", quiet=True)
         quiet[int(choices[None].after[0])] = sample["image"]
         number += 1
@@ -115,7 +150,7 @@ def later_images(root: Path) -> Images:
     )
 
 
-def apply(task: LandslideTask | Detector, images: torch.Tensor) -> torch.Tensor:
+def apply(task: LandslideTask | Detector, images: torch.Tensor, bands: list[str]) -> torch.Tensor:
     """Probability of a network or score of a detector (N, H, W) of whole images."""
     N, C, H, W = images.shape
     size = 16 * -(-max(H, W) // 16)
@@ -123,7 +158,7 @@ def apply(task: LandslideTask | Detector, images: torch.Tensor) -> torch.Tensor:
     padded[..., :H, :W] = images
     with torch.inference_mode():
         if isinstance(task, Detector):
-            output = task.score(Normalization(BANDS)(padded)).nan_to_num(nan=-1e3)
+            output = task.score(Normalization(bands)(padded)).nan_to_num(nan=-1e3)
         else:
             output = torch.cat([task(image[None])[:, 0].sigmoid() for image in padded])
     return output[:, :H, :W]
@@ -170,7 +205,7 @@ def _size_name(index: int) -> str:
 
 
 def train_network(
-    roots: list[Path], seed: int, output: Path, epochs: int, *, null: bool
+    roots: list[Path], variant: Variant, seed: int, output: Path, epochs: int, *, null: bool
 ) -> LandslideTask:
     """Train on the quiet past of bursts."""
     config = composed(
@@ -182,10 +217,11 @@ def train_network(
         "trainer.max_time=null",
         f"trainer.max_epochs={epochs}",
         f"dataset.root=[{','.join(map(str, roots))}]",
-        f"dataset.bands=[{','.join(BANDS)}]",
+        f"dataset.bands=[{','.join(variant.bands)}]",
         "dataset.name=opera",
         f"datamodule.implants.mean_area={MEAN_AREA}",
-        "datamodule.implants.after=1",
+        f"datamodule.implants.before={variant.before or 'null'}",
+        f"datamodule.implants.after={variant.after}",
         f"+datamodule.implants.strength={0 if null else 1}",
         f"seed={seed}",
         f"output_dir={output}",
@@ -200,10 +236,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--epochs", type=int, default=30, help="of 800 windows")
     parser.add_argument("--despeckle", default="none")
+    parser.add_argument("--bands", choices=list(BANDS), default="both")
+    parser.add_argument("--before", type=int, help="dates before; default: 8, all free in training")
     parser.add_argument("--null", action="store_true")
     parser.add_argument("--work", type=Path, help="folder that keeps scenes and runs")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    variant = Variant.of(options)
     work = options.work or Path(tempfile.mkdtemp())
     data = Path(os.environ["LANDSLIDE_SHARED_DATA"]) / "opera_rtc_quiet"
     bursts = sorted(path for path in data.iterdir() if path.is_dir())
@@ -216,25 +255,28 @@ def main() -> None:
             if part == "past":
                 scenes.append(root)
             else:
-                images.append(later_images(root))
+                images.append(later_images(root, variant))
     models: dict[str, tuple[LandslideTask | Detector, float | None]] = {
-        "log_ratio": (LogRatio(BANDS, min_slope=0), None),
-        "change_z": (ChangeZ(BANDS, min_slope=0), None),
+        "log_ratio": (LogRatio(variant.bands, min_slope=0), None),
     }
+    if "vv_pre_std" in variant.bands:
+        models["change_z"] = ChangeZ(variant.bands, min_slope=0), None
     for seed in options.seeds:
-        folder = work / options.despeckle / f"run{seed}{'null' if options.null else ''}"
-        task = train_network(scenes[:3], seed, folder, options.epochs, null=options.null)
+        name = f"{options.bands}_{options.before}_{seed}{'null' if options.null else ''}"
+        folder = work / options.despeckle / name
+        task = train_network(scenes[:3], variant, seed, folder, options.epochs, null=options.null)
         models[f"tonight, seed {seed}"] = task, task.threshold
     rows = []
     for name, (model, threshold) in models.items():
         for burst, later in zip(bursts, images, strict=True):
             row = {"model": name, "burst": burst.name, "despeckle": options.despeckle}
-            row |= score(apply(model, later.implanted), later.masks, threshold)
+            row |= score(apply(model, later.implanted, variant.bands), later.masks, threshold)
             if threshold is not None:
-                maps = apply(model, torch.stack(later.quiet)) > threshold
+                maps = apply(model, torch.stack(later.quiet), variant.bands) > threshold
                 row["quiet"] = maps.double().mean(dim=(1, 2)).tolist()
             rows.append(row)
-    table = Table(title=f"Later dates, despeckle={options.despeckle}; percent")
+    title = f"Later dates, {options.bands}, before={options.before}, despeckle={options.despeckle}"
+    table = Table(title=f"{title}; percent")
     for heading in ("model", "burst", "quiet mapped (worst)", "AP", "F1", "found by size"):
         table.add_column(heading)
     for row in rows:
