@@ -1,10 +1,9 @@
-"""What networks map on ground that they were not trained on, beside detectors.
+"""What models map on ground that they were not trained on, each beside the others.
 
-``python benchmarks/fold_maps.py sweep folds.png --networks dataset=stack_fused … --maps folder …``
+``python benchmarks/fold_maps.py sweep folds.png "Title:dataset=stack_fused,model=log_ratio" …``
 
 Every run of a sweep over ``split.fold`` maps the patches that it was tested on, at its own
-threshold, so that the runs of one setting make up a map of the whole scene. ``--maps`` adds folders
-that ``predict.py`` wrote of the same scene with an inventory.
+threshold, so that the runs of one setting make up a map of the whole scene.
 """
 
 import argparse
@@ -13,10 +12,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import rasterio
 import torch
 from matplotlib.colors import ListedColormap
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -64,13 +62,13 @@ def map_folds(sweep: Path, runs: pd.DataFrame) -> tuple[Outcome, Grid]:
             inside[:] = known[: inside.shape[0], : inside.shape[1]]
     if outcome is None:
         raise SystemExit(f"{sweep}: no finished run has these settings")
-    return outcome, grid
+    return tested(outcome, grid)
 
 
-def read_map(folder: Path) -> tuple[Outcome, Grid]:
-    """Outcome of a folder of ``predict.py``."""
-    with rasterio.open(folder / "outcome.tif") as source:
-        return source.read(1), Grid.of(source)
+def tested(outcome: Outcome, grid: Grid) -> tuple[Outcome, Grid]:
+    """The part of a map that holds all patches."""
+    height, width = (int(axis.max()) + 1 for axis in np.nonzero(outcome != UNKNOWN))
+    return outcome[:height, :width], grid._replace(height=height, width=width)
 
 
 def f1(outcome: Outcome) -> float:
@@ -92,14 +90,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sweep", type=Path)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--networks", nargs="*", default=[], help="settings of runs, name=value,…")
-    parser.add_argument("--maps", nargs="*", default=[], type=Path)
-    parser.add_argument("--titles", nargs="*", default=[], help="of maps, then of networks")
+    parser.add_argument("panels", nargs="+", help="title:name=value,name=value of finished runs")
     options = parser.parse_args()
     runs = read_runs(options.sweep)
-    panels = [read_map(folder) for folder in options.maps]
-    panels += [map_folds(options.sweep, select(runs, chosen)) for chosen in options.networks]
-    titles = options.titles or [*(p.name for p in options.maps), *options.networks]
+    titles = [panel.partition(":")[0] for panel in options.panels]
+    chosen = [panel.partition(":")[2] for panel in options.panels]
+    panels = [map_folds(options.sweep, select(runs, settings)) for settings in chosen]
     columns = 2 if len(panels) < 5 else 3
     rows = -(-len(panels) // columns)
     grid = panels[0][1]
@@ -107,20 +103,18 @@ def main() -> None:
     figure, axes = plt.subplots(
         rows, columns, figsize=(4.6 * columns, height * rows), layout="constrained", squeeze=False
     )
-    for axis in axes.ravel():
+    for axis in axes.ravel()[len(panels) :]:
         axis.axis("off")
     for axis, title, (outcome, extent) in zip(axes.ravel(), titles, panels, strict=False):
         colors = {"cmap": ListedColormap(COLORS), "vmin": -0.5, "vmax": 3.5}
         drawn = np.ma.masked_equal(outcome, UNKNOWN)
         show_image(axis, drawn, extent, interpolation="nearest", **colors)
-        west, south, east, north = extent.bounds
-        frame = (west, south), east - west, north - south
-        axis.add_patch(Rectangle(*frame, facecolor=NOT_OBSERVED, edgecolor="0.4", zorder=-1))
+        axis.set(xticks=[], yticks=[], facecolor=NOT_OBSERVED)
         axis.set_title(f"{title}: F1 {100 * f1(outcome):.0f}", fontsize=10)
     draw_scale_bar(axes[0, 0], grid.bounds[2] - grid.bounds[0])
     draw_north_arrow(axes[0, 0])
     handles = [Patch(facecolor=COLORS[i], edgecolor="0.6", label=OUTCOMES[i]) for i in (1, 2, 3, 0)]
-    handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed or not tested"))
+    handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed"))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9, frameon=False)
     save_figure(figure, options.picture)
 

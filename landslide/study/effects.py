@@ -58,12 +58,12 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         others = {other: names[other] for other in factors if other != factor}
         for levels in _level_pairs(_levels(runs, factor)):
             difference = " - ".join(names[factor][level] for level in levels)
-            compared = 0
+            compared: set[frozenset[Any]] = set()
             for where, subset in _subsets(runs, others):
                 pairs = _pairs(subset, factor, levels, factors, unit)
-                if len(pairs) == compared:  # the only level of another factor that has pairs
+                if frozenset(pairs.index) in compared:  # the only level that has pairs
                     continue
-                compared = compared or len(pairs)
+                compared.add(frozenset(pairs.index))
                 per_unit = pairs.groupby(level=unit, dropna=False).mean()
                 if len(per_unit) > 1:
                     ratio = _tested_to_trained(subset) if over == "splits" else 0.0
