@@ -6,6 +6,10 @@ The images are 21 dates of four hilly bursts on which nothing failed (OPERA RTC-
 ``opera_rtc_quiet`` in the folder that LANDSLIDE_SHARED_DATA names). A scene has consecutive dates
 before an event and one or two after it; the event is moved along the dates. The threshold knows the
 dates before and the median of the map. Every mapped pixel is a false alarm.
+
+A second table displaces the dates after the event, each in its own random direction, by cubic
+interpolation, and moves them back by the shift that is measured against the dates before. The
+displaced and the corrected image are each interpolated once, as in ``landslide prepare``.
 """
 
 import argparse
@@ -14,7 +18,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import product
 from pathlib import Path
@@ -30,15 +34,22 @@ from landslide.api import predict
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.models.detectors import MIN_SCORE
-from landslide.prediction.quiet import find_quiet_events
+from landslide.prediction.quiet import QuietEvents, find_quiet_events
+from landslide.radar.coregistration import measure_shift, shift_image
 from landslide.radar.stack import Side, StackStatistics, date_band, dates_path
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network
 
 Dates = dict[date, dict[str, NDArray[np.float32]]]
+Bursts = dict[str, tuple[Grid, Dates]]
+Row = dict[str, object]
+Shares = dict[str, list[float]]
 
 STEP = 2
 """The event is moved by this many dates."""
+
+DISPLACEMENTS = (0.5, 1.0)
+"""Pixels by which dates after the event are displaced."""
 
 
 def read_burst(folder: Path) -> tuple[Grid, Dates]:
@@ -77,17 +88,67 @@ def mapped_share(
     detector: str, scene: tuple[Grid, Dates, Dates], rate: float, *, balance: bool
 ) -> float:
     """Share of a quiet scene that a detector maps."""
+    values, quiet = score_scene(detector, scene, balance=balance)
+    return share_above(values, quiet, rate)[0]
+
+
+def score_scene(
+    detector: str, scene: tuple[Grid, Dates, Dates], *, balance: bool, quiet: bool = True
+) -> tuple[NDArray[np.float32], QuietEvents | None]:
+    """Scores of a scene, and those of its quiet events if they are wanted."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         info = write_scene(root, *scene)
         task = make_detector(detector, str(root))
         task.normalization.balance = balance
         score = predict(Network([task], torch.device("cpu")), root)[0].to_numpy()
-        values = score[np.isfinite(score) & (score > MIN_SCORE)]
-        quiet = find_quiet_events(task, root, "ascending", info)
-    if quiet is None:
-        return float("nan")
-    return float((values > quiet.threshold(rate, values)).mean())
+        events = find_quiet_events(task, root, "ascending", info) if quiet else None
+    return score[np.isfinite(score) & (score > MIN_SCORE)], events
+
+
+def share_above(
+    values: NDArray[np.float32], quiet: QuietEvents | None, rate: float
+) -> tuple[float, float]:
+    """Share of the scores above the threshold, and it; the percentile without quiet events."""
+    threshold = quiet.threshold(rate, values) if quiet else np.quantile(values, 1 - rate)
+    return float((values > threshold).mean()), float(threshold)
+
+
+def displace(before: Dates, after: Dates, pixels: float, seed: int) -> tuple[Dates, Dates]:
+    """Dates after an event as they lie when displaced, and corrected by the measured shift."""
+    random = np.random.default_rng(seed)
+    reference = np.stack(
+        [
+            np.exp(np.nanmean([np.log(date[p]) for date in before.values()], axis=0))
+            for p in ("vv", "vh")
+        ]
+    )
+    displaced: Dates = {}
+    corrected: Dates = {}
+    for day, powers in after.items():
+        angle = random.uniform(0, 2 * np.pi)
+        put_in = pixels * np.array([np.sin(angle), np.cos(angle)])
+        displaced[day] = {p: shift_image(power, *put_in) for p, power in powers.items()}
+        found = measure_shift(np.stack([displaced[day][p] for p in ("vv", "vh")]), reference)
+        assert found is not None
+        left = put_in - (found.rows, found.cols)
+        corrected[day] = {p: shift_image(power, *left) for p, power in powers.items()}
+    return displaced, corrected
+
+
+def displaced_shares(
+    scene: tuple[Grid, Dates, Dates], rate: float, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Share that ``log_ratio`` maps, and its threshold in dB, where dates after are displaced."""
+    grid, before, after = scene
+    values, quiet = score_scene("log_ratio", scene, balance=True)
+    shares = {"as they lie": share_above(values, quiet, rate)}
+    for pixels in DISPLACEMENTS:
+        both = displace(before, after, pixels, seed)
+        for name, dates in zip((f"{pixels:g} px", f"{pixels:g} px, corrected"), both, strict=True):
+            values, _ = score_scene("log_ratio", (grid, before, dates), balance=True, quiet=False)
+            shares[name] = share_above(values, quiet, rate)
+    return shares
 
 
 def scenes(grid: Grid, dates: Dates, before: int, after: int) -> list[tuple[Grid, Dates, Dates]]:
@@ -101,41 +162,81 @@ def scenes(grid: Grid, dates: Dates, before: int, after: int) -> list[tuple[Grid
     return [(grid, choose(days[i - before : i]), choose(days[i : i + after])) for i in events]
 
 
+def spread(shares: Sequence[float], rate: float) -> tuple[str, str]:
+    """Median and range in percent, and how many shares are within a factor of 2 of the rate."""
+    ratio = np.array(shares) / rate
+    low, middle, high = (100 * np.quantile(shares, q) for q in (0, 0.5, 1))
+    within = 100 * np.mean((ratio > 0.5) & (ratio < 2))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})", f"{within:.0f} %"
+
+
+def compare_detectors(bursts: Bursts, rate: float) -> Iterator[tuple[Row, Shares]]:
+    """Shares by burst for every detector, with and without balance."""
+    for detector, balance, before, after in product(
+        ("log_ratio", "change_z"), (True, False), (3, 7), (1, 2)
+    ):
+        row = {"detector": detector, "before": before, "after": after, "balanced": balance}
+        yield (
+            row,
+            {
+                name: [
+                    mapped_share(detector, scene, rate, balance=balance)
+                    for scene in scenes(*burst, before, after)
+                ]
+                for name, burst in bursts.items()
+            },
+        )
+
+
+def compare_displacements(bursts: Bursts, rate: float, seed: int) -> Iterator[tuple[Row, Shares]]:
+    """Shares of all bursts by displacement."""
+    for before, after in product((1, 3, 7), (1, 2)):
+        found = [
+            displaced_shares(scene, rate, seed + number)
+            for burst in bursts.values()
+            for number, scene in enumerate(scenes(*burst, before, after))
+        ]
+        medians = {name: np.median([shares[name][1] for shares in found]) for name in found[0]}
+        thresholds = ", ".join(f"{median:.2f}" for median in medians.values())
+        yield (
+            {"before": before, "after": after, "threshold, dB": thresholds},
+            {name: [shares[name][0] for shares in found] for name in found[0]},
+        )
+
+
+def show(title: str, found: Iterable[tuple[Row, Shares]], rate: float) -> list[Row]:
+    """Print a table of shares, and return its rows."""
+    rows: list[Row] = []
+    table = Table(title=f"Percent of quiet ground mapped at {100 * rate:g} % false alarms, {title}")
+    for row, shares in found:
+        if not rows:
+            for heading in (*row, *shares, "within a factor of 2"):
+                table.add_column(heading)
+        rows.append({**row, "shares": shares})
+        cells = [spread(part, rate) for part in shares.values()]
+        within = ", ".join(part for _, part in cells)
+        table.add_row(*map(str, row.values()), *(cell for cell, _ in cells), within)
+    Console(width=200).print(table)
+    return rows
+
+
 def main() -> None:
     """Measure, print and write the shares."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--seed", type=int, default=0, help="of the directions of displacement")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     data = Path(os.environ["LANDSLIDE_SHARED_DATA"]) / "opera_rtc_quiet"
     bursts = {path.name: read_burst(path) for path in sorted(data.iterdir()) if path.is_dir()}
-    table = Table(title=f"Percent of quiet ground mapped at {100 * options.rate:g} % false alarms")
-    for heading in ("detector", "before", "after", "balanced", *bursts, "within a factor of 2"):
-        table.add_column(heading)
-    rows = []
-    for detector, balance, before, after in product(
-        ("log_ratio", "change_z"), (True, False), (3, 7), (1, 2)
-    ):
-        shares = {
-            name: [
-                mapped_share(detector, scene, options.rate, balance=balance)
-                for scene in scenes(*burst, before, after)
-            ]
-            for name, burst in bursts.items()
-        }
-        rows.append({"detector": detector, "before": before, "after": after, "balanced": balance})
-        rows[-1]["shares"] = shares
-        cells = [
-            f"{100 * np.median(part):.2f} ({100 * min(part):.2f} to {100 * max(part):.2f})"
-            for part in shares.values()
-        ]
-        ratio = np.concatenate(list(shares.values())) / options.rate
-        within = f"{100 * np.mean((ratio > 0.5) & (ratio < 2)):.0f} %"
-        table.add_row(detector, str(before), str(after), "yes" if balance else "no", *cells, within)
-        if options.output:
-            options.output.write_text(json.dumps(rows))
-    Console(width=200).print(table)
+    tables = {
+        "displaced": compare_displacements(bursts, options.rate, options.seed),
+        "by burst": compare_detectors(bursts, options.rate),
+    }
+    rows = {name: show(name, found, options.rate) for name, found in tables.items()}
+    if options.output:
+        options.output.write_text(json.dumps(rows))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,11 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from landslide.data.scene import Scene
-from landslide.geo.grid import TILE_SIZE, Grid, Window
+from landslide.geo.grid import TILE_SIZE, Window
 from landslide.geo.rasters import open_raster
 from landslide.radar.balance import Balance, Levels, reference_images
 from landslide.radar.bands import backscatter_bands
-from landslide.radar.unchanged import LOOKS, MIN_AVERAGES, MIN_SLOPE, unchanged_difference
-
-MIN_TILE_METRES = 10_000.0
-"""Least side of a tile that has levels of its own: rain differs over some tens of km."""
+from landslide.radar.unchanged import LOOKS, MIN_AVERAGES, MIN_SLOPE, LevelTiles
 
 
 def balance_dates(scene: Scene) -> Levels:
@@ -44,44 +41,37 @@ def measure_levels(scene: Scene) -> Levels:
     images = backscatter_bands(scene.bands)
     if not images:
         return {}
-    grid = scene.grid
-    metres = (grid.height * -grid.transform.e, grid.width * grid.transform.a)
-    rows, cols = (max(1, int(length // MIN_TILE_METRES)) for length in metres)
-    values, slope, tiles = _averages(scene, images, (rows, cols), step=2)
-    if len(tiles) < MIN_AVERAGES:
-        values, slope, tiles = _averages(scene, images, (rows, cols), step=1)
-    if not len(tiles):
+    tiles = LevelTiles.of(scene.grid)
+    values, slope, numbers = _averages(scene, images, tiles, step=2)
+    if len(numbers) < MIN_AVERAGES:
+        values, slope, numbers = _averages(scene, images, tiles, step=1)
+    if not len(numbers):
         return {}
-    if len(tiles) < MIN_AVERAGES:
+    if len(numbers) < MIN_AVERAGES:
         logging.getLogger(__name__).warning(
-            f"{scene.path}: {len(tiles)} averages of {LOOKS} x {LOOKS} px are valid in all images, "
-            "too few to balance dates well: check that the images overlap"
+            f"{scene.path}: {len(numbers)} averages of {LOOKS} x {LOOKS} px are valid in all "
+            "images, too few to balance dates well: check that the images overlap"
         )
     hills = slope > MIN_SLOPE
     if hills.sum() >= MIN_AVERAGES:
-        values, tiles = values[:, hills], tiles[hills]
+        values, numbers = values[:, hills], numbers[hills]
     decibels = dict(zip(images, values, strict=True))
     levels = {}
     for image, reference in reference_images(images).items():
-        difference = decibels[image] - decibels[reference]
-        parts = [difference[tiles == tile] for tile in range(rows * cols)]
-        shifts = [
-            unchanged_difference(part if len(part) >= MIN_AVERAGES else difference)
-            for part in parts
-        ]
-        levels[image] = np.median(decibels[reference]) + np.reshape(shifts, (rows, cols))
+        shifts = tiles.differences(decibels[image] - decibels[reference], numbers)
+        levels[image] = np.median(decibels[reference]) + shifts
     return levels
 
 
 def _averages(
-    scene: Scene, images: list[str], tiles: tuple[int, int], step: int
+    scene: Scene, images: list[str], tiles: LevelTiles, step: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
     """Averages of the scene's images where all are valid.
 
     Args:
         scene: The scene.
         images: Bands of backscatter.
-        tiles: Rows and columns of tiles that have levels of their own.
+        tiles: Tiles that have levels of their own.
         step: 1 reads all of the scene, 2 every second window along both axes.
 
     Returns:
@@ -92,24 +82,23 @@ def _averages(
         slope = ["slope"] if "slope" in file.descriptions else []
     source = Scene(scene.path, [*images, *slope])
     averages, numbers = [], []
-    for window in _sample_windows(scene.grid, tiles, step):
+    for window in _sample_windows(tiles, step):
         image = source.read(window)["image"]
         means = _block_means(image[: len(images)])
         valid = means.isfinite().all(dim=0).numpy()
         if slope:  # separately: averages count where the slope is unknown, too
             means = torch.cat([means, _block_means(image[len(images) :])])
-        row = (window.row + np.arange(means.shape[1]) * LOOKS) * tiles[0] // scene.grid.height
-        col = (window.col + np.arange(means.shape[2]) * LOOKS) * tiles[1] // scene.grid.width
         averages.append(means.numpy()[:, valid])
-        numbers.append((row[:, None] * tiles[1] + col)[valid])
+        numbers.append(tiles.numbers(window)[valid])
     values = np.concatenate(averages, axis=1)
     angles = values[-1] if slope else np.full(values.shape[1], np.nan, np.float32)
     return 10 * np.log10(values[: len(images)]), angles, np.concatenate(numbers)
 
 
-def _sample_windows(grid: Grid, tiles: tuple[int, int], step: int) -> list[Window]:
+def _sample_windows(tiles: LevelTiles, step: int) -> list[Window]:
     """Windows of the size of a file's tile; ``step`` 2 takes every second along both axes."""
-    step = min(grid.height // tiles[0], grid.width // tiles[1], step * TILE_SIZE)
+    grid = tiles.grid
+    step = min(grid.height // tiles.rows, grid.width // tiles.cols, step * TILE_SIZE)
     step = max(step, TILE_SIZE)
     return [
         Window(row, col, min(TILE_SIZE, grid.height - row), min(TILE_SIZE, grid.width - col))

@@ -9,7 +9,7 @@ from typing import TypeVar
 from omegaconf import DictConfig
 
 from landslide.errors import InputError
-from landslide.prepare.orbit import known_tracks
+from landslide.prepare.orbit import known_tracks, passes_of_two_tracks
 from landslide.prepare.sources import DATES, Acquisition, Event, Pass, Sources, label_dates
 from landslide.radar.stack import Side
 
@@ -105,8 +105,8 @@ def check_stacks(sources: Sources, config: DictConfig) -> list[str]:
         A warning where there are fewer dates than asked for.
 
     Raises:
-        InputError: Dates of several tracks, only one date before the event, or no stack where its
-            dates are to be despeckled.
+        InputError: Dates of several tracks, by their numbers or times of day, only one date before
+            the event, or no stack where its dates are to be despeckled.
     """
     warnings, options = [], config.sar
     for orbit, dates in sources.orbits.items():
@@ -130,6 +130,13 @@ def check_stacks(sources: Sources, config: DictConfig) -> list[str]:
                 f"sar.{orbit} has images of tracks {' and '.join(map(str, tracks))}: a stack is of "
                 f"one, so choose it with sar.relative_orbit.{orbit}={tracks[0]} or leave the "
                 "others out"
+            )
+        if pair := passes_of_two_tracks(dates):
+            one, other = (f"{a.name} ({a.time:%H:%M} UTC)" for a in pair)
+            raise InputError(
+                f"{one} and {other} are of two tracks, since each passes at its own time of day: "
+                f"keep the images of one track in sar.{orbit}, in a folder of their own or by a "
+                f"pattern such as '*T{pair[0].time:%H%M}*'"
             )
         for side, have, wanted in (
             ("before", before, options.before),

@@ -1,6 +1,7 @@
 """Brightness of whole dates of a stack, which rain and frost change by decibels."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
@@ -14,29 +15,56 @@ from landslide.prepare.sampling import spread_windows
 from landslide.prepare.sources import DATES, Pass
 from landslide.prepare.stack import Stack
 from landslide.prepare.terrain import TerrainBands
-from landslide.radar.unchanged import LOOKS, MIN_AVERAGES, MIN_SLOPE, unchanged_difference
+from landslide.radar.unchanged import (
+    LOOKS,
+    MIN_AVERAGES,
+    MIN_SLOPE,
+    LevelTiles,
+    unchanged_difference,
+)
+
+
+class Offsets(NamedTuple):
+    """By how many decibels unchanged ground is brighter on a date, by polarisation.
+
+    Attributes:
+        whole: Over the whole scene.
+        tiles: Over each of its tiles of 10 km, rows from the north; empty where it is one.
+    """
+
+    whole: dict[str, float]
+    tiles: dict[str, list[list[float]]]
 
 
 def measure_offsets(
     stack: Stack, orbit: Pass, terrain: TerrainBands | None, grid: Grid
-) -> dict[str, dict[str, float] | None]:
+) -> dict[str, Offsets | None]:
     """Measure how much brighter unchanged ground is on each date than on the last one before.
 
     The centre of the differences in dB is taken by ``unchanged_difference``, over averages of
-    4 x 4 px in at most 25 windows, on slopes outside layover and shadow where those are known.
+    4 x 4 px in at most 25 windows, or one in each tile of 10 km, on slopes outside layover and
+    shadow where those are known.
 
     Returns:
-        Decibels by polarisation for each date; None where too little ground is shared.
+        Offsets of each date; None where too little ground is shared.
     """
-    windows = spread_windows(grid, TILE_SIZE)
+    tiles = LevelTiles.of(grid)
+    windows = spread_windows(grid, TILE_SIZE, (tiles.rows, tiles.cols))
+    numbers = np.concatenate([tiles.numbers(window).ravel() for window in windows])
     hills = _hills(terrain, orbit, grid, windows)
     names = [date.name for date in stack.dates]
     with rasterio.open(stack.path) as source:
         reference = _averages(source, stack, names.index(DATES[0]), windows)
-        return {
-            name: _offsets(_averages(source, stack, index, windows), reference, hills, stack)
-            for index, name in enumerate(names)
-        }
+        found: dict[str, Offsets | None] = {}
+        for index, name in enumerate(names):
+            difference = _averages(source, stack, index, windows) - reference
+            shared = _shared_ground(difference, hills)
+            if shared.sum() >= MIN_AVERAGES:
+                values = dict(zip(stack.polarisations, difference[:, shared], strict=True))
+                found[name] = _offsets(values, tiles, numbers[shared])
+            else:
+                found[name] = None
+        return found
 
 
 def _averages(source: DatasetReader, stack: Stack, date: int, windows: Sequence[Window]) -> Float:
@@ -70,17 +98,22 @@ def _hills(
     return hills if hills.sum() >= MIN_AVERAGES else None
 
 
+def _shared_ground(difference: Float, hills: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Averages (N) that all polarisations of two dates measured, on hills if there are enough."""
+    shared: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(difference))
+    if hills is None or (shared & hills).sum() < MIN_AVERAGES:
+        return shared
+    return np.logical_and(shared, hills)
+
+
 def _offsets(
-    date: Float, reference: Float, hills: NDArray[np.bool_] | None, stack: Stack
-) -> dict[str, float] | None:
-    """Offset of each polarisation, rounded to a hundredth of a decibel."""
-    difference = date - reference
-    shared = np.isfinite(difference).all(axis=0)
-    if hills is not None and (shared & hills).sum() >= MIN_AVERAGES:
-        shared &= hills
-    if shared.sum() < MIN_AVERAGES:
-        return None
-    return {
-        polarisation: round(unchanged_difference(values[shared]), 2)
-        for polarisation, values in zip(stack.polarisations, difference, strict=True)
-    }
+    differences: dict[str, Float], tiles: LevelTiles, numbers: NDArray[np.intp]
+) -> Offsets:
+    """Offsets by differences (N) of each polarisation, rounded to a hundredth of a decibel."""
+    whole = {p: round(unchanged_difference(values), 2) for p, values in differences.items()}
+    if tiles.rows * tiles.cols == 1:
+        return Offsets(whole, {})
+    return Offsets(
+        whole,
+        {p: tiles.differences(v, numbers).round(2).tolist() for p, v in differences.items()},
+    )

@@ -8,7 +8,8 @@ its shape does not change either. The constants were fitted to the restituted or
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,13 @@ from landslide.radar.geometry import EARTH_RADIUS, ORBIT_ALTITUDE, RadarGeometry
 
 TRACKS, DAYS = 175, 12
 """Revolutions and days of a repeat cycle; tracks are numbered 1 to 175 in order of time."""
+
+SAME_TIME_OF_DAY = timedelta(days=1) / TRACKS / 2
+"""Greatest difference in the time of day (UTC) of two passes of one track over a place.
+
+A track repeats to a minute; frames that begin elsewhere add some 25 s each. The neighbouring track
+passes 73 revolutions later, which are 5 days and a 175th of a day: 8.2 minutes earlier or later.
+"""
 
 NODE = 0.1451
 """Longitude in degrees at which track 1 crosses the equator northwards."""
@@ -120,6 +128,28 @@ def known_tracks(dates: Mapping[str, Acquisition]) -> list[int]:
     """Sentinel-1's tracks that the images of an orbit are known to be of, in order."""
     images = [a for a in dates.values() if (a.platform or "S1").startswith("S1")]
     return sorted({a.relative_orbit for a in images if a.relative_orbit is not None})
+
+
+def passes_of_two_tracks(
+    dates: Mapping[str, Acquisition],
+) -> tuple[Acquisition, Acquisition] | None:
+    """Two of Sentinel-1's dates in one direction whose times of day are those of two tracks.
+
+    Names of products need not hold the track, but they hold the time.
+
+    Returns:
+        The first pair; None where all times that are known may be of one track.
+    """
+    times = [
+        (a.time, a)
+        for a in dates.values()
+        if a.time and a.exact and (a.platform or "S1").startswith("S1")
+    ]
+    for (time, one), (other_time, other) in combinations(times, 2):
+        apart = (other_time - time) % timedelta(days=1)
+        if SAME_TIME_OF_DAY < apart < timedelta(days=1) - SAME_TIME_OF_DAY:
+            return one, other
+    return None
 
 
 def radar_orbit(name: Pass, dates: Mapping[str, Acquisition], grid: Grid) -> RadarGeometry | None:

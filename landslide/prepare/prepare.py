@@ -201,8 +201,14 @@ def _write_stack(
     correct = mode == "correct"
     stack = write_stack(name, dates, images, grid, resampling, folder, shifts, correct=correct)
     stack = despeckle(stack, config.despeckle)
-    offsets = measure_offsets(stack, name, terrain, grid)
-    return replace(stack, dates=[replace(d, offsets=offsets[d.name]) for d in stack.dates])
+    measured = measure_offsets(stack, name, terrain, grid)
+    found = [
+        replace(date, offsets=offsets.whole, tile_offsets=offsets.tiles)
+        if (offsets := measured[date.name])
+        else date
+        for date in stack.dates
+    ]
+    return replace(stack, dates=found)
 
 
 def _document(config: DictConfig, scene: SceneRecord, folder: Path) -> dict[str, Any]:

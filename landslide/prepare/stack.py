@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class StackDate:
         corrected: Whether the image was moved back by its shift.
         offsets: Decibels by polarisation by which unchanged ground is brighter than on the last
             date before the event; None where that is not known.
+        tile_offsets: The same on each of the scene's tiles of 10 km, rows from the north; empty
+            where it is one.
     """
 
     name: str
@@ -46,6 +48,7 @@ class StackDate:
     shift: Displacement | None = None
     corrected: bool = False
     offsets: Mapping[str, float] | None = None
+    tile_offsets: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ def _describe(date: StackDate) -> dict[str, Any]:
         "shift": [round(metres, 1) for metres in shift] if shift else None,
         "corrected": date.corrected,
         "offset_db": date.offsets,
+        **({"tile_offset_db": date.tile_offsets} if date.tile_offsets else {}),
     }
 
 

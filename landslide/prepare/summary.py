@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from landslide.prepare.prepare import Prepared
 from landslide.prepare.quality import Histogram
+from landslide.radar.unchanged import REPORTED_CHANGE_DB
 
 
 def print_summary(prepared: Prepared, console: Console) -> None:
@@ -50,7 +52,10 @@ def _date_table(orbit: str, dates: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(
         title=f"{orbit}: dates of the stack",
         title_justify="left",
-        caption="off: from the other dates, * moved back; dB: brighter than the last date before",
+        caption=(
+            "off: from the other dates, * moved back; dB: brighter than the last date before, with "
+            "the least and the most of 10 km where they differ"
+        ),
     )
     for column in ("date", "side", "from"):
         table.add_column(column, no_wrap=True)
@@ -58,13 +63,23 @@ def _date_table(orbit: str, dates: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for date in dates:
         shift = ", ".join(f"{metres:+.1f}" for metres in date["shift"] or ())
-        offsets = date["offset_db"] or {}
         table.add_row(
             *(date["date"], date["side"], date["platform"] or "", f"{date['coverage']:.1%}"),
             shift + " m" * bool(shift) + " *" * date["corrected"],
-            *(f"{offsets[p]:+.1f}" if offsets else "" for p in polarisations),
+            *(_describe_offset(date, p) for p in polarisations),
         )
     return table
+
+
+def _describe_offset(date: Mapping[str, Any], polarisation: str) -> str:
+    """Offset of a date, and its range where the scene is not as bright everywhere."""
+    if not date["offset_db"]:
+        return ""
+    whole = f"{date['offset_db'][polarisation]:+.1f}"
+    tiles = np.array(date.get("tile_offset_db", {}).get(polarisation, [0.0]))
+    if np.ptp(tiles) <= REPORTED_CHANGE_DB:
+        return whole
+    return f"{whole} ({tiles.min():+.1f} to {tiles.max():+.1f})"
 
 
 def _landslides(found: Mapping[str, Any] | None) -> str:

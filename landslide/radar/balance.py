@@ -21,15 +21,13 @@ from landslide.radar.bands import (
     polarisation_of,
     source_bands,
 )
+from landslide.radar.unchanged import REPORTED_CHANGE_DB
 
 Levels = Mapping[str, NDArray[np.float64]]
 """Brightness of unchanged ground in each image, in dB on (h, w) tiles of the scene."""
 
 LIKE_LEVEL_DB, CROSS_LEVEL_DB = -10.0, -17.0
 """Levels that images of like and of cross polarisation are brought to, as usual on hills."""
-
-REPORTED_CHANGE_DB = 1.0
-"""Level differences between dates above this are reported to the user."""
 
 
 class Balance:

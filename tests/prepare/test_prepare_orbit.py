@@ -13,13 +13,14 @@ from landslide.prepare.area import grid_center
 from landslide.prepare.orbit import (
     NODE,
     SWATH,
+    passes_of_two_tracks,
     radar_orbit,
     satellite_position,
     track_number,
     viewing_geometry,
 )
 from landslide.prepare.quality import check_tracks
-from landslide.prepare.sources import Acquisition, Dem, Pass, Sources
+from landslide.prepare.sources import Acquisition, Dem, Pass, Sources, Tile, parse_timestamp
 from landslide.prepare.terrain import north_convergence
 
 IBURI = (142.0, 42.75)
@@ -150,3 +151,12 @@ def test_tracks_that_do_not_see_the_area_and_angles_they_do_not_have_are_warned_
     assert "ascending it does" in warnings("descending", relative_orbit=68)[0]
     assert "from track 68 it is 39.7" in warnings("ascending", relative_orbit=68, incidence=33)[0]
     assert SWATH[0] < 29 < 46.5 < SWATH[1]
+
+
+def test_times_around_midnight_may_be_of_one_track() -> None:
+    """S1A and S1B pass real bursts 42 s apart; frames begin 25 s apart."""
+    times = ("2021-11-19T00:00:30Z", "2021-11-24T23:59:48Z", "2021-12-01T00:00:55Z")
+    dates = {t: Acquisition({"vv": (Tile(Path(t)),)}, *parse_timestamp(t, "time")) for t in times}
+    assert passes_of_two_tracks(dates) is None
+    later = Acquisition({"vv": ()}, *parse_timestamp("2021-12-06T00:08:44Z", "time"))
+    assert passes_of_two_tracks(dates | {"other": later}) == (dates[times[0]], later)

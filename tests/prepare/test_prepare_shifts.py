@@ -1,5 +1,6 @@
 """Dates of a stack that lie off the others, and dates that are brighter as a whole."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import rasterio
 from affine import Affine
 from builders import write_image
-from commands import prepare
+from commands import prepare, run_here
 from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
@@ -120,6 +121,44 @@ def test_the_offset_of_a_date_is_found_beside_landslides(tmp_path: Path) -> None
     ]
     scatter = read(tmp_path / "scene" / "ascending.tif")["vv_pre_std"]
     np.testing.assert_allclose(scatter, np.std(balanced, axis=0, ddof=1), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_offset_of_a_rain_front_is_found_in_each_window_beside_landslides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Simulated: rain brightens the west by 3.5 dB, and a fifth of one window of 10 km failed."""
+    grid = GRID._replace(height=1100, width=1650)
+    x = np.linspace(-1, 1, grid.width)
+    rain = 1.75 * (1 - np.tanh(3 * x)) * np.ones((grid.height, 1))
+    rng = np.random.default_rng(0)
+    hills = -10 + 3 * gaussian_filter(rng.normal(size=rain.shape), 3) / 0.1
+    for day in DAYS[2:]:
+        power = 10 ** (hills / 10) * rng.gamma(4, 1 / 4, rain.shape)
+        if day == DAYS[-1]:
+            power *= 10 ** (rain / 10)
+            power[50:300, 50:500] *= 10 ** (-5 / 10)
+        write_image(
+            tmp_path / "images" / f"S1A_2018{day}T084300_VV.tif", power.astype(np.float32), grid
+        )
+    options = ["dem=none", "sar.units=power", "grid.resolution=20", "sar.before=2", "sar.after=1"]
+    run_here(
+        *("prepare", f"root={tmp_path / 'scene'}", EVENT, f"sar.ascending={tmp_path / 'images'}"),
+        *("sar.coregister=off", *options),
+        cwd=tmp_path,
+    )
+    info = json.loads((tmp_path / "scene" / "scene.json").read_text())
+    tiles = [date["tile_offset_db"]["vv"] for date in info["stack"]["ascending"]]
+    put_in = rain.reshape(2, 550, 3, 550).mean(axis=(1, 3))
+    np.testing.assert_allclose(tiles[-1], put_in, atol=0.3)
+    np.testing.assert_allclose(tiles[0], 0, atol=0.05)
+    printed = capsys.readouterr().out
+    shown = re.search(r"2018-09-16 .*\((\S+) to (\S+)\)", printed)
+    assert shown
+    assert [float(end) for end in shown.groups()] == pytest.approx(
+        [put_in.min(), put_in.max()], abs=0.3
+    )
+    assert not re.search(r"2018-08-23 .* to ", printed)
 
 
 def real_dates(bursts: Path, burst: str) -> list[Path]:

@@ -254,6 +254,14 @@ def two_overpasses(bursts: Path, folder: Path) -> str:
     return f"[{bursts},{folder}]"
 
 
+def neighbouring_track(bursts: Path, folder: Path) -> str:
+    """HyP3's names hold no track; the next one passes 24 h / 175 = 8.2 minutes later."""
+    for day, time in (("0811", "084300"), ("0823", "084400"), ("0828", "085113"), ("0916", "0843")):
+        name = f"S1A_IW_2018{day}T{time:0<6}_DVP_RTC30_G_gpuned_ABCD_VV.tif"
+        write_image(folder / name, power(day, "VV"), GRID)
+    return str(folder)
+
+
 def unmeasured(bursts: Path, folder: Path) -> str:
     image = np.full((GRID.height, GRID.width), np.nan, np.float32)
     write_image(folder / opera("0729", "VV"), image, GRID)
@@ -274,6 +282,7 @@ def listed(*days: str) -> Callable[[Path, Path], str]:
         (undated, "neither name nor tags of .*before_VV.tif show its date"),
         (far_date, "does not overlap with the area"),
         (two_overpasses, "are both of 2018-07-18, but of two overpasses"),
+        (neighbouring_track, r"0843.*08:43 UTC.*0851.*08:51 UTC.*two tracks.*'\*T0843\*'"),
         (unmeasured, "of 2018-07-29 measured no pixel of the scene"),
         (listed("0706", "0718", "0718", "0916"), "are both of 2018-07-18: give each date"),
         (listed("0706", "0916", "0928", "1010"), "one date before the event, and the scatter"),
