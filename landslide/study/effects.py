@@ -58,12 +58,12 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         others = {other: names[other] for other in factors if other != factor}
         for levels in _level_pairs(_levels(runs, factor)):
             difference = " - ".join(names[factor][level] for level in levels)
-            compared: set[frozenset[Any]] = set()
+            compared: list[pd.Index] = []
             for where, subset in _subsets(runs, others):
                 pairs = _pairs(subset, factor, levels, factors, unit)
-                if frozenset(pairs.index) in compared:  # the only level that has pairs
+                if any(pairs.index.equals(other) for other in compared):
                     continue
-                compared.add(frozenset(pairs.index))
+                compared.append(pairs.index)
                 per_unit = pairs.groupby(level=unit, dropna=False).mean()
                 if len(per_unit) > 1:
                     ratio = _tested_to_trained(subset) if over == "splits" else 0.0
