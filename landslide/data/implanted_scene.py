@@ -81,7 +81,7 @@ class ImplantedScene:
             else Terrain.of(slope, aspect).smoothed(TERRAIN_METRES / self.past.spacing)
         )
         valid = (image["mask"] != UNKNOWN).numpy()
-        ground = (terrain_model, valid, self.past.spacing, RESOLUTION)
+        ground = (terrain_model, valid, self.scene.grid, RESOLUTION)
         if implants.outlines is None:
             self.scars = ScarSource(*ground, implants.mean_area)
         else:

@@ -22,6 +22,8 @@ HELD_OUT = 0.2
 SHUFFLED = 0.5
 """Share of the training samples whose dates are not in order of time, for more variety."""
 
+VV_ALONE = "dataset.bands=[vv_pre_mean,vv_post_mean,vv_pre_std,slope]"
+"""Option for scenes that have no VH."""
 
 DrawnFor = Literal["train", "val", "test", "view"]
 """What a sample is for: a split, or a look at dates in order of time."""
@@ -129,7 +131,8 @@ class QuietDates:
         if missing or not self.days:
             raise InputError(
                 f"{self.path} has no date of {', '.join(missing or polarisations)} before the "
-                "event: prepare the scene with that polarisation and sar.before=12"
+                "event: prepare the scene with that polarisation and sar.before=12, or train "
+                f"without it, as with '{VV_ALONE}'"
             )
         self._bands = [[positions[bands[day][p]] for p in polarisations] for day in self.days]
         self._memory: Float | None = None

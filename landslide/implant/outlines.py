@@ -57,7 +57,7 @@ class OutlineSource(ScarSource):
         outlines: Polygons in metres around their middle.
         terrain: Slopes of the scene.
         valid: (H, W) pixels that count.
-        spacing: Pixel size in metres.
+        grid: Grid of the scene.
         resolution: Resolution of the radar in metres.
     """
 
@@ -66,11 +66,11 @@ class OutlineSource(ScarSource):
         outlines: list[shapely.Polygon],
         terrain: Terrain,
         valid: NDArray[np.bool_],
-        spacing: float,
+        grid: Grid,
         resolution: float,
     ) -> None:
         mean_area = float(np.mean([outline.area for outline in outlines]))
-        super().__init__(terrain, valid, spacing, resolution, mean_area)
+        super().__init__(terrain, valid, grid, resolution, mean_area)
         self.outlines = [
             shapely.affinity.rotate(outline, -_axis(outline), origin=(0, 0), use_radians=True)
             for outline in outlines

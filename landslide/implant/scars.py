@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from landslide.errors import InputError
-from landslide.geo.grid import Window
+from landslide.geo.grid import Grid, Window
 from landslide.geo.relief import Float
 from landslide.simulate.noise import smooth_noise
 from landslide.simulate.slides import Paths, landslide_areas, run_out
@@ -89,7 +89,7 @@ class ScarSource:
     Args:
         terrain: Slopes of the scene.
         valid: (H, W) pixels that count.
-        spacing: Pixel size in metres.
+        grid: Grid of the scene.
         resolution: Resolution of the radar in metres, to which coverages are smoothed.
         mean_area: Mean area in m² of all landslides, also of those that are too small for a pixel.
 
@@ -101,15 +101,15 @@ class ScarSource:
         self,
         terrain: Terrain,
         valid: NDArray[np.bool_],
-        spacing: float,
+        grid: Grid,
         resolution: float,
         mean_area: float,
     ) -> None:
-        self.terrain, self.spacing = terrain, spacing
+        self.terrain, self.grid, self.spacing = terrain, grid, float(grid.transform.a)
         # The width of the resolution at half maximum.
-        self.sigma = resolution / spacing / np.sqrt(8 * np.log(2))
+        self.sigma = resolution / self.spacing / np.sqrt(8 * np.log(2))
         areas = landslide_areas(50_000, mean_area, SMALLEST_AREA, np.random.default_rng(0))
-        self.areas = areas[areas >= FEWEST_PIXELS * spacing**2]
+        self.areas = areas[areas >= FEWEST_PIXELS * grid.pixel_area]
         angle = np.nan_to_num(terrain.slope)
         self.weight = np.exp(-0.5 * ((angle - HEAD_SLOPE) / HEAD_SLOPE_SPREAD) ** 2)
         self.weight[~valid | (angle < MIN_HEAD_SLOPE)] = 0
@@ -131,16 +131,15 @@ class ScarSource:
             rng: Source of randomness.
             factor: Factor of their areas.
         """
-        height, width = self.weight.shape
-        rows = slice(max(window.row, 0), min(window.row + window.height, height))
-        cols = slice(max(window.col, 0), min(window.col + window.width, width))
+        inside = self.grid.clip(window)
+        rows, cols = inside.within(self.grid.full_window)
         total = np.cumsum(self.weight[rows, cols], dtype=np.float64)
         if not count or not len(total) or not total[-1] > 0:
             return []
         chosen = np.searchsorted(total, rng.random(count) * total[-1], side="right")
-        heads = np.stack(np.divmod(np.minimum(chosen, len(total) - 1), cols.stop - cols.start))
+        heads = np.stack(np.divmod(np.minimum(chosen, len(total) - 1), inside.width))
         rise = self.terrain.south[rows, cols], self.terrain.east[rows, cols]
-        offset = rows.start - window.row, cols.start - window.col
+        offset = inside.row - window.row, inside.col - window.col
         drawn = self._chips(heads, rise, offset, window, rng, factor)
         return [chip for chip in drawn if chip.coverage.size]
 

@@ -33,17 +33,24 @@ from landslide.training.task import LandslideTask
 MAX_EVENTS = 8
 """Quiet events that are tried, at most, evenly over the dates."""
 
+MAX_FAILED = 0.2
+"""Largest share of ground that is taken for landslides when the level of quiet ground is found."""
+
+MAX_ROUNDS = 30
+"""Rounds in which threshold and level of quiet ground are brought into agreement, at most."""
+
 
 class QuietEvents(NamedTuple):
     """Scores of a detector where nothing failed.
 
     Rain, snow and the number of dates change how much all ground seems to change. Scores are
-    therefore counted from their median in median absolute deviations, which landslides on a small
-    part of the ground hardly move.
+    therefore counted from the median of quiet ground, in units of the distance from its 15th
+    percentile to the median. Landslides move neither: what the threshold maps beyond its rate is
+    taken out of the quiet ground.
 
     Attributes:
-        scores: By the days that were taken as after an event: scores (N) in median absolute
-            deviations, of ground that was observed and is steep enough.
+        scores: By the days that were taken as after an event: scores (N) in these units, of ground
+            that was observed and is steep enough.
         before: Number of dates that were taken as before the event.
         after: Number of dates that were taken as after it.
     """
@@ -59,8 +66,16 @@ class QuietEvents(NamedTuple):
             rate: The share.
             values: Scores (N) of the map.
         """
-        middle, deviation = _spread(values)
-        return middle + deviation * _exceeded(list(self.scores.values()), rate)
+        ordered, exceeded = np.sort(values), _exceeded(list(self.scores.values()), rate)
+        failed = 0.0
+        for _ in range(MAX_ROUNDS):
+            middle, unit = _level(ordered, failed)
+            threshold = middle + unit * exceeded
+            mapped = 1 - np.searchsorted(ordered, threshold, side="right") / len(ordered)
+            before, failed = failed, float(np.clip(mapped - rate, 0, MAX_FAILED))
+            if abs(failed - before) < rate / 100:
+                break
+        return threshold
 
     def rates(self, rate: float) -> dict[str, float]:
         """Share of ground above the threshold in each event, if it follows from the others."""
@@ -71,10 +86,15 @@ class QuietEvents(NamedTuple):
         return shares
 
 
-def _spread(scores: NDArray[np.float32]) -> tuple[float, float]:
-    """Median, and median absolute deviation from it."""
-    middle = float(np.median(scores))
-    return middle, max(float(np.median(np.abs(scores - middle))), 1e-6)
+def _level(ordered: NDArray[np.float32], failed: float = 0.0) -> tuple[float, float]:
+    """Median of quiet ground, and its distance from the 15th percentile.
+
+    Args:
+        ordered: Scores (N) in ascending order.
+        failed: Share of them that are landslides, which have the highest scores.
+    """
+    low, middle = np.quantile(ordered, [0.15 * (1 - failed), 0.5 * (1 - failed)])
+    return float(middle), max(float(middle - low), 1e-6)
 
 
 def _exceeded(parts: Sequence[NDArray[np.float32]], rate: float) -> float:
@@ -117,9 +137,9 @@ def find_quiet_events(
                 write_composite(event, task.bands, root / f"{name}.tif", folder)
             values = _score(network, Scene.of(folder, orbit, task.bands, truth=False))
         if len(values):
-            middle, deviation = _spread(values)
+            middle, unit = _level(np.sort(values))
             days = " ".join(day.isoformat() for day in chosen[orbit].after)
-            scores[days] = (values - middle) / deviation
+            scores[days] = (values - middle) / unit
             before += [event.before for event in chosen.values()]
             after += [len(event.after) for event in chosen.values()]
     return QuietEvents(scores, min(before), min(after)) if len(scores) > 1 else None

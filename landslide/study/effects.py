@@ -58,8 +58,12 @@ def effects(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         others = {other: names[other] for other in factors if other != factor}
         for levels in _level_pairs(_levels(runs, factor)):
             difference = " - ".join(names[factor][level] for level in levels)
+            compared: list[pd.Index] = []
             for where, subset in _subsets(runs, others):
                 pairs = _pairs(subset, factor, levels, factors, unit)
+                if any(pairs.index.equals(other) for other in compared):
+                    continue
+                compared.append(pairs.index)
                 per_unit = pairs.groupby(level=unit, dropna=False).mean()
                 if len(per_unit) > 1:
                     ratio = _tested_to_trained(subset) if over == "splits" else 0.0
@@ -88,13 +92,23 @@ def _tested_to_trained(runs: pd.DataFrame) -> float:
 
 
 def _factors(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    """The settings of ``by`` that vary; orbit and bands for a dataset that they determine."""
+    """The settings of ``by`` that vary; orbit and bands for datasets that are told apart by them.
+
+    Bands tell datasets apart if of any two lists one has all bands of the other.
+    """
     repetitions = repetition_settings(runs)
     factors = [n for n in by if runs[n].nunique(dropna=False) > 1 and n not in repetitions]
     parts = [p for p in ("dataset.orbit", "dataset.bands") if p in runs and runs[p].nunique() > 1]
-    if "dataset" in factors and parts and (runs.groupby(parts).dataset.nunique() == 1).all():
+    determined = bool(parts) and (runs.groupby(parts).dataset.nunique() == 1).all()
+    if "dataset" in factors and determined and _nested(runs, parts):
         return [*parts, *(name for name in factors if name != "dataset")]
     return factors
+
+
+def _nested(runs: pd.DataFrame, parts: Sequence[str]) -> bool:
+    """Whether of any two lists of bands one contains the other."""
+    lists = [set(str(bands).split(", ")) for part in parts[-1:] for bands in runs[part].unique()]
+    return all(a <= b or b <= a for a, b in combinations(lists, 2))
 
 
 def _levels(runs: pd.DataFrame, factor: str) -> list[object]:

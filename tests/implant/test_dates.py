@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import rasterio
 from builders import make_stack
+from commands import composed
+from hydra.utils import instantiate
 
 from landslide.errors import InputError
-from landslide.geo.grid import Window
+from landslide.geo.grid import Grid, Window
+from landslide.geo.rasters import write_raster
 from landslide.implant.dates import Calendar, DrawnFor, QuietDates
+from landslide.radar.stack import dates_path
 
 
 @pytest.mark.parametrize(("count", "after"), [(6, 1), (10, 1), (13, 2), (24, 2)])
@@ -93,6 +97,24 @@ def test_windows_are_read_alike_from_memory_and_from_the_file(tmp_path: Path) ->
 def test_a_scene_without_dates_says_what_to_prepare(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no dates/ascending.tif: prepare .*sar.before=12"):
         QuietDates(tmp_path, "ascending", ["vv"], 0)
+
+
+def test_a_scene_in_vv_alone_is_told_which_bands_work(tmp_path: Path) -> None:
+    root = make_stack(tmp_path, before=9)
+    for path in (root / "ascending.tif", dates_path(root, "ascending")):
+        with rasterio.open(path) as source:
+            names = [name for name in source.descriptions if not name.startswith("vh")]
+            image = source.read([source.descriptions.index(name) + 1 for name in names])
+            grid = Grid.of(source)
+        write_raster(path, image, grid, names, np.nan)
+
+    with pytest.raises(InputError, match="no date of vh before the event") as raised:
+        QuietDates(root, "ascending", ["vv", "vh"], 0)
+
+    option = str(raised.value).split("'")[1]
+    assert "vh" not in option
+    words = ["experiment=tonight", "split=time", "output_dir=x", option, f"dataset.root={root}"]
+    instantiate(composed(*words).datamodule).setup()
 
 
 def test_dates_are_quiet_before_the_time_of_the_event(tmp_path: Path) -> None:

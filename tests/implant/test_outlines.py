@@ -30,7 +30,7 @@ def test_outlines_keep_their_area_and_turn_to_the_fall_line(tmp_path: Path, aspe
     path = inventory(tmp_path / "slides.gpkg", strip, shapely.affinity.rotate(strip, 50))
     shape = (GRID.height, GRID.width)
     terrain = Terrain.of(np.full(shape, 30, np.float32), np.full(shape, aspect, np.float32))
-    source = OutlineSource(read_outlines(path, GRID), terrain, np.ones(shape, bool), 10.0, 5.0)
+    source = OutlineSource(read_outlines(path, GRID), terrain, np.ones(shape, bool), GRID, 5.0)
 
     chips = source.draw(Window(0, 0, *shape), 40, np.random.default_rng(0))
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from affine import Affine
+from rasterio.crs import CRS
 
 from landslide.errors import InputError
-from landslide.geo.grid import Window
+from landslide.geo.grid import Grid, Window
 from landslide.implant.decoys import HARVEST, displace, draw_decoys
 from landslide.implant.scars import FEWEST_PIXELS, ScarSource, Terrain
 from landslide.simulate.slides import landslide_areas
@@ -13,9 +15,13 @@ SHAPE = (200, 240)
 EVERYWHERE = Window(0, 0, *SHAPE)
 
 
+def grid(shape: tuple[int, int], spacing: float = 10.0) -> Grid:
+    return Grid(CRS.from_epsg(32654), Affine(spacing, 0, 0, 0, -spacing, 0), *shape)
+
+
 def source(aspect: float = 90.0, slope: float = 30.0, spacing: float = 10.0) -> ScarSource:
     terrain = Terrain.of(np.full(SHAPE, slope, np.float32), np.full(SHAPE, aspect, np.float32))
-    return ScarSource(terrain, np.ones(SHAPE, bool), spacing, 20.0, 6000.0)
+    return ScarSource(terrain, np.ones(SHAPE, bool), grid(SHAPE, spacing), 20.0, 6000.0)
 
 
 @pytest.mark.parametrize("aspect", [0.0, 90.0, 180.0, 270.0])
@@ -32,7 +38,7 @@ def test_a_scar_runs_downhill_from_its_head() -> None:
     terrain = Terrain.of(np.full(shape, 30, np.float32), np.full(shape, 90, np.float32))
     start = np.zeros(shape, bool)
     start[:, 100] = True
-    chips = ScarSource(terrain, start, 10.0, 20.0, 6000.0).draw(
+    chips = ScarSource(terrain, start, grid(shape), 20.0, 6000.0).draw(
         Window(0, 0, *shape), 50, np.random.default_rng(0)
     )
 
@@ -67,6 +73,11 @@ def test_a_window_beyond_the_scene_has_scars_inside_it_only() -> None:
         inner = np.zeros((100, 100))
         inner[rows, cols] = coverage
         assert inner[:10, :].max() < 0.5  # ten pixels off the scene, farther than any head
+
+
+@pytest.mark.parametrize(("row", "col"), [(-150, 0), (250, 0), (0, -130), (20, 300), (-150, -150)])
+def test_a_window_outside_the_scene_has_no_scars(row: int, col: int) -> None:
+    assert source().draw(Window(row, col, 100, 100), 40, np.random.default_rng(0)) == []
 
 
 def test_flat_ground_is_refused_in_one_sentence() -> None:

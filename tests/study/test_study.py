@@ -171,6 +171,22 @@ def test_differences_are_paired_by_seed(best: Path) -> None:
     assert table.loc[("ascending - descending", "augmentation flips"), "mean"] > 6
 
 
+def test_datasets_of_unlike_bands_are_compared_by_name(tmp_path: Path) -> None:
+    unlike = {"paper": BANDS["baa"], "stack": ["vv_pre_mean", "vv_post_mean", "slope"]}
+    for (name, bands), seed, normalization in product(unlike.items(), range(3), ("zscore", "none")):
+        if (name, normalization) == ("stack", "none"):
+            continue
+        settings = dataset("ascending", "baa") | {"dataset": name, "dataset.bands": bands}
+        f1 = 0.5 + 0.1 * (name == "stack") + 0.01 * seed
+        settings |= {"seed": seed, "normalization": normalization}
+        write_run(tmp_path, f"{name}{seed}{normalization}", f1, f1, **settings)
+    by = ["dataset", "normalization"]
+    found = effects(runs_of(tmp_path, by), by).set_index(["difference", "where"])
+    assert found.loc[("paper - stack", "all"), "mean"] == pytest.approx(-10)
+    # Stacks have one normalisation, so that its level would repeat the same pairs.
+    assert [where for difference, where in found.index if difference == "paper - stack"] == ["all"]
+
+
 def test_with_one_seed_settings_are_paired(grid: Path) -> None:
     (row,) = effects(runs_of(grid), BY).itertuples()
     assert (row.difference, row.where, row.pairs) == ("flips - none", "all", 6)
