@@ -32,6 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.api import predict
+from landslide.geo.files import write_json
+from landslide.geo.folders import SCENE_INFO
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.models.detectors import MIN_SCORE
@@ -86,7 +88,9 @@ def write_scene(root: Path, grid: Grid, before: Dates, after: Dates) -> dict[str
         (root / "ascending.tif", stack.bands()),
     ):
         write_raster(path, np.stack(list(bands.values())), grid, list(bands), np.nan)
-    return {"stack": {"ascending": entries}}
+    info: dict[str, object] = {"stack": {"ascending": entries}}
+    write_json(root / SCENE_INFO, info)
+    return info
 
 
 def mapped_share(
