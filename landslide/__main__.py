@@ -12,6 +12,7 @@ PROGRAMS = {
     "prepare": "make a scene from radar images, a DEM and an inventory",
     "train": "train a model on a scene; -m sweeps over settings",
     "predict": "map a scene with a checkpoint or a detector",
+    "compare": "print the scores of maps beside each other",
     "anomaly": "add the anomaly of OPERA's disturbance network to a scene",
     "study": "compare the runs of a sweep in tables and figures",
     "keras": "turn the authors' Keras weights into a checkpoint",

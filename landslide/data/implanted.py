@@ -72,19 +72,28 @@ class MixedDataset(Dataset[Sample]):
     Args:
         implanted: The former.
         labelled: The latter.
+        windows: Windows of the latter that have labels.
         share: Share of the windows that are labelled.
         seed: Seed of the choice.
     """
 
     def __init__(
-        self, implanted: ImplantedDataset, labelled: PatchDataset, share: float, seed: int
+        self,
+        implanted: ImplantedDataset,
+        labelled: PatchDataset,
+        windows: Sequence[Query],
+        share: float,
+        seed: int,
     ) -> None:
-        self.implanted, self.labelled, self.share, self.seed = implanted, labelled, share, seed
+        self.implanted, self.labelled, self.windows = implanted, labelled, windows
+        self.share, self.seed = share, seed
 
     def __getitem__(self, query: Query) -> Sample:
-        """Draw one window or read its labels."""
-        labelled = np.random.default_rng([self.seed, query.draw]).random() < self.share
-        return (self.labelled if labelled else self.implanted)[query]
+        """Draw one window, or read one of those that have labels."""
+        rng = np.random.default_rng([self.seed, query.draw])
+        if rng.random() >= self.share:
+            return self.implanted[query]
+        return self.labelled[self.windows[int(rng.integers(len(self.windows)))]]
 
 
 class ImplantedDataModule(LandslideDataModule):
@@ -93,8 +102,8 @@ class ImplantedDataModule(LandslideDataModule):
     Args:
         implants: Settings of ``landslide.implant.past.Implants``.
         windows: Windows of an epoch.
-        labels: Share of the training windows that show the event itself with its ground truth;
-            pixels outside of what was mapped are unknown and do not count.
+        labels: Share of the training windows that show the event itself with its ground truth,
+            all of them where a part at least was mapped; pixels outside of it do not count.
         options: See ``LandslideDataModule``; its sampler is not used.
     """
 
@@ -111,14 +120,15 @@ class ImplantedDataModule(LandslideDataModule):
         super().__init__(**options)
         self.implants, self.windows = Implants(**(implants or {})), windows
         self.labels, self.labelled = labels, PatchDataset([])
+        self.labelled_windows: list[Query] = []
         self.pasts: list[ImplantedScene] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Open the scenes and split their patches, once.
 
         Raises:
-            InputError: A scene has no quiet past, or too short a one; or as in
-                ``LandslideDataModule``.
+            InputError: A scene has no quiet past, or too short a one; training has no label where
+                it is to have some; or as in ``LandslideDataModule``.
         """
         if self.pasts:
             return
@@ -145,6 +155,7 @@ class ImplantedDataModule(LandslideDataModule):
         self.scenes, self.pasts = [past.scene for past in pasts], pasts
         if self.labels:
             self.labelled = PatchDataset(self.memory.open(self._sources, limit))
+            self.labelled_windows = self._labelled_windows()
 
     def _split_patches(self, scene: Scene) -> gpd.GeoDataFrame:
         """Split the patches of a scene; any of them may get implants."""
@@ -188,7 +199,29 @@ class ImplantedDataModule(LandslideDataModule):
         implanted = ImplantedDataset(self.pasts, self.seed, split)
         if not self.labels or split != "train":
             return implanted
-        return MixedDataset(implanted, self.labelled, self.labels, self.seed)
+        windows = self.labelled_windows
+        return MixedDataset(implanted, self.labelled, windows, self.labels, self.seed)
+
+    def _labelled_windows(self) -> list[Query]:
+        """As many windows as an epoch has, on patches of training that have labels.
+
+        Raises:
+            InputError: There is no such patch.
+        """
+        scenes = self.labelled.scenes
+        tables = [patch_table(scene, self.patch_size) for scene in scenes]
+        patches = pd.concat([table.assign(scene=i) for i, table in enumerate(tables)])
+        places = self.patches_of("train")[["scene", "row", "col"]]
+        known = patches[patches.valid_pixels > 0].merge(places)
+        if known.empty:
+            raise InputError(
+                f"datamodule.labels={self.labels}: no part of the training split has labels: "
+                "choose split=time, or leave it out"
+            )
+        sampler = WindowSampler(
+            known, scenes, self.patch_size, seed=self.seed, windows=self.windows
+        )
+        return list(sampler)
 
     def quiet_dataloader(self, split: Split) -> DataLoader[Sample]:
         """Batches of a split without implants."""

@@ -3,8 +3,10 @@
 from functools import partial
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import torch
 from builders import make_stack
 
@@ -201,21 +203,46 @@ def test_batches_are_new_in_every_epoch_and_validation_stays(root: Path) -> None
 
 
 @pytest.mark.slow
-def test_labels_of_the_event_mix_in_by_a_share(root: Path) -> None:
+def test_labels_of_the_event_mix_in_by_a_share(tmp_path: Path) -> None:
     bands = ["vv_pre_mean", "vv_post_mean"]
+    root = make_stack(tmp_path, before=12)
+    label_corner(root, 64)
     data = module(root, labels=0.4, windows=200, bands=bands)
     event = Scene.of(root, "ascending", bands, truth=True)
-    dataset, own = data.dataset("train"), 0
+    image = event.read(event.grid.full_window)["image"]
+    dataset, labelled = data.dataset("train"), []
     for query in data.training_sampler():
-        sample, labelled = dataset[query], event[query]
-        own += torch.equal(sample["image"], labelled["image"]) and torch.equal(
-            sample["mask"], labelled["mask"]
-        )
+        sample = dataset[query]
+        if (image[0] == sample["image"][0, 0, 0]).any():
+            labelled.append(sample["mask"])
 
-    assert own / 200 == pytest.approx(0.4, abs=0.1)
-    assert not (data.dataset("val")[query]["image"] == labelled["image"]).all()
+    assert len(labelled) / 200 == pytest.approx(0.4, abs=0.1)
+    # The corner is a tenth of the scene, and yet every window of the event shows labels.
+    assert all((mask != 255).any() for mask in labelled)
+    assert any((mask == 1).any() for mask in labelled)
+    assert len({mask.numpy().tobytes() for mask in labelled}) > 40
+    assert not (image[0] == data.dataset("val")[query]["image"][0, 0, 0]).any()
     assert any(file.name == "landslides.tif" for file in data.files)
     assert not any(file.name == "landslides.tif" for file in module(root).files)
+
+
+def label_corner(root: Path, side: int) -> None:
+    """Make the ground truth of a scene unknown but in its north-western corner."""
+    with rasterio.open(root / "landslides.tif", "r+") as file:
+        mask = file.read(1)
+        mask[side:], mask[:, side:] = 255, 255
+        file.write(mask, 1)
+
+
+def test_labels_that_training_never_sees_are_one_sentence(tmp_path: Path) -> None:
+    root = make_stack(tmp_path, before=12)
+    label_corner(root, 32)
+
+    def split(patches: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        return patches.assign(split=patches.row.map({0: "val", 1: "test"}).fillna("train"))
+
+    with pytest.raises(InputError, match=r"labels=0.4: no part of the training split has labels"):
+        module(root, labels=0.4, bands=["vv_pre_mean", "vv_post_mean"], split=split)
 
 
 def test_bands_that_need_more_dates_than_asked_for_are_one_sentence(root: Path) -> None:
