@@ -70,8 +70,14 @@ class Stack:
 
     @property
     def bands(self) -> list[str]:
-        """Bands that the stack adds to a composite."""
-        return stack_bands(self.polarisations)
+        """Bands that the stack adds to a composite: none of dates after where there is none yet."""
+        every = stack_bands(self.polarisations)
+        return [band for band in every if self.has_dates_after or "post" not in band]
+
+    @property
+    def has_dates_after(self) -> bool:
+        """Whether a date is after the event."""
+        return any(date.side == "post" for date in self.dates)
 
     def band_number(self, date: int, polarisation: int) -> int:
         """Number of a band in the raster, from 1, by the positions of date and polarisation."""

@@ -242,6 +242,33 @@ def test_fewer_dates_than_asked_for_are_one_warning(
     assert "2018-07-30 │ pre │ S1B │ 50.0%" in printed
 
 
+def test_before_the_first_image_after_the_event_a_stack_holds_its_past(
+    bursts: Path, tmp_path: Path
+) -> None:
+    past = f"['{bursts}/**/*_20180[678]*.tif','{bursts}/**/*_20180904*.tif']"
+    command = options(tmp_path / "s", past, "sar.before=8", "overwrite=true")
+    early = prepare(*command)
+    assert set(read(tmp_path / "s" / "ascending.tif")) == {
+        *(f"{p}_{name}" for p in ("vv", "vh") for name in ("pre", "pre_mean", "pre_std")),
+        "pre_count",
+    }
+    assert {date["side"] for date in early.info["stack"]["ascending"]} == {"pre"}
+    assert sum("no image after the event is there yet" in n for n in early.info["notes"]) == 1
+    assert not any("dates that sar.after asks for" in w for w in early.info["warnings"])
+    before = read(tmp_path / "s" / "ascending.tif")
+    command[2] = f"sar.ascending={bursts}"
+    prepare(*command)
+    after = read(tmp_path / "s" / "ascending.tif")
+    assert {"vv_post1", "vh_post_mean", "post_count"} <= set(after)
+    for band, image in before.items():
+        np.testing.assert_array_equal(image, after[band])
+
+
+def test_without_a_stack_an_image_after_the_event_is_needed(bursts: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none of the .* images that can be used is after the"):
+        prepare(*options(tmp_path / "s", f"'{bursts}/**/*_20180[678]*.tif'", "sar.before=1"))
+
+
 @pytest.mark.slow
 def test_a_scene_without_a_dem_has_no_terrain_and_says_so(
     bursts: Path, tmp_path: Path, figures: None
@@ -306,7 +333,7 @@ def listed(*days: str) -> Callable[[Path, Path], str]:
         (unmeasured, "of 2018-07-29 measured no pixel of the scene"),
         (listed("0706", "0718", "0718", "0916"), "are both of 2018-07-18: give each date"),
         (listed("0706", "0916", "0928", "1010"), "one date before the event, and the scatter"),
-        (listed("0706", "0718", "0811", "0823"), "none of the 4 dates of sar.ascending is after"),
+        (listed("0916", "0928", "1010"), "none of the 3 dates of sar.ascending is before"),
         (lambda bursts, _: f"{bursts}/*.png", "there is no file .*png, which|holds no image"),
     ],
 )
