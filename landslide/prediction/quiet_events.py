@@ -185,7 +185,7 @@ def write_composite(event: QuietEvent, bands: Sequence[str], composite: Path, fo
         for block in sampled_blocks(grid).values():
             window = block.to_rasterio()
             numbers = [scene.descriptions.index(name) + 1 for name in terrain]
-            layers = [*event.compute(block), *scene.read(numbers, window=window)]
+            layers = [*event.compute(block), *(scene.read(n, window=window) for n in numbers)]
             sink.write(np.stack(layers).astype(np.float32), window=window)
 
 

@@ -93,6 +93,17 @@ def test_false_alarms_are_those_asked_for_also_after_rain(checkpoint: str, tmp_p
 
 
 @pytest.mark.slow
+def test_quiet_dates_of_a_scene_without_a_dem_are_tried(tmp_path: Path) -> None:
+    root = make_stack(tmp_path / "scene", size=(64, 96), slides=0)
+    with rasterio.open(root / "ascending.tif", "r+") as composite:
+        names = composite.descriptions
+        composite.descriptions = ["height" if name == "slope" else name for name in names]
+    summary = map_with("checkpoint=log_ratio", f"scene={root}", f"output={tmp_path / 'map'}")
+    assert "slope" not in summary["bands"]  # type: ignore[operator]
+    assert len(summary["false_alarms"]["by_date"]) == 5  # type: ignore[index]
+
+
+@pytest.mark.slow
 def test_orbits_of_unequal_depth_take_the_quiet_dates_nearest_to_the_event(tmp_path: Path) -> None:
     root = make_stack(tmp_path / "scene", slides=0)
     info = json.loads((root / "scene.json").read_text())
