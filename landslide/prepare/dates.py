@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from landslide.errors import InputError
 from landslide.prepare.orbit import known_tracks, passes_of_two_tracks
-from landslide.prepare.sources import DATES, Acquisition, Event, Pass, Sources, label_dates
+from landslide.prepare.sources import DATES, Acquisition, Event, Pass, Sources
 from landslide.radar.stack import Side
 
 T = TypeVar("T")
@@ -25,9 +25,9 @@ def name_dates(
     """Name an orbit's images around an event, which are in order of time.
 
     The last before it and the first two after it have the names of ``DATES``, all others those of
-    their days, such as ``20180812``.
+    their days, such as ``20180812``. There may be none after it yet.
     """
-    paper = label_dates([*before[-1:], *after[: len(DATES) - 1]], "the choice")
+    paper = dict(zip(DATES, [*before[-1:], *after[: len(DATES) - 1]], strict=False))
     earlier = {f"{day_of(image):%Y%m%d}": image for image in before[:-1]}
     later = {f"{day_of(image):%Y%m%d}": image for image in after[len(DATES) - 1 :]}
     return earlier | paper | later
@@ -49,8 +49,8 @@ def arrange_dates(sources: Sources, event: Event) -> Sources:
     """Order the dates of stacks by time and name them by the event.
 
     Raises:
-        InputError: A date of a stack is not known, of the event's own day, or given twice, or all
-            dates are on one side of the event.
+        InputError: A date of a stack is not known, of the event's own day, or given twice, or none
+            is before the event.
     """
     orbits = {
         orbit: _arrange(orbit, list(dates.values()), event) if is_stack(dates) else dates
@@ -75,12 +75,11 @@ def _arrange(orbit: Pass, images: Sequence[Acquisition], event: Event) -> dict[s
                 f"{one.name} and {other.name} are both of {one.day}: give each date of "
                 f"sar.{orbit} once, its tiles as one list"
             )
-    for side, found in parts.items():
-        if not found:
-            raise InputError(
-                f"none of the {len(images)} dates of sar.{orbit} is {side} the event "
-                f"({event.time:%Y-%m-%d}): check event.date"
-            )
+    if not parts["before"]:
+        raise InputError(
+            f"none of the {len(images)} dates of sar.{orbit} is before the event "
+            f"({event.time:%Y-%m-%d}): check event.date"
+        )
     return name_dates(parts["before"], parts["after"], lambda image: image.day)
 
 
@@ -142,7 +141,7 @@ def check_stacks(sources: Sources, config: DictConfig) -> list[str]:
             ("before", before, options.before),
             ("after", after, options.after),
         ):
-            if have < wanted:
+            if 0 < have < wanted:  # a note tells of a stack without a date after
                 warnings.append(
                     f"{orbit}: {have} of the {wanted} dates that sar.{side} asks for were found "
                     f"{side} the event"

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from landslide.errors import InputError
-from landslide.prepare.dates import name_dates
+from landslide.prepare.dates import MIN_BEFORE, name_dates
 from landslide.prepare.sources import (
     DATES,
     OVERPASS,
@@ -161,7 +161,7 @@ def choose_dates(
 
     Raises:
         InputError: The date of a file is not known, two overpasses are of one day, or there is none
-            before or after the event.
+            before the event, or after it, which a stack can do without.
     """
     wanted = {str(name).lower() for name in config.sar.polarisations}
     parts: dict[str, list[list[Path]]] = {"before": [], "after": [], "unsure": []}
@@ -173,7 +173,7 @@ def choose_dates(
         if wanted <= {polarisation for path in paths for polarisation in images[path].tiles}:
             parts[event.side_of(first.time, exact=first.exact)].append(paths)
     for side in ("before", "after"):
-        if not parts[side]:
+        if not parts[side] and (side == "before" or config.sar.before < MIN_BEFORE):
             raise InputError(
                 f"sar.{orbit}: none of the {len(images)} images that can be used is {side} the "
                 f"event ({event.time:%Y-%m-%d}): check event.date, sar.polarisations and aoi"

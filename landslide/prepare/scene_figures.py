@@ -62,7 +62,9 @@ def draw_figures(
     outlines: gpd.GeoDataFrame | None,
     title: str,
 ) -> None:
-    """Write ``figures/``: bands, change and false colour of each orbit, and histograms.
+    """Write ``figures/``: bands of each orbit, its change and false colour, and histograms.
+
+    Without an image after the event there is no change to show.
 
     ``dates`` are the days of backscatter bands; ``outlines`` are in the grid's CRS.
     """
@@ -72,7 +74,8 @@ def draw_figures(
         labels = {b: f"{b} {dates[name].get(b, '')}".strip() for b in images}
         heading = f"{title}: {name}"
         _draw_bands(images, labels, grid, heading, figures / f"{name}_bands.png")
-        _draw_change(images, labels, grid, outlines, heading, figures / f"{name}_change.png")
+        if any(band.endswith("_post1") for band in images):
+            _draw_change(images, labels, grid, outlines, heading, figures / f"{name}_change.png")
     _draw_histograms(bands, title, figures / "histograms.png")
 
 

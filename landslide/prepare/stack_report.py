@@ -34,8 +34,14 @@ def _describe(date: StackDate) -> dict[str, Any]:
 
 
 def stack_notes(orbit: Pass, stack: Stack) -> list[str]:
-    """Notes on satellites, and on dates that cover a part or were corrected or despeckled."""
+    """Notes on what is not there yet, on satellites, and on dates that need attention."""
     notes = []
+    if not stack.has_dates_after:
+        notes.append(
+            f"{orbit}: no image after the event is there yet, so the bands post1, post2, post_mean "
+            "and post_count are left out: train on the past with experiment=tonight, and prepare "
+            "again with overwrite=true when an image has come"
+        )
     satellites = sorted({date.image.platform or "an unknown one" for date in stack.dates})
     if len(satellites) > 1:
         notes.append(f"{orbit}: the dates of the stack are of {' and '.join(satellites)}")

@@ -245,12 +245,25 @@ def require_bands(source: DatasetReader, bands: Sequence[str]) -> tuple[str, ...
     described = tuple(name or "" for name in source.descriptions)
     missing = [band for band in bands if band not in described]
     if missing:
+        require_dates_after(described, source.name)
         has = ", ".join(name for name in described if name) or "no described band"
         raise InputError(
             f"{source.name} does not describe the band {missing[0]!r}; it has {has}: set the "
             "band descriptions or choose other bands"
         )
     return described
+
+
+def require_dates_after(described: Sequence[str], name: str) -> None:
+    """Check that a stack has a date after the event, by the descriptions of its bands.
+
+    Raises:
+        InputError: It has none yet; the message begins with ``name``.
+    """
+    if "pre_count" in described and "post_count" not in described:
+        raise InputError(
+            f"{name} has no image after the event yet: prepare the scene again when one has come"
+        )
 
 
 def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from landslide.config.paths import configuration_folder, is_scene_folder, require_scene
 from landslide.errors import InputError
 from landslide.models.detectors import Detector
-from landslide.radar.bands import ORBIT_MARK, ORBITS, described_bands
+from landslide.radar.bands import ORBIT_MARK, ORBITS, described_bands, require_dates_after
 from landslide.training.task import LandslideTask
 
 BOTH = "both"
@@ -40,6 +40,7 @@ def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideT
     try:
         config.dataset.bands = kind.choose_bands(available)
     except InputError as error:
+        require_dates_after(available, scene)
         raise InputError(f"{scene}: {error}") from error
     config.dataset.orbit = own
     config.threshold = 0.5  # of a probability; that of the score follows from the scene

@@ -800,8 +800,17 @@ def test_a_stack_takes_the_last_dates_before_and_the_first_ones_after() -> None:
     assert chosen(days(170, "09-04", "09-16"), request) is None
     request = TrackRequest(dates=["2018-10-11", *(f"2018-{day}" for day in before[3:])])
     assert chosen(slices, request) == ["68", *before[3:], "10-11"]
-    with pytest.raises(InputError, match="needs dates before and after the event"):
-        chosen(slices, TrackRequest(dates=[f"2018-{day}" for day in before]))
+    request = TrackRequest(dates=[f"2018-{day}" for day in before])
+    assert chosen(slices, request) == ["68", *before]
+    with pytest.raises(InputError, match="needs dates before the event"):
+        chosen(slices, TrackRequest(dates=["2018-09-17", "2018-09-29", "2018-10-11", "2018-10-23"]))
+
+
+def test_a_track_with_an_image_after_the_event_is_preferred_to_a_longer_past() -> None:
+    past, request = ["06-13", "06-25", "07-07", "08-24"], TrackRequest(before=4)
+    assert chosen(days(68, *past), request) == ["68", *past]
+    other = days(170, "08-24", "09-04", "09-16")
+    assert chosen(days(68, *past) + other, request) == ["170", "08-24", "09-04", "09-16"]
 
 
 def test_a_request_that_cannot_be_met_names_what_is_available() -> None:
@@ -943,7 +952,7 @@ def test_a_stack_comes_out_of_an_archive_and_is_not_downloaded_twice(
     ]
     # The other pass has one date before the event, of which no scatter can be made.
     assert list(info["stack"]) == ["ascending"]
-    assert any("descending: no track has two images before the event" in n for n in info["notes"])
+    assert any("descending: no track has two images, as a stack" in n for n in info["notes"])
     assert info["dem"] is None
     archive.log.clear()
     prepare_scene(whole)

@@ -1,7 +1,8 @@
 """Stacks of dates, made by ``landslide prepare``."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
+from landslide.prepare.progress import Advance
 from landslide.radar.despeckling import temporal_filter, total_variation
 from landslide.radar.stack import stack_bands
 
@@ -112,6 +114,24 @@ def test_a_stack_keeps_every_date_and_its_bands_are_numpys(
     assert json.loads((root / "scene.json").read_text())["stack"]["ascending"] == entries
     with rasterio.open(root / "dates" / "ascending.tif") as source:
         assert source.tags()["SIMULATED"] == "no"
+
+
+def test_progress_counts_the_dates_of_a_stack(
+    bursts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    totals, stages = [], []
+
+    @contextmanager
+    def record(_: object, name: str, total: int) -> Iterator[Advance]:
+        totals.append(total)
+        yield lambda steps=1, stage=None: stages.append(stage)
+
+    monkeypatch.setattr("landslide.prepare.prepare.progress_bar", record)
+    prepare(*options(tmp_path, bursts, "sar.before=3", "sar.after=1"))
+    assert [stage for stage in stages if "2018" in stage] == [
+        f"ascending, 2018-{day}" for day in ("08-11", "08-23", "09-04", "09-16")
+    ]
+    assert totals == [len(stages)]
 
 
 def test_the_papers_dates_of_a_stack_are_those_of_a_scene_without_one(
@@ -222,6 +242,33 @@ def test_fewer_dates_than_asked_for_are_one_warning(
     assert "2018-07-30 │ pre │ S1B │ 50.0%" in printed
 
 
+def test_before_the_first_image_after_the_event_a_stack_holds_its_past(
+    bursts: Path, tmp_path: Path
+) -> None:
+    past = f"['{bursts}/**/*_20180[678]*.tif','{bursts}/**/*_20180904*.tif']"
+    command = options(tmp_path / "s", past, "sar.before=8", "overwrite=true")
+    early = prepare(*command)
+    assert set(read(tmp_path / "s" / "ascending.tif")) == {
+        *(f"{p}_{name}" for p in ("vv", "vh") for name in ("pre", "pre_mean", "pre_std")),
+        "pre_count",
+    }
+    assert {date["side"] for date in early.info["stack"]["ascending"]} == {"pre"}
+    assert sum("no image after the event is there yet" in n for n in early.info["notes"]) == 1
+    assert not any("dates that sar.after asks for" in w for w in early.info["warnings"])
+    before = read(tmp_path / "s" / "ascending.tif")
+    command[2] = f"sar.ascending={bursts}"
+    prepare(*command)
+    after = read(tmp_path / "s" / "ascending.tif")
+    assert {"vv_post1", "vh_post_mean", "post_count"} <= set(after)
+    for band, image in before.items():
+        np.testing.assert_array_equal(image, after[band])
+
+
+def test_without_a_stack_an_image_after_the_event_is_needed(bursts: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none of the .* images that can be used is after the"):
+        prepare(*options(tmp_path / "s", f"'{bursts}/**/*_20180[678]*.tif'", "sar.before=1"))
+
+
 @pytest.mark.slow
 def test_a_scene_without_a_dem_has_no_terrain_and_says_so(
     bursts: Path, tmp_path: Path, figures: None
@@ -286,7 +333,7 @@ def listed(*days: str) -> Callable[[Path, Path], str]:
         (unmeasured, "of 2018-07-29 measured no pixel of the scene"),
         (listed("0706", "0718", "0718", "0916"), "are both of 2018-07-18: give each date"),
         (listed("0706", "0916", "0928", "1010"), "one date before the event, and the scatter"),
-        (listed("0706", "0718", "0811", "0823"), "none of the 4 dates of sar.ascending is after"),
+        (listed("0916", "0928", "1010"), "none of the 3 dates of sar.ascending is before"),
         (lambda bursts, _: f"{bursts}/*.png", "there is no file .*png, which|holds no image"),
     ],
 )

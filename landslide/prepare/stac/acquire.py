@@ -73,8 +73,8 @@ def acquire_from_archive(
     downloaded again. ``aoi`` is in EPSG:4326.
 
     Raises:
-        InputError: There is no area; the archive cannot be searched, has no image before and
-            after the event, or does not deliver what it lists.
+        InputError: There is no area; the archive cannot be searched, has too few images (see
+            ``choose_track``), or does not deliver what it lists.
     """
     aoi = _require_area(aoi)
     from_archive = config.dem is None
@@ -261,7 +261,7 @@ def _needed(before: int) -> str:
     """Images that a track must have, for ``before`` dates before the event."""
     if before < MIN_BEFORE:
         return "an image both before and after"
-    return "two images before the event, for a stack, and one after"
+    return "two images, as a stack needs, before"
 
 
 def _notes(choices: Mapping[Pass, TrackChoice], event: Event, sar: DictConfig) -> Iterator[str]:
@@ -272,10 +272,11 @@ def _notes(choices: Mapping[Pass, TrackChoice], event: Event, sar: DictConfig) -
             yield f"{direction}: no track has {_needed(sar.before)} the event"
             continue
         name = f"{direction} track {choice.track.relative_orbit}"
-        if sar.after > 1 and "post2" not in choice.overpasses:
+        if not choice.has_dates_after or (sar.after > 1 and DATES[2] not in choice.overpasses):
             time, platform = choice.track.next_overpass
+            count = "only one" if choice.has_dates_after else "no"
             yield (
-                f"{name}: only one image after the event; the next is due on "
+                f"{name}: {count} image after the event; the next is due on "
                 f"{time:%Y-%m-%d}, day {event.days_after(time):.0f} ({platform})"
             )
         if round(choice.coverage, 2) < 1:

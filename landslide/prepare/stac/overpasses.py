@@ -91,6 +91,11 @@ class TrackChoice(NamedTuple):
         """Coverage of the poorest overpass, [0, 1]."""
         return min(overpass.coverage for overpass in self.overpasses.values())
 
+    @property
+    def has_dates_after(self) -> bool:
+        """Whether an overpass is after the event."""
+        return DATES[1] in self.overpasses
+
 
 def group_tracks(items: Iterable[ArchiveItem], aoi: BaseGeometry) -> list[Track]:
     """Group items into overpasses of tracks, ascending before descending, then by number.
@@ -130,7 +135,7 @@ def choose_track(
 
     Among tracks that cover the area as well as the best one (to 5 % of the area), the one with
     more of the dates asked for wins, then the one whose dates are complete earlier, then the
-    lower number.
+    lower number. A stack may be of a track without an image after the event, if no other has one.
 
     Returns:
         The choice, or None where no track has an image before (two for a stack) and one after.
@@ -155,6 +160,7 @@ def choose_track(
         ]
     if not choices:
         return None
+    choices = [choice for choice in choices if choice.has_dates_after] or choices
     best = max(choice.coverage for choice in choices)
     return min(
         (choice for choice in choices if choice.coverage >= best - COVERAGE_TOLERANCE),
@@ -167,10 +173,15 @@ def choose_track(
 
 
 def _choose_by_event(track: Track, event: Event, request: TrackRequest) -> TrackChoice | None:
-    """The last complete overpasses before an event and the first ones after it, if any."""
+    """The last complete overpasses before an event and the first ones after it.
+
+    A single date before needs one after it.
+    """
     before = [each for each in track.complete if event.side_of(each.time) == "before"]
     after = [each for each in track.complete if event.side_of(each.time) == "after"]
-    if len(before) < min(request.before, MIN_BEFORE) or not after:
+    if len(before) < min(request.before, MIN_BEFORE):
+        return None
+    if not after and request.before < MIN_BEFORE:
         return None
     chosen = before[-request.before :], after[: request.after]
     return TrackChoice(track, name_dates(*chosen, _day))
@@ -212,10 +223,10 @@ def _name_by_event(chosen: Sequence[Overpass], event: Event, key: str) -> dict[s
     before, after = (
         [o for o in ordered if event.side_of(o.time) == side] for side in ("before", "after")
     )
-    if not before or not after or len(before) + len(after) < len(chosen):
+    if not before or len(before) + len(after) < len(chosen):
         raise InputError(
-            f"{key}: a stack needs dates before and after the event, and none that may be of both "
-            "sides: check them, or give event.date with its time"
+            f"{key}: a stack needs dates before the event, and none that may be of both sides: "
+            "check them, or give event.date with its time"
         )
     return name_dates(before, after, _day)
 
