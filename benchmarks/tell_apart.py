@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     burst = Path(os.environ["LANDSLIDE_SHARED_DATA"]) / "opera_rtc_quiet" / "T137-292323-IW2"
-    root = prepare(burst, Path(tempfile.mkdtemp()) / "scene", "none")
+    root = prepare(burst, Path(tempfile.mkdtemp()) / "scene")
     implants = Implants(mean_area=MEAN_AREA, before=6, after=1)
     scene = ImplantedScene(root, "ascending", BANDS, implants, limit=2**30, balanced=True)
     rng = np.random.default_rng(options.seed)
