@@ -62,6 +62,8 @@ def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
             record = Record(root / "response.json", maps, event)
             preparation = _compose_preparation(config, record)
             watches = look(preparation, event, area)
+            for watch in watches:  # folders are named by their options
+                preparation.sar.relative_orbit[watch.direction] = watch.track
             return Response(config, preparation, watches, record).run()
     except Timeout as error:
         raise InputError(f"another run responds in {root}: wait until it has ended") from error

@@ -52,6 +52,7 @@ def draw_timeline(record: Mapping[str, Any], path: Path) -> None:
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.xaxis_date()
+    axis.tick_params(axis="x", labelsize=8)
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right", "left"]].set_visible(False)
     figure.suptitle(f"{record['event']['name']}: images and maps", fontsize=10)

@@ -108,7 +108,7 @@ def words(archive: Archive, **changes: object) -> list[str]:
         "aoi": f"[{','.join(map(str, AOI))}]",
         "before": 5,
         "checkpoint": "log_ratio",
-        "prepare": f"[{','.join(preparation)}]",
+        "prepare": f"""['{"','".join(preparation)}']""",
     }
     return [f"{key}={value}" for key, value in (options | changes).items()]
 
@@ -217,6 +217,7 @@ def test_a_response_that_is_killed_at_random_moments_makes_the_same_maps(
             assert one.read_bytes() == other.read_bytes(), (name, product)
 
 
+@pytest.mark.slow
 def test_an_archive_that_fails_keeps_what_was_done_and_the_next_run_goes_on(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
