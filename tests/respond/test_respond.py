@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from commands import composed, run_here
+from builders import write_image
+from commands import SMALL, composed, run_here
 from omegaconf import DictConfig
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
@@ -20,7 +21,9 @@ from rasterio.warp import transform_bounds
 from stac_server import Archive
 
 from landslide.errors import InputError
-from landslide.geo import files
+from landslide.geo import files, folders
+from landslide.geo.grid import Grid
+from landslide.prepare import prepare
 from landslide.respond.response import respond_to_event
 
 pytest.importorskip("pystac_client", reason="the optional extra stac")
@@ -96,11 +99,15 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
         yield archive
 
 
-def words(archive: Archive, **changes: object) -> list[str]:
-    preparation = [
-        *(f"sar.stac.endpoint={archive.address}/stac", "sar.stac.sign=null", "dem=none"),
+def archive_words(archive: Archive) -> list[str]:
+    return [
+        *(f"sar.stac.endpoint={archive.address}/stac", "sar.stac.sign=null"),
         *("sar.stac.collection=images", "sar.stac.timeout=5", "sar.stac.retries=2"),
     ]
+
+
+def words(archive: Archive, **changes: object) -> list[str]:
+    preparation = [*archive_words(archive), "dem=none"]
     options = {
         "root": "response",
         "maps": "maps",
@@ -166,6 +173,7 @@ def run_until_killed(config: DictConfig, steps: int) -> None:
     """Respond, and die like a process without power before file number ``steps`` is in place."""
     left = [steps]
     whole = files.put_in_place
+    prepare.draw_figures = lambda *_: None  # type: ignore[assignment]
 
     def put_in_place(path: Path, target: Path) -> None:
         left[0] -= 1
@@ -173,11 +181,7 @@ def run_until_killed(config: DictConfig, steps: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         whole(path, target)
 
-    files.put_in_place = put_in_place
-    for module in ("landslide.geo.folders", "landslide.prepare.stac.download"):
-        found = __import__(module, fromlist=["x"])
-        if hasattr(found, "put_in_place"):
-            found.put_in_place = put_in_place
+    files.put_in_place = folders.put_in_place = put_in_place
     respond_to_event(config, NOW)
 
 
@@ -186,7 +190,9 @@ def test_a_response_that_is_killed_at_random_moments_makes_the_same_maps(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, rng = respond_config(archive), np.random.default_rng(16)
-    context = multiprocessing.get_context("fork")
+    # Children of a process of its own, which has no threads and has imported what takes long.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["landslide.respond.response"])
     kills = 0
     for images in WEEKS:
         for image in images:
@@ -267,3 +273,34 @@ def test_an_event_that_cannot_be_responded_to_is_one_sentence(
         respond_to_event(config, EVENT + timedelta(days=2))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.slow
+def test_networks_are_trained_while_no_image_is_there_and_then_map_at_once(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = Grid(UTM, Affine(30, 0, 599_000, 0, -30, 4_741_000), 120, 120)
+    east, south = np.meshgrid(np.arange(120), np.arange(120))
+    heights = 400 + 150 * np.sin(east / 6) * np.cos(south / 7)
+    write_image(tmp_path / "dem.tif", heights.astype(np.float32), grid)
+    training = [*SMALL, "split=time", "datamodule.windows=8", "trainer.max_epochs=1"]
+    config = respond_config(
+        archive,
+        checkpoint="null",
+        prepare=f"""['{"','".join([*archive_words(archive), "dem=dem.tif"])}']""",
+        train=f"""['{"','".join(w for w in training if w != "trainer.max_epochs=2")}']""",
+    )
+    assert not respond_to_event(config, NOW)
+    networks = {path: path.stat().st_mtime_ns for path in Path("response").rglob("best.ckpt")}
+    kinds = sorted(path.parts[2].partition("-")[0] for path in networks)
+    assert kinds == ["ascending", "descending", "fused"]
+    for image, orbits in ((WEEKS[1], ["descending"]), (WEEKS[2], ["ascending", "descending"])):
+        add_image(archive, *image[0])
+        assert respond_to_event(config, NOW)
+        made = json.loads(Path("response/response.json").read_text())["maps"][-1]
+        assert made["orbits"] == orbits
+        assert Path(made["checkpoint"]) in networks
+        assert (Path(made["folder"]) / "probability.tif").exists()
+    after = {path: path.stat().st_mtime_ns for path in Path("response").rglob("best.ckpt")}
+    assert after == networks
