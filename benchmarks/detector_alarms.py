@@ -20,6 +20,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -31,9 +32,12 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.api import predict
+from landslide.geo.files import write_json
+from landslide.geo.folders import SCENE_INFO
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.models.detectors import MIN_SCORE
+from landslide.prediction.anomaly import add_anomaly
 from landslide.prediction.quiet import QuietEvents, find_quiet_events
 from landslide.radar.coregistration import measure_shift, shift_image
 from landslide.radar.stack import Side, StackStatistics, date_band, dates_path
@@ -47,6 +51,9 @@ Shares = dict[str, list[float]]
 
 STEP = 2
 """The event is moved by this many dates."""
+
+QUIET = 2
+"""Quiet events of the anomaly."""
 
 DISPLACEMENTS = (0.5, 1.0)
 """Pixels by which dates after the event are displaced."""
@@ -81,7 +88,9 @@ def write_scene(root: Path, grid: Grid, before: Dates, after: Dates) -> dict[str
         (root / "ascending.tif", stack.bands()),
     ):
         write_raster(path, np.stack(list(bands.values())), grid, list(bands), np.nan)
-    return {"stack": {"ascending": entries}}
+    info: dict[str, object] = {"stack": {"ascending": entries}}
+    write_json(root / SCENE_INFO, info)
+    return info
 
 
 def mapped_share(
@@ -99,6 +108,8 @@ def score_scene(
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         info = write_scene(root, *scene)
+        if detector == "anomaly":
+            add_anomaly(root, QUIET)
         task = make_detector(detector, str(root))
         task.normalization.balance = balance
         score = predict(Network([task], torch.device("cpu")), root)[0].to_numpy()
@@ -172,9 +183,10 @@ def spread(shares: Sequence[float], rate: float) -> tuple[str, str]:
 
 def compare_detectors(bursts: Bursts, rate: float) -> Iterator[tuple[Row, Shares]]:
     """Shares by burst for every detector, with and without balance."""
-    for detector, balance, before, after in product(
-        ("log_ratio", "change_z"), (True, False), (3, 7), (1, 2)
-    ):
+    rows = [*product(("log_ratio", "change_z"), (True, False), (3, 7), (1, 2))]
+    if find_spec("distmetrics"):
+        rows += [("anomaly", True, 7, 1), ("anomaly", True, 7, 2)]
+    for detector, balance, before, after in rows:
         row = {"detector": detector, "before": before, "after": after, "balanced": balance}
         yield (
             row,

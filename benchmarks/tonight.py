@@ -1,7 +1,7 @@
 """Networks trained on the quiet past of real hills, beside detectors on the same pixels.
 
-``python benchmarks/tonight.py [--seeds 0 1 2 3 4] [--epochs 30] [--despeckle total_variation]
-[--bands both|vv|paper] [--before 8]``
+``python benchmarks/tonight.py [--seeds 0 1 2 3 4] [--epochs 30] [--bands both|vv|paper]
+[--before 8]``
 
 The images are 21 dates of four hilly bursts on which nothing failed (OPERA RTC-S1,
 ``opera_rtc_quiet`` in the folder that LANDSLIDE_SHARED_DATA names). A network is trained on the
@@ -68,12 +68,10 @@ class Variant(NamedTuple):
         bands: Descriptions of the bands.
         before: Dates before the pretended event; None for eight on the dates that are scored and
             all that are free in training.
-        despeckle: Option of ``landslide prepare``.
     """
 
     bands: list[str]
     before: int | None
-    despeckle: str
 
     @property
     def after(self) -> int:
@@ -84,7 +82,7 @@ class Variant(NamedTuple):
     def of(cls, options: argparse.Namespace) -> "Variant":
         """The variant of the command line, without the scatter that one date does not have."""
         bands = [band for band in BANDS[options.bands] if options.before != 1 or "std" not in band]
-        return cls(bands, options.before, options.despeckle)
+        return cls(bands, options.before)
 
 
 class Images(NamedTuple):
@@ -107,7 +105,7 @@ def composed(name: str, *overrides: str) -> Any:  # noqa: ANN401
         return compose(name, list(overrides))
 
 
-def prepare(burst: Path, root: Path, despeckle: str) -> Path:
+def prepare(burst: Path, root: Path) -> Path:
     """Prepare the scene of a burst with all of its dates."""
     prepare_scene(
         composed(
@@ -120,7 +118,6 @@ def prepare(burst: Path, root: Path, despeckle: str) -> Path:
             "sar.polarisations=[vv,vh]",
             "dem=none",
             "grid.resolution=30",
-            f"despeckle={despeckle}",
         )
     )
     return root
@@ -235,7 +232,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--epochs", type=int, default=30, help="of 800 windows")
-    parser.add_argument("--despeckle", default="none")
     parser.add_argument("--bands", choices=list(BANDS), default="both")
     parser.add_argument("--before", type=int, help="dates before; default: 8, all free in training")
     parser.add_argument("--null", action="store_true")
@@ -249,9 +245,9 @@ def main() -> None:
     scenes, images = [], []
     for burst in bursts:
         for part in ("past", "later"):
-            root = work / options.despeckle / part / burst.name
+            root = work / part / burst.name
             if not root.exists():
-                prepare(burst, root, options.despeckle)
+                prepare(burst, root)
             if part == "past":
                 scenes.append(root)
             else:
@@ -263,19 +259,19 @@ def main() -> None:
         models["change_z"] = ChangeZ(variant.bands, min_slope=0), None
     for seed in options.seeds:
         name = f"{options.bands}_{options.before}_{seed}{'null' if options.null else ''}"
-        folder = work / options.despeckle / name
+        folder = work / name
         task = train_network(scenes[:3], variant, seed, folder, options.epochs, null=options.null)
         models[f"tonight, seed {seed}"] = task, task.threshold
     rows = []
     for name, (model, threshold) in models.items():
         for burst, later in zip(bursts, images, strict=True):
-            row = {"model": name, "burst": burst.name, "despeckle": options.despeckle}
+            row: dict[str, Any] = {"model": name, "burst": burst.name}
             row |= score(apply(model, later.implanted, variant.bands), later.masks, threshold)
             if threshold is not None:
                 maps = apply(model, torch.stack(later.quiet), variant.bands) > threshold
                 row["quiet"] = maps.double().mean(dim=(1, 2)).tolist()
             rows.append(row)
-    title = f"Later dates, {options.bands}, before={options.before}, despeckle={options.despeckle}"
+    title = f"Later dates, {options.bands}, before={options.before}"
     table = Table(title=f"{title}; percent")
     for heading in ("model", "burst", "quiet mapped (worst)", "AP", "F1", "found by size"):
         table.add_column(heading)

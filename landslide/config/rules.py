@@ -69,6 +69,10 @@ PREDICT: Mapping[str, Rule] = {
     "device": choice("auto", "cpu", "cuda"),
 }
 
+ANOMALY: Mapping[str, Rule] = {
+    "quiet": Rule(int, lambda value: value in (0, *range(2, 9)), "0 or a whole number from 2 to 8")
+}
+
 STUDY: Mapping[str, Rule] = {"ensembles": SWITCH, "partial": SWITCH}
 
 SIMULATE: Mapping[str, Rule] = {

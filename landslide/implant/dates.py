@@ -112,7 +112,8 @@ class QuietDates:
         levels: (P,) usual brightness in decibels.
 
     Raises:
-        InputError: The scene has no dates before its event, or lacks a polarisation.
+        InputError: The scene has no dates before its event, they were despeckled, or it lacks a
+            polarisation.
     """
 
     def __init__(self, root: Path, orbit: str, polarisations: Sequence[str], limit: int) -> None:
@@ -121,6 +122,13 @@ class QuietDates:
             raise InputError(
                 f"{root} has no {self.path.relative_to(root)}: prepare or simulate the scene with "
                 "its dates before the event, as in sar.before=12"
+            )
+        method = (scene_info(root).get("options") or {}).get("despeckle", "none")
+        if method != "none":
+            # Despeckling would have weakened a real landslide, and small ones most.
+            raise InputError(
+                f"the dates of {root} were despeckled ({method}), and landslides can only be "
+                "implanted into dates as they were measured: prepare the scene with despeckle=none"
             )
         with open_raster(self.path) as source:
             self.grid = Grid.of(source)

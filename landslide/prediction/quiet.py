@@ -6,58 +6,38 @@ they came before it. Nothing failed between them, so that whatever a detector ma
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
 from landslide.data.scene import Scene
 from landslide.geo.files import write_json
 from landslide.geo.folders import SCENE_INFO
-from landslide.geo.grid import TILE_SIZE, Grid, Window
-from landslide.geo.rasters import raster_profile
+from landslide.geo.grid import Window
 from landslide.models.detectors import MIN_SCORE
 from landslide.prediction.inputs import balance_input
+from landslide.prediction.quiet_events import (
+    BLOCK_SIDE,
+    QuietEvent,
+    list_quiet_events,
+    sampled_blocks,
+    write_composite,
+)
 from landslide.prediction.stream import Stopwatch, choose_predictor, predict_scene
-from landslide.radar.bands import backscatter_bands, band_description, orbits_of
-from landslide.radar.stack import Side, StackStatistics, dates_path, read_dates, stack_bands
+from landslide.radar.bands import orbits_of
 from landslide.training.network import Network
 from landslide.training.task import LandslideTask
 
 MAX_EVENTS = 8
 """Quiet events that are tried, at most, evenly over the dates."""
 
-MAX_PIXELS = 2_000_000
-"""Pixels of a scene that each is tried on, at most, in blocks evenly over the scene."""
-
 MAX_FAILED = 0.2
 """Largest share of ground that is taken for landslides when the level of quiet ground is found."""
 
 MAX_ROUNDS = 30
 """Rounds in which threshold and level of quiet ground are brought into agreement, at most."""
-
-BLOCK_SIDE = 2 * TILE_SIZE
-"""Side in pixels of these blocks."""
-
-
-class QuietDates(NamedTuple):
-    """The dates of an orbit before the event.
-
-    Attributes:
-        file: File of the dates, see ``landslide.radar.stack``.
-        bands: Band of each polarisation by date, before the event only.
-        offsets: Brightness of whole dates in decibels by date and polarisation, where known.
-        after: Number of dates after the event.
-    """
-
-    file: Path
-    bands: dict[date, dict[str, str]]
-    offsets: dict[date, Mapping[str, float] | None]
-    after: int
 
 
 class QuietEvents(NamedTuple):
@@ -132,7 +112,8 @@ def find_quiet_events(
     """Apply a detector to a scene's dates before the event, as if an event lay between them.
 
     Balance, slope limit, smoothing and gaps are those of the map. As many dates are taken as after
-    the event as the scene has, or half of those before it.
+    the event as the scene has, or half of those before it. Orbits of unequal depth take the events
+    that are nearest to the real one.
 
     Args:
         task: The detector.
@@ -141,107 +122,36 @@ def find_quiet_events(
         info: Content of ``scene.json``, whose ``stack`` says which dates are before the event.
 
     Returns:
-        Scores; None where the detector reads no stack, or the scene keeps fewer than two dates
-        before the event, or too few for the detector.
+        Scores; None where there are fewer than two quiet events (see ``list_quiet_events``), or too
+        few dates for the detector.
     """
-    stacks = {name: _quiet_dates(root, name, info) for name in [orbit, *orbits_of(task.bands)]}
-    known = {name: stack for name, stack in stacks.items() if stack and len(stack.bands) > 1}
-    if len(known) < len(stacks) or not _reads_stack(task.bands):
-        return None
-    after = min(min(stack.after, len(stack.bands) // 2) for stack in known.values())
-    runs = {name: _runs(list(stack.bands), after) for name, stack in known.items()}
+    orbits = dict.fromkeys([orbit, *orbits_of(task.bands)])
+    known = {name: list_quiet_events(task.bands, root, name, info) for name in orbits}
     network, scores = Network([task], task.device), {}
-    for number in range(min(map(len, runs.values()))):
-        chosen = {name: own[number] for name, own in runs.items()}
+    before, after = [], []
+    for chosen in _nearest_events(known):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             write_json(folder / SCENE_INFO, {"geometry": info.get("geometry")})
-            for name, stack in known.items():
-                _write_composite(task.bands, root, folder, name, stack, chosen[name])
+            for name, event in chosen.items():
+                write_composite(event, task.bands, root / f"{name}.tif", folder)
             values = _score(network, Scene.of(folder, orbit, task.bands, truth=False))
         if len(values):
             middle, unit = _level(np.sort(values))
-            days = " ".join(day.isoformat() for day in chosen[orbit])
+            days = " ".join(day.isoformat() for day in chosen[orbit].after)
             scores[days] = (values - middle) / unit
-    if len(scores) < 2:
-        return None
-    return QuietEvents(scores, min(len(stack.bands) for stack in known.values()) - after, after)
+            before += [event.before for event in chosen.values()]
+            after += [len(event.after) for event in chosen.values()]
+    return QuietEvents(scores, min(before), min(after)) if len(scores) > 1 else None
 
 
-def _reads_stack(bands: Sequence[str]) -> bool:
-    """Whether the backscatter of bands, of which there is some, is made of stacks."""
-    images = [band_description(band) for band in backscatter_bands(bands)]
-    return bool(images) and all(image.endswith(("_pre_mean", "_post_mean")) for image in images)
-
-
-def _quiet_dates(root: Path, orbit: str, info: Mapping[str, Any]) -> QuietDates | None:
-    """The dates before the event; None where the scene does not keep or know them."""
-    file, entries = dates_path(root, orbit), (info.get("stack") or {}).get(orbit) or []
-    if not file.exists():
-        return None
-    sides = {date.fromisoformat(entry["date"][:10]): entry for entry in entries}
-    with rasterio.open(file) as source:
-        dates = read_dates(source.descriptions)
-    before = {day: dates[day] for day in dates if day in sides and sides[day]["side"] == "pre"}
-    after = sum(entry["side"] == "post" for entry in sides.values())
-    offsets = {day: sides[day].get("offset_db") for day in before}
-    return QuietDates(file, before, offsets, max(after, 1))
-
-
-def _runs(days: Sequence[date], length: int) -> list[tuple[date, ...]]:
-    """Runs of consecutive days, each of which plays the days after an event."""
-    runs = [tuple(days[start : start + length]) for start in range(len(days) - length + 1)]
-    picks = np.linspace(0, len(runs) - 1, min(len(runs), MAX_EVENTS)).round().astype(int)
-    return [runs[pick] for pick in picks]
-
-
-def _write_composite(
-    bands: Sequence[str],
-    root: Path,
-    folder: Path,
-    orbit: str,
-    stack: QuietDates,
-    after: Sequence[date],
-) -> None:
-    """Write an orbit's composite of a quiet event: bands of its stack, and the scene's terrain."""
-    polarisations = list(dict.fromkeys(p for names in stack.bands.values() for p in names))
-    own = stack_bands(polarisations)
-    with ExitStack() as files:
-        dates = files.enter_context(rasterio.open(stack.file))
-        composite = files.enter_context(rasterio.open(root / f"{orbit}.tif"))
-        needed = {*map(band_description, bands), "slope", "aspect", "layover_shadow"}
-        terrain = [n for n in composite.descriptions if n in needed and n not in own]
-        grid = Grid.of(composite)
-        profile = raster_profile(grid, "float32", len(own) + len(terrain), np.nan)
-        for option in ("compress", "predictor"):  # the file is read once
-            del profile[option]
-        profile |= {"sparse_ok": True}
-        sink = files.enter_context(rasterio.open(folder / f"{orbit}.tif", "w", **profile))
-        sink.descriptions = (*own, *terrain)
-        for block in _sampled_blocks(grid).values():
-            window, shape = block.to_rasterio(), (block.height, block.width)
-            statistics = StackStatistics(shape, polarisations)
-            for day, names in stack.bands.items():
-                images = {
-                    p: dates.read(dates.descriptions.index(name) + 1, window=window)
-                    for p, name in names.items()
-                }
-                side: Side = "post" if day in after else "pre"
-                statistics.add(side, images, stack.offsets[day])
-            layers = list(statistics.bands().values())
-            layers += [
-                composite.read(composite.descriptions.index(name) + 1, window=window)
-                for name in terrain
-            ]
-            sink.write(np.stack(layers).astype(np.float32), window=window)
-
-
-def _sampled_blocks(grid: Grid) -> dict[int, Window]:
-    """Blocks of a scene by number, as many as hold ``MAX_PIXELS``, evenly."""
-    blocks = grid.blocks(BLOCK_SIDE)
-    count = min(len(blocks), max(1, MAX_PIXELS // BLOCK_SIDE**2))
-    picks = np.linspace(0, len(blocks) - 1, count).round().astype(int)
-    return {int(pick): blocks[pick] for pick in picks}
+def _nearest_events(known: Mapping[str, Sequence[QuietEvent]]) -> list[dict[str, QuietEvent]]:
+    """Events of all orbits together, as far back as every orbit has some, evenly over time."""
+    count = min(map(len, known.values()))
+    if count < 2:
+        return []
+    picks = np.linspace(-count, -1, min(count, MAX_EVENTS)).round().astype(int)
+    return [{name: events[pick] for name, events in known.items()} for pick in picks]
 
 
 class _Scores:
@@ -267,6 +177,6 @@ def _score(network: Network, scene: Scene) -> NDArray[np.float32]:
     balance_input(network.tasks, scene)
     window = {"size": BLOCK_SIDE, "overlap": 0.5, "halo": None}
     predictor = choose_predictor(network, scene.grid, window)
-    scores = _Scores(set(range(len(predictor.blocks))) - set(_sampled_blocks(scene.grid)))
+    scores = _Scores(set(range(len(predictor.blocks))) - set(sampled_blocks(scene.grid)))
     predict_scene(scene, predictor, scores, Stopwatch())
     return np.concatenate(scores.values)

@@ -95,9 +95,10 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
     event, area = _read_event(config), read_area(config.aoi)
     sources = apply_options(_acquire(config, event, area, console), config.sar)
     sources = arrange_dates(sources, event)
+    steps = 4 + sum(1 + len(dates) * is_stack(dates) for dates in sources.orbits.values())
     with (
         rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
-        progress_bar(console, "preparing", total=4 + len(sources.orbits)) as advance,
+        progress_bar(console, "preparing", steps) as advance,
     ):
         inputs = _check_inputs(config, event, area, sources)
         with replacing_scene(root) as folder:
@@ -172,7 +173,7 @@ def _write_rasters(
     for name, images in inputs.calibrations.items():
         advance(stage=name)
         if is_stack(sources.orbits[name]):
-            stacks[name] = _write_stack(config, inputs, name, terrain, folder)
+            stacks[name] = _write_stack(config, inputs, name, terrain, folder, advance)
         stack = stacks.get(name)
         tiles = stack.images() if stack else images
         bands[name] = write_orbit(
@@ -191,6 +192,7 @@ def _write_stack(
     name: Pass,
     terrain: TerrainBands | None,
     folder: Path,
+    advance: Advance,
 ) -> Stack:
     """Write all dates of an orbit; measure how far they lie off, and how bright they are."""
     dates, images, grid = inputs.sources.orbits[name], inputs.calibrations[name], inputs.grid
@@ -199,7 +201,9 @@ def _write_stack(
     if mode != "off":
         shifts = measure_displacements(dates, images, grid, resampling)
     correct = mode == "correct"
-    stack = write_stack(name, dates, images, grid, resampling, folder, shifts, correct=correct)
+    stack = write_stack(
+        name, dates, images, grid, resampling, folder, shifts, correct=correct, advance=advance
+    )
     stack = despeckle(stack, config.despeckle)
     measured = measure_offsets(stack, name, terrain, grid)
     found = [

@@ -19,6 +19,7 @@ from landslide.prepare.aligned_tiles import Conversion
 from landslide.prepare.calibration import CalibratedBands
 from landslide.prepare.dates import sides
 from landslide.prepare.mosaic import Mosaic, keep_values
+from landslide.prepare.progress import Advance
 from landslide.prepare.shifts import Displacement
 from landslide.prepare.sources import DATES, Acquisition, Tile
 from landslide.radar.stack import Side, StackStatistics, date_band, dates_path, stack_bands
@@ -113,6 +114,7 @@ def write_stack(
     shifts: Mapping[str, Displacement | None],
     *,
     correct: bool,
+    advance: Advance,
 ) -> Stack:
     """Write every date of an orbit to ``dates/<orbit>.tif``, one after another.
 
@@ -127,6 +129,7 @@ def write_stack(
         folder: Folder of the scene.
         shifts: How far each date lies off, as far as that was measured.
         correct: Whether to move shifted images back, within the one resampling.
+        advance: Counts the dates as steps of the progress.
 
     Raises:
         InputError: A date measured no pixel of the scene.
@@ -139,6 +142,7 @@ def write_stack(
     with _open_for_dates(path, dates, polarisations, grid) as sink:
         numbers = iter(range(1, sink.count + 1))
         for name, image in dates.items():
+            advance(stage=f"{orbit}, {image.day}")
             shift = shifts.get(name)
             corrected = correct and shift is not None and shift.is_measurable(grid)
             source_grid = shift.follow(grid) if shift and corrected else grid

@@ -6,12 +6,16 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from landslide.config.checks import check
+from landslide.config.paths import require_scene
+from landslide.config.rules import ANOMALY
 
 
 def anomaly(config: DictConfig) -> None:
-    """Write the band ``anomaly`` to the orbits of a scene."""
-    check(config, {})
+    """Write the band ``anomaly`` to the orbits of a scene, and measure it on quiet dates."""
+    check(config, ANOMALY)
+    root = Path(config.root)
+    require_scene(root)
     from landslide.prediction.anomaly import add_anomaly
 
-    for composite in add_anomaly(Path(config.root)):
+    for composite in add_anomaly(root, config.quiet):
         Console(soft_wrap=True).print(f"Band anomaly: {composite}")

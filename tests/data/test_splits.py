@@ -50,8 +50,9 @@ def digest(rows: int, cols: int, **settings: int) -> str:
     return split_digest(table.assign(scene=0), settings["patch_size"])
 
 
-# The smallest scene, the demo's, the paper's, some that no period divides, one that stands.
-SIZES = [(7, 10), (3, 11), (16, 24), (36, 60), (20, 47), (5, 100), (61, 13)]
+# The smallest scene, a strip, the demo's, the simulator's own, the paper's, some that no period
+# divides, one that stands.
+SIZES = [(7, 10), (3, 11), (12, 16), (16, 24), (36, 60), (20, 47), (5, 100), (61, 13)]
 
 
 @pytest.mark.parametrize(("rows", "cols"), SIZES)

@@ -11,7 +11,9 @@ from commands import composed
 from hydra.utils import instantiate
 
 from landslide.errors import InputError
+from landslide.geo.files import write_json
 from landslide.geo.grid import Grid, Window
+from landslide.geo.metadata import scene_info
 from landslide.geo.rasters import write_raster
 from landslide.implant.dates import Calendar, DrawnFor, QuietDates
 from landslide.radar.stack import dates_path
@@ -97,6 +99,14 @@ def test_windows_are_read_alike_from_memory_and_from_the_file(tmp_path: Path) ->
 def test_a_scene_without_dates_says_what_to_prepare(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no dates/ascending.tif: prepare .*sar.before=12"):
         QuietDates(tmp_path, "ascending", ["vv"], 0)
+
+
+def test_despeckled_dates_are_refused(tmp_path: Path) -> None:
+    root = make_stack(tmp_path)
+    info = scene_info(root)
+    write_json(root / "scene.json", info | {"options": {"despeckle": "temporal"}})
+    with pytest.raises(InputError, match=r"were despeckled \(temporal\).*despeckle=none"):
+        QuietDates(root, "ascending", ["vv"], 0)
 
 
 def test_a_scene_in_vv_alone_is_told_which_bands_work(tmp_path: Path) -> None:

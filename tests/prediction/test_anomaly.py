@@ -45,7 +45,7 @@ def test_the_anomaly_is_a_band_beside_the_others_and_knows_no_rain(tmp_path: Pat
     root = make_stack(tmp_path / "scene", rain=[0, 0, 2, 0, 0, 0, 3, 3])
     before = read(root / "ascending.tif")
     for _ in range(2):  # the second replaces the band of the first
-        run_here("anomaly", f"root={root}", cwd=tmp_path)
+        run_here("anomaly", f"root={root}", "quiet=0", cwd=tmp_path)
     after = read(root / "ascending.tif")
     assert list(after) == [*before, "anomaly"]
     for name, values in before.items():
@@ -77,6 +77,44 @@ def test_the_anomaly_maps_by_name_with_both_orbits(tmp_path: Path) -> None:
     assert summary["bands"] == ["anomaly", "anomaly@descending", "slope"]
     metrics = json.loads((tmp_path / "map" / "metrics.json").read_text())
     assert metrics["average_precision"] > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("package")
+def test_quiet_dates_are_those_of_a_scene_whose_event_came_earlier(tmp_path: Path) -> None:
+    # Two events of two dates each: the last and the one before it, against all earlier dates.
+    root = make_stack(tmp_path / "scene", before=6, slides=0, size=(64, 80))
+    run_here("anomaly", f"root={root}", cwd=tmp_path)
+    quiet = read(root / "dates" / "ascending_anomaly.tif")
+    assert list(quiet) == ["anomaly_20180707_20180719", "anomaly_20180719_20180731"]
+    earlier = make_stack(tmp_path / "earlier", before=4, slides=0, size=(64, 80))
+    add_anomaly(earlier)
+    expected = read(earlier / "ascending.tif")["anomaly"]
+    np.testing.assert_allclose(quiet["anomaly_20180719_20180731"], expected, rtol=1e-5)
+    run_here("anomaly", f"root={root}", "quiet=0", cwd=tmp_path)
+    assert not (root / "dates" / "ascending_anomaly.tif").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("package")
+def test_the_threshold_of_the_anomaly_maps_the_false_alarms_asked_for(tmp_path: Path) -> None:
+    root = make_stack(tmp_path / "scene", rain=[0, 2, 0, 0, 0, -1, 3, 3], slides=0)
+    add_anomaly(root, quiet=2)
+    summary = map_with(
+        *("checkpoint=anomaly", "orbit=both", "false_alarms=0.02", "min_area=0"),
+        *(f"scene={root}", f"output={tmp_path / 'map'}"),
+    )
+    score = read(tmp_path / "map" / "score.tif")["score"]
+    assert 0.01 < np.mean(score[score > -20] > summary["threshold"]) < 0.04  # type: ignore[operator]
+    alarms = summary["false_alarms"]
+    assert list(alarms["by_date"]) == ["2018-07-07 2018-07-19", "2018-07-19 2018-07-31"]  # type: ignore[index]
+    assert (alarms["dates_before"], alarms["dates_after"]) == (3, 2)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("words", [["quiet=1"], ["quiet=9"], ["quiet=2.5"]])
+def test_quiet_dates_are_counted_in_whole_numbers(words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"quiet=.*0 or a whole number from 2 to 8"):
+        run_here("anomaly", f"root={tmp_path}", *words, cwd=tmp_path)
 
 
 def test_without_the_package_one_sentence_names_the_next_best(

@@ -1,7 +1,8 @@
 """Stacks of dates, made by ``landslide prepare``."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
+from landslide.prepare.progress import Advance
 from landslide.radar.despeckling import temporal_filter, total_variation
 from landslide.radar.stack import stack_bands
 
@@ -112,6 +114,24 @@ def test_a_stack_keeps_every_date_and_its_bands_are_numpys(
     assert json.loads((root / "scene.json").read_text())["stack"]["ascending"] == entries
     with rasterio.open(root / "dates" / "ascending.tif") as source:
         assert source.tags()["SIMULATED"] == "no"
+
+
+def test_progress_counts_the_dates_of_a_stack(
+    bursts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    totals, stages = [], []
+
+    @contextmanager
+    def record(_: object, name: str, total: int) -> Iterator[Advance]:
+        totals.append(total)
+        yield lambda steps=1, stage=None: stages.append(stage)
+
+    monkeypatch.setattr("landslide.prepare.prepare.progress_bar", record)
+    prepare(*options(tmp_path, bursts, "sar.before=3", "sar.after=1"))
+    assert [stage for stage in stages if "2018" in stage] == [
+        f"ascending, 2018-{day}" for day in ("08-11", "08-23", "09-04", "09-16")
+    ]
+    assert totals == [len(stages)]
 
 
 def test_the_papers_dates_of_a_stack_are_those_of_a_scene_without_one(

@@ -93,6 +93,30 @@ def test_false_alarms_are_those_asked_for_also_after_rain(checkpoint: str, tmp_p
 
 
 @pytest.mark.slow
+def test_quiet_dates_of_a_scene_without_a_dem_are_tried(tmp_path: Path) -> None:
+    root = make_stack(tmp_path / "scene", size=(64, 96), slides=0)
+    with rasterio.open(root / "ascending.tif", "r+") as composite:
+        names = composite.descriptions
+        composite.descriptions = ["height" if name == "slope" else name for name in names]
+    summary = map_with("checkpoint=log_ratio", f"scene={root}", f"output={tmp_path / 'map'}")
+    assert "slope" not in summary["bands"]  # type: ignore[operator]
+    assert len(summary["false_alarms"]["by_date"]) == 5  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_orbits_of_unequal_depth_take_the_quiet_dates_nearest_to_the_event(tmp_path: Path) -> None:
+    root = make_stack(tmp_path / "scene", slides=0)
+    info = json.loads((root / "scene.json").read_text())
+    del info["stack"]["descending"][:2]
+    (root / "scene.json").write_text(json.dumps(info))
+    summary = map_with(
+        "checkpoint=log_ratio", "orbit=both", f"scene={root}", f"output={tmp_path / 'map'}"
+    )
+    tried = summary["false_alarms"]["by_date"]  # type: ignore[index]
+    assert [days.split()[0] for days in tried] == ["2018-06-25", "2018-07-07", "2018-07-19"]
+
+
+@pytest.mark.slow
 def test_the_threshold_of_a_few_landslides_is_that_of_quiet_ground(tmp_path: Path) -> None:
     thresholds = []
     for slides in (0.0, 0.05):
