@@ -144,6 +144,11 @@ DESPECKLE = ("none", "total_variation", "temporal")
 COREGISTER = ("measure", "correct", "off")
 """What ``landslide prepare`` does about dates of a stack that lie off the others."""
 
+RESPOND: Mapping[str, Rule] = {
+    "before": Rule(int, lambda value: value >= 5, "a whole number from 5"),
+    "after": COUNT,
+}
+
 PREPARE: Mapping[str, Rule] = {
     "overwrite": SWITCH,
     "plan": SWITCH,
@@ -158,7 +163,7 @@ PREPARE: Mapping[str, Rule] = {
     "sar.coregister": Rule(
         str, lambda value: value in COREGISTER, f"one of {', '.join(COREGISTER)}"
     ),
-    "sar.after": COUNT,
+    "sar.after": NATURAL,
     "sar.relative_orbit.ascending": TRACK,
     "sar.relative_orbit.descending": TRACK,
     "sar.incidence.ascending": ANGLE,

@@ -809,6 +809,14 @@ def test_a_stack_takes_the_last_dates_before_and_the_first_ones_after() -> None:
 def test_a_track_with_an_image_after_the_event_is_preferred_to_a_longer_past() -> None:
     past, request = ["06-13", "06-25", "07-07", "08-24"], TrackRequest(before=4)
     assert chosen(days(68, *past), request) == ["68", *past]
+    flown_next = days(170, *("06-12", "06-24", "07-06", "08-23"))
+    assert chosen(days(68, *past) + flown_next, request) == [
+        "170",
+        "06-12",
+        "06-24",
+        "07-06",
+        "08-23",
+    ]
     other = days(170, "08-24", "09-04", "09-16")
     assert chosen(days(68, *past) + other, request) == ["170", "08-24", "09-04", "09-16"]
 

@@ -57,7 +57,7 @@ def plan_acquisition(config: DictConfig, event: Event, aoi: BaseGeometry | None)
         InputError: There is no area, or the archive cannot be searched or has nothing there.
     """
     archive = Archive.of(config)
-    tracks, choices = _search(config, archive, event, _require_area(aoi))
+    tracks, choices = search_tracks(config, archive, event, require_area(aoi))
     return plan_table(tracks, choices, event, archive)
 
 
@@ -76,10 +76,10 @@ def acquire_from_archive(
         InputError: There is no area; the archive cannot be searched, has too few images (see
             ``choose_track``), or does not deliver what it lists.
     """
-    aoi = _require_area(aoi)
+    aoi = require_area(aoi)
     from_archive = config.dem is None
     archive = Archive.of(config)
-    _, choices = _search(config, archive, event, aoi)
+    _, choices = search_tracks(config, archive, event, aoi)
     if not choices:
         raise InputError(
             f"{archive.collection} of {archive.endpoint} has no track with "
@@ -116,8 +116,12 @@ def acquire_from_archive(
     return Sources(orbits, dem, notes=tuple(_notes(choices, event, config.sar)))
 
 
-def _require_area(aoi: BaseGeometry | None) -> BaseGeometry:
-    """An area that can be searched."""
+def require_area(aoi: BaseGeometry | None) -> BaseGeometry:
+    """An area that can be searched.
+
+    Raises:
+        InputError: There is none, or it crosses the antimeridian.
+    """
     if aoi is None:
         raise InputError(
             "sar.source=stac needs an area: give aoi=[west,south,east,north] in degrees "
@@ -145,10 +149,14 @@ def _box_around(aoi: BaseGeometry, margin: float) -> Box:
     )
 
 
-def _search(
+def search_tracks(
     config: DictConfig, archive: Archive, event: Event, aoi: BaseGeometry
 ) -> tuple[list[Track], dict[Pass, TrackChoice]]:
-    """Tracks with images around the event, and the choice of each pass direction."""
+    """Tracks with images around the event, and the choice of each pass direction.
+
+    Raises:
+        InputError: The archive cannot be searched, or has no image of the area.
+    """
     requests = {direction: _track_request(config, direction) for direction in PASSES}
     # Gaps of two repeat cycles are common.
     before = max(timedelta(days=archive.days_before), (config.sar.before + 2) * CYCLE)
@@ -272,9 +280,9 @@ def _notes(choices: Mapping[Pass, TrackChoice], event: Event, sar: DictConfig) -
             yield f"{direction}: no track has {_needed(sar.before)} the event"
             continue
         name = f"{direction} track {choice.track.relative_orbit}"
-        if not choice.has_dates_after or (sar.after > 1 and DATES[2] not in choice.overpasses):
+        if len(choice.after) < min(sar.after, len(DATES) - 1):
             time, platform = choice.track.next_overpass
-            count = "only one" if choice.has_dates_after else "no"
+            count = "only one" if choice.after else "no"
             yield (
                 f"{name}: {count} image after the event; the next is due on "
                 f"{time:%Y-%m-%d}, day {event.days_after(time):.0f} ({platform})"

@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
-from landslide.prepare.dates import MIN_BEFORE, name_dates
+from landslide.prepare.dates import MIN_BEFORE, name_dates, sides
 from landslide.prepare.sources import DATES, Event, Pass, label_dates, parse_timestamp
 from landslide.prepare.stac.archive import ArchiveItem
 
@@ -92,9 +92,14 @@ class TrackChoice(NamedTuple):
         return min(overpass.coverage for overpass in self.overpasses.values())
 
     @property
-    def has_dates_after(self) -> bool:
-        """Whether an overpass is after the event."""
-        return DATES[1] in self.overpasses
+    def before(self) -> list[Overpass]:
+        """Overpasses before the event, in order of time."""
+        return [o for name, o in self.overpasses.items() if sides(self.overpasses)[name] == "pre"]
+
+    @property
+    def after(self) -> list[Overpass]:
+        """Overpasses after the event, in order of time."""
+        return [o for name, o in self.overpasses.items() if sides(self.overpasses)[name] == "post"]
 
 
 def group_tracks(items: Iterable[ArchiveItem], aoi: BaseGeometry) -> list[Track]:
@@ -135,7 +140,8 @@ def choose_track(
 
     Among tracks that cover the area as well as the best one (to 5 % of the area), the one with
     more of the dates asked for wins, then the one whose dates are complete earlier, then the
-    lower number. A stack may be of a track without an image after the event, if no other has one.
+    lower number. A stack may be of a track without an image after the event, if no other has one;
+    then the track that is flown next wins.
 
     Returns:
         The choice, or None where no track has an image before (two for a stack) and one after.
@@ -160,13 +166,13 @@ def choose_track(
         ]
     if not choices:
         return None
-    choices = [choice for choice in choices if choice.has_dates_after] or choices
+    choices = [choice for choice in choices if choice.after] or choices
     best = max(choice.coverage for choice in choices)
     return min(
         (choice for choice in choices if choice.coverage >= best - COVERAGE_TOLERANCE),
         key=lambda c: (
             -len(c.overpasses),
-            max(overpass.time for overpass in c.overpasses.values()),
+            c.after[-1].time if c.after else c.track.next_overpass[0],
             c.track.relative_orbit,
         ),
     )

@@ -1,0 +1,189 @@
+"""One run of a response: what can be done now is done, and what is due is said."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig
+from rich.console import Console
+
+from landslide.config.paths import is_model_name
+from landslide.errors import InputError
+from landslide.geo.files import checksum
+from landslide.prepare.area import read_area
+from landslide.prepare.options import check_options
+from landslide.prepare.sources import PASSES, Event, Pass
+from landslide.respond.outlook import (
+    Flown,
+    Watch,
+    check_event,
+    digest,
+    images_of,
+    look,
+    name_by_inputs,
+)
+from landslide.respond.page import write_page
+from landslide.respond.record import Record, format_time
+from landslide.respond.steps import (
+    FUSED,
+    compose_program,
+    make_map,
+    make_scene,
+    options_of,
+    orbits_of_map,
+    train_network,
+)
+
+
+def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
+    """Take an event as far as the archive allows.
+
+    Args:
+        config: Composed from ``conf/respond.yaml``.
+        now: The present; that of the clock.
+
+    Returns:
+        Whether there is a map; False while no image to map is there.
+
+    Raises:
+        InputError: The event, the area or an option cannot be used; the archive fails, or another
+            run responds to the event. What was complete is kept.
+    """
+    root = Path(config.root)
+    name = config.event.name or f"event of {str(config.event.date)[:10]}"
+    event = Event.of(str(name), str(config.event.date))
+    area = check_event(event, read_area(config.aoi), now or datetime.now(UTC))
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / ".lock", timeout=0):
+            maps = Path(config.maps or Path("maps") / root.resolve().name)
+            record = Record(root / "response.json", maps, event)
+            preparation = _compose_preparation(config, record)
+            watches = look(preparation, event, area)
+            for watch in watches:  # folders are named by their options
+                preparation.sar.relative_orbit[watch.direction] = watch.track
+            return Response(config, preparation, watches, record).run()
+    except Timeout as error:
+        raise InputError(f"another run responds in {root}: wait until it has ended") from error
+
+
+def _compose_preparation(config: DictConfig, record: Record) -> DictConfig:
+    """Configuration of ``landslide prepare``, on the tracks that are watched already."""
+    words = ["sar.source=stac", "sar.polarisations=[vv,vh]", "event=none", *config.prepare]
+    preparation = compose_program("prepare", words)
+    preparation.event, preparation.aoi = config.event, config.aoi
+    preparation.sar.before, preparation.sar.after = config.before, config.after
+    preparation.root = config.root
+    for direction, track in record.tracks.items():
+        preparation.sar.relative_orbit[direction] = track
+    check_options(preparation)
+    return preparation
+
+
+class Response:
+    """The steps of one run.
+
+    Args:
+        config: Composed from ``conf/respond.yaml``.
+        preparation: Composed from ``conf/prepare.yaml``.
+        watches: What the archive has.
+        record: What was done before.
+    """
+
+    def __init__(
+        self, config: DictConfig, preparation: DictConfig, watches: Sequence[Watch], record: Record
+    ) -> None:
+        self.config, self.preparation, self.record = config, preparation, record
+        self.watches = sorted(watches, key=lambda watch: watch.due)
+        self.root = Path(config.root)
+        self.seen: list[Pass] = [
+            p for p in PASSES if any(w.after for w in watches if w.direction == p)
+        ]
+        self.console = Console(soft_wrap=True, highlight=False)
+
+    def run(self) -> bool:
+        """Map what is there, or train while nothing is; return whether there is a map."""
+        self.record.watch(self.watches)
+        if not self.seen:
+            if self.config.checkpoint is None:
+                self._train_ahead()
+            self._say_what_is_due("No image after the event is there yet")
+            return bool(self.record.maps_made)
+        checkpoint = self.config.checkpoint or str(self._network(self._kind()))
+        orbits = orbits_of_map(checkpoint, self.seen)
+        if not set(orbits) <= set(self.seen):
+            self._say_what_is_due(f"{checkpoint} reads an orbit without an image after the event")
+            return bool(self.record.maps_made)
+        self._map(checkpoint, orbits)
+        self._say_what_is_due("Mapped what is there")
+        return True
+
+    def _kind(self) -> str:
+        """The network for the images that are there."""
+        return FUSED if len(self.seen) > 1 else self.seen[0]
+
+    def _train_ahead(self) -> None:
+        """Train for whichever image comes, that of the track that is flown next first."""
+        for watch in self.watches:
+            self._network(watch.direction)
+        if len(self.watches) > 1:
+            self._network(FUSED)
+
+    def _network(self, kind: str) -> Path:
+        """The network of an orbit, or of both, trained on the past."""
+        options, words = options_of(self.preparation), list(self.config.train)
+        options["sar"] = {key: v for key, v in options["sar"].items() if key != "after"}
+        past = name_by_inputs("past", options, images_of(self.watches, after=False))
+        folder = self.root / "networks" / name_by_inputs(kind, past, words)
+        scene = self.root / "scenes" / past
+        if not (folder / "metrics.json").exists():
+            make_scene(self.preparation, scene, 0, self.console)
+            self.console.print(f"Training {folder} on the past")
+        return train_network(scene, kind, words, folder)
+
+    def _map(self, checkpoint: str, orbits: Sequence[str]) -> None:
+        """Make the map of the images that are there, unless there is one."""
+        images = images_of(self.watches, after=True)
+        name = name_by_inputs("scene", options_of(self.preparation), images)
+        identity = checkpoint if is_model_name(checkpoint) else checksum(Path(checkpoint))
+        made_from = digest(name, identity, list(self.config.predict))
+        if self.record.has(made_from):
+            return
+        scene = self.root / "scenes" / name
+        make_scene(self.preparation, scene, self.config.after, self.console)
+        used = [(w, flown) for w in self.watches if w.direction in orbits for flown in w.after]
+        basis = {
+            "number": len(self.record.maps_made) + 1,
+            "made_from": made_from,
+            "checkpoint": checkpoint,
+            "orbits": orbits,
+            "scene": str(scene),
+            "images_after": [_describe(watch, flown) for watch, flown in used],
+        }
+        newest = max(flown.time for _, flown in used)
+        output = self.record.free_folder(newest.date())
+        self.console.print(f"Mapping {output}")
+        make_map(scene, list(self.config.predict), output, basis, self.record.last_map)
+
+    def _say_what_is_due(self, sentence: str) -> None:
+        """Print and record when images are expected."""
+        write_page(self.record.write(), self.record.maps / "index.html")
+        due = "; ".join(
+            f"{w.direction} track {w.track} on {format_time(w.due)} ({w.platform})"
+            for w in self.watches
+            if len(w.after) < self.config.after
+        )
+        self.console.print(
+            f"{sentence}. " + (f"Due: {due}." if due else "Nothing more is waited for.")
+        )
+
+
+def _describe(watch: Watch, flown: Flown) -> dict[str, Any]:
+    return {
+        "direction": watch.direction,
+        "track": watch.track,
+        "time": format_time(flown.time),
+        "platform": flown.platform,
+    }

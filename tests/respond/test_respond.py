@@ -1,0 +1,306 @@
+"""A response to an event, against an archive on this machine in which images appear."""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from builders import write_image
+from commands import SMALL, composed, run_here
+from omegaconf import DictConfig
+from rasterio.crs import CRS
+from rasterio.io import MemoryFile
+from rasterio.warp import transform_bounds
+from stac_server import Archive
+
+from landslide.errors import InputError
+from landslide.geo import files, folders
+from landslide.geo.grid import Grid
+from landslide.prepare import prepare
+from landslide.respond.response import respond_to_event
+
+pytest.importorskip("pystac_client", reason="the optional extra stac")
+
+UTM, SIZE = CRS.from_epsg(32654), 160
+TRANSFORM = Affine(10, 0, 600_000, 0, -10, 4_740_000)
+BOUNDS = transform_bounds(UTM, "EPSG:4326", 600_000, 4_738_400, 601_600, 4_740_000)
+AOI = transform_bounds(UTM, "EPSG:4326", 600_250, 4_738_650, 601_350, 4_739_750)
+EVENT = datetime(2018, 9, 5, 18, 8, tzinfo=UTC)
+NOW = datetime(2018, 9, 7, tzinfo=UTC)
+TRACKS = {"ascending": (68, "08:42:30"), "descending": (46, "20:43:00")}
+BEFORE = {
+    "ascending": ["2018-07-07", "2018-07-19", "2018-07-31", "2018-08-12", "2018-08-24"],
+    "descending": ["2018-07-09", "2018-07-21", "2018-08-02", "2018-08-14", "2018-08-26"],
+}
+WEEKS = [
+    (),
+    (("descending", "2018-09-07"),),
+    (("ascending", "2018-09-17"),),
+    (("descending", "2018-09-19"),),
+    (("ascending", "2018-09-29"),),
+]
+"""Images that appear in the archive before each of five runs."""
+
+
+def add_image(archive: Archive, direction: str, day: str) -> None:
+    track, time = TRACKS[direction]
+    name = f"S1_{day}_{track:03d}"
+    rng = np.random.default_rng([int(day.replace("-", "")), track])
+    assets = {}
+    for asset, mean in (("vv", 0.1), ("vh", 0.02)):
+        pixels = mean * rng.gamma(4, 1 / 4, (SIZE, SIZE))
+        if day > "2018-09-06":
+            pixels[60:80, 70:110] *= 0.2
+            if day < "2018-09-15":  # something that does not last
+                pixels[100:115, 40:60] *= 0.2
+        profile = {"driver": "COG", "dtype": "float32", "count": 1, "nodata": -32768}
+        with MemoryFile() as memory:
+            size = {"height": SIZE, "width": SIZE, "crs": UTM, "transform": TRANSFORM}
+            with memory.open(**profile, **size, compress="deflate") as sink:
+                sink.write(pixels.astype(np.float32), 1)
+            archive.files[f"/data/{name}_{asset}.tif"] = bytes(memory.read())
+        assets[asset] = {"href": f"{archive.address}/data/{name}_{asset}.tif"}
+    archive.items["images"].append(
+        {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": name,
+            "geometry": shapely.geometry.mapping(shapely.box(*BOUNDS)),
+            "bbox": list(BOUNDS),
+            "properties": {
+                "datetime": f"{day}T{time}Z",
+                "platform": "SENTINEL-1A",
+                "sat:orbit_state": direction,
+                "sat:relative_orbit": track,
+            },
+            "assets": assets,
+            "links": [],
+            "collection": "images",
+        }
+    )
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    monkeypatch.setattr("landslide.prepare.stac.archive.PAUSE", 0.05)
+    monkeypatch.setattr("landslide.prepare.stac.download.PAUSE", 0.05)
+    monkeypatch.setattr("landslide.prepare.prepare.draw_figures", lambda *_: None)
+    with Archive() as archive:
+        for direction, days in BEFORE.items():
+            for day in days:
+                add_image(archive, direction, day)
+        yield archive
+
+
+def archive_words(archive: Archive) -> list[str]:
+    return [
+        *(f"sar.stac.endpoint={archive.address}/stac", "sar.stac.sign=null"),
+        *("sar.stac.collection=images", "sar.stac.timeout=5", "sar.stac.retries=2"),
+    ]
+
+
+def words(archive: Archive, **changes: object) -> list[str]:
+    preparation = [*archive_words(archive), "dem=none"]
+    options = {
+        "root": "response",
+        "maps": "maps",
+        "event.date": f"{EVENT:%Y-%m-%dT%H:%M:%SZ}",
+        "aoi": f"[{','.join(map(str, AOI))}]",
+        "before": 5,
+        "checkpoint": "log_ratio",
+        "prepare": f"""['{"','".join(preparation)}']""",
+    }
+    return [f"{key}={value}" for key, value in (options | changes).items()]
+
+
+def respond_config(archive: Archive, **changes: object) -> DictConfig:
+    return composed(*words(archive, **changes), name="respond")
+
+
+def maps_in(folder: Path) -> list[str]:
+    return sorted(p.name for p in (folder / "maps").glob("[!.]*") if p.is_dir())
+
+
+def changes_of(folder: Path) -> dict[str, int]:
+    changes = json.loads((folder / "basis.json").read_text())["changes"]
+    return {status: numbers["polygons"] for status, numbers in changes.items()}
+
+
+@pytest.mark.slow
+def test_maps_follow_the_images(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = respond_config(archive)
+    assert not respond_to_event(config, NOW)
+    state = json.loads(Path("response/response.json").read_text())
+    due = {track["direction"]: track["due"] for track in state["tracks"]}
+    assert due == {"ascending": "2018-09-17 08:42 UTC", "descending": "2018-09-07 20:43 UTC"}
+    assert not archive.requests("/data")
+    expected = ["2018-09-07", "2018-09-17", "2018-09-19", "2018-09-29"]
+    for number, images in enumerate(WEEKS[1:], 1):
+        for image in images:
+            add_image(archive, *image)
+        archive.log.clear()
+        assert respond_to_event(config, NOW)
+        assert maps_in(tmp_path) == expected[:number]
+        # The new image alone is fetched, and the first time its past.
+        fetched = {name for _, name, *_ in archive.requests("/data")}
+        assert len(fetched) == (22 if number == 1 else 2)
+        archive.log.clear()
+        assert respond_to_event(config, NOW)
+        assert maps_in(tmp_path) == expected[:number]
+        assert not archive.requests("/data")
+    first, second = (json.loads(Path(f"maps/{m}/basis.json").read_text()) for m in expected[:2])
+    assert first["orbits"] == ["descending"]
+    assert second["orbits"] == ["ascending", "descending"]
+    assert [image["direction"] for image in first["images_after"]] == ["descending"]
+    assert changes_of(Path("maps") / expected[0])["new"] >= 2
+    assert changes_of(Path("maps") / expected[1])["confirmed"] >= 1
+    assert changes_of(Path("maps") / expected[3])["confirmed"] >= 1
+    withdrawn = sum(changes_of(Path("maps") / name)["withdrawn"] for name in expected)
+    assert withdrawn >= 1
+
+
+def run_until_killed(config: DictConfig, steps: int) -> None:
+    """Respond, and die like a process without power before file number ``steps`` is in place."""
+    left = [steps]
+    whole = files.put_in_place
+    prepare.draw_figures = lambda *_: None  # type: ignore[assignment]
+
+    def put_in_place(path: Path, target: Path) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole(path, target)
+
+    files.put_in_place = folders.put_in_place = put_in_place
+    respond_to_event(config, NOW)
+
+
+@pytest.mark.slow
+def test_a_response_that_is_killed_at_random_moments_makes_the_same_maps(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, rng = respond_config(archive), np.random.default_rng(16)
+    # Children of a process of its own, which has no threads and has imported what takes long.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["landslide.respond.response"])
+    kills = 0
+    for images in WEEKS:
+        for image in images:
+            add_image(archive, *image)
+        (tmp_path / "broken").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "broken")
+        for _ in range(3):
+            process = context.Process(target=run_until_killed, args=(config, int(rng.integers(25))))
+            process.start()
+            process.join(300)
+            kills += process.exitcode == -signal.SIGKILL
+        (tmp_path / "whole").mkdir(exist_ok=True)
+        for folder in ("broken", "whole"):
+            monkeypatch.chdir(tmp_path / folder)
+            respond_to_event(config, NOW)
+    assert kills >= 5
+    assert maps_in(tmp_path / "broken") == maps_in(tmp_path / "whole")
+    assert len(maps_in(tmp_path / "whole")) == 4
+    for name in maps_in(tmp_path / "whole"):
+        for product in (
+            "score.tif",
+            "landslides.tif",
+            "landslides.gpkg",
+            "changes.gpkg",
+            "basis.json",
+        ):
+            one, other = (tmp_path / f / "maps" / name / product for f in ("broken", "whole"))
+            assert one.read_bytes() == other.read_bytes(), (name, product)
+
+
+@pytest.mark.slow
+def test_an_archive_that_fails_keeps_what_was_done_and_the_next_run_goes_on(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add_image(archive, "descending", "2018-09-07")
+    config = respond_config(archive)
+    archive.faults["/data/S1_2018-09-07_046_vh.tif"] = [503] * 50
+    with pytest.raises(InputError) as caught:
+        respond_to_event(config, NOW)
+    assert "\n" not in str(caught.value)
+    assert not maps_in(tmp_path)
+    kept = {path.name for path in Path("data/cache").rglob("*.tif")}
+    assert kept
+    archive.faults.clear()
+    archive.log.clear()
+    assert respond_to_event(config, NOW)
+    assert maps_in(tmp_path) == ["2018-09-07"]
+    assert not {Path(name).name for _, name, *_ in archive.requests("/data")} & kept
+
+
+def test_without_an_image_the_program_ends_with_a_status_of_its_own(
+    archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_here("respond", *words(archive), cwd=tmp_path)
+    assert ended.value.code == 75
+    printed = capsys.readouterr().out
+    assert "No image after the event is there yet. Due: descending track 46 on " in printed
+    assert "on 2018-09-07 20:43 UTC (S1A); ascending track 68 on 2018-09-17 08:42 UTC" in printed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"event.date": "2018-10-05T00:00:00Z"}, "is in the future"),
+        ({"event.date": "2011-03-11T05:46:00Z"}, "is before Sentinel-1"),
+        ({"aoi": "[179.5,-17,-179.5,-16]"}, "crosses the antimeridian"),
+        ({"aoi": "[20,81,22,82]"}, "lies at a pole"),
+        ({"aoi": "null"}, "needs an area"),
+    ],
+)
+def test_an_event_that_cannot_be_responded_to_is_one_sentence(
+    change: dict[str, object], message: str, archive: Archive, tmp_path: Path
+) -> None:
+    config = respond_config(archive, **{"root": tmp_path / "r", **change})
+    with pytest.raises(InputError, match=message) as caught:
+        respond_to_event(config, EVENT + timedelta(days=2))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.slow
+def test_networks_are_trained_while_no_image_is_there_and_then_map_at_once(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = Grid(UTM, Affine(30, 0, 599_000, 0, -30, 4_741_000), 120, 120)
+    east, south = np.meshgrid(np.arange(120), np.arange(120))
+    heights = 400 + 150 * np.sin(east / 6) * np.cos(south / 7)
+    write_image(tmp_path / "dem.tif", heights.astype(np.float32), grid)
+    training = [*SMALL, "split=time", "datamodule.windows=8", "trainer.max_epochs=1"]
+    config = respond_config(
+        archive,
+        checkpoint="null",
+        prepare=f"""['{"','".join([*archive_words(archive), "dem=dem.tif"])}']""",
+        train=f"""['{"','".join(w for w in training if w != "trainer.max_epochs=2")}']""",
+    )
+    assert not respond_to_event(config, NOW)
+    networks = {path: path.stat().st_mtime_ns for path in Path("response").rglob("best.ckpt")}
+    kinds = sorted(path.parts[2].partition("-")[0] for path in networks)
+    assert kinds == ["ascending", "descending", "fused"]
+    for image, orbits in ((WEEKS[1], ["descending"]), (WEEKS[2], ["ascending", "descending"])):
+        add_image(archive, *image[0])
+        assert respond_to_event(config, NOW)
+        made = json.loads(Path("response/response.json").read_text())["maps"][-1]
+        assert made["orbits"] == orbits
+        assert Path(made["checkpoint"]) in networks
+        assert (Path(made["folder"]) / "probability.tif").exists()
+    after = {path: path.stat().st_mtime_ns for path in Path("response").rglob("best.ckpt")}
+    assert after == networks
