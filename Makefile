@@ -1,17 +1,21 @@
-# make demo: simulate a scene, train on it, map it. make test: all tests. make lint: CI's other checks.
+# make demo: simulate a scene with its quiet past, train on that without a label, map the event, score it.
+# make test: all tests. make lint: CI's other checks.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := data/demo
 RUN := outputs/demo
 MAP := maps/demo
+FLOOR := maps/demo_log_ratio
 
 .PHONY: demo test lint docs clean
 
 demo: $(VENV)/.installed
-	$(BIN)/landslide simulate root=$(DEMO) overwrite=true
-	$(BIN)/python train.py experiment=demo dataset.root=$(DEMO) hydra.run.dir=$(RUN)
+	$(BIN)/landslide simulate root=$(DEMO) 'size=[768,1024]' dates.before=8 'polarisations=[vv,vh]' overwrite=true
+	$(BIN)/python train.py experiment=tonight dataset.root=$(DEMO) trainer=cpu batch_size=4 scheduler=cosine trainer.max_time=null trainer.max_epochs=14 hydra.run.dir=$(RUN)
 	$(BIN)/python predict.py checkpoint=$(RUN)/checkpoints/best.ckpt scene=$(DEMO) output=$(MAP)
+	$(BIN)/python predict.py checkpoint=log_ratio scene=$(DEMO) output=$(FLOOR)
+	$(BIN)/landslide compare 'maps=[$(MAP),$(FLOOR)]'
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
@@ -34,4 +38,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) data/demo outputs/demo maps/demo
+	rm -rf $(VENV) $(DEMO) $(RUN) $(MAP) $(FLOOR)
