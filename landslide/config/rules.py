@@ -147,6 +147,7 @@ COREGISTER = ("measure", "correct", "off")
 RESPOND: Mapping[str, Rule] = {
     "before": Rule(int, lambda value: value >= 5, "a whole number from 5"),
     "after": COUNT,
+    "plan": SWITCH,
 }
 
 PREPARE: Mapping[str, Rule] = {

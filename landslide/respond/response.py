@@ -1,6 +1,6 @@
 """One run of a response: what can be done now is done, and what is due is said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from landslide.respond.steps import (
     orbits_of_map,
     train_network,
 )
+from landslide.respond.views import show_views
 
 
 def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
@@ -45,7 +46,7 @@ def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
         now: The present; that of the clock.
 
     Returns:
-        Whether there is a map; False while no image to map is there.
+        Whether there is a map; False while no image to map is there. A plan is True.
 
     Raises:
         InputError: The event, the area or an option cannot be used; the archive fails, or another
@@ -55,12 +56,17 @@ def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
     name = config.event.name or f"event of {str(config.event.date)[:10]}"
     event = Event.of(str(name), str(config.event.date))
     area = check_event(event, read_area(config.aoi), now or datetime.now(UTC))
+    if config.plan:
+        preparation = _compose_preparation(config, {})
+        table = show_views(preparation, event, area, root / "views.png")
+        Console().print(table, f"Map of the best two tracks: {root / 'views.png'}")
+        return True
     root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(root / ".lock", timeout=0):
             maps = Path(config.maps or Path("maps") / root.resolve().name)
             record = Record(root / "response.json", maps, event)
-            preparation = _compose_preparation(config, record)
+            preparation = _compose_preparation(config, record.tracks)
             watches = look(preparation, event, area)
             for watch in watches:  # folders are named by their options
                 preparation.sar.relative_orbit[watch.direction] = watch.track
@@ -69,14 +75,14 @@ def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
         raise InputError(f"another run responds in {root}: wait until it has ended") from error
 
 
-def _compose_preparation(config: DictConfig, record: Record) -> DictConfig:
+def _compose_preparation(config: DictConfig, tracks: Mapping[Pass, int]) -> DictConfig:
     """Configuration of ``landslide prepare``, on the tracks that are watched already."""
     words = ["sar.source=stac", "sar.polarisations=[vv,vh]", "event=none", *config.prepare]
     preparation = compose_program("prepare", words)
     preparation.event, preparation.aoi = config.event, config.aoi
     preparation.sar.before, preparation.sar.after = config.before, config.after
     preparation.root = config.root
-    for direction, track in record.tracks.items():
+    for direction, track in tracks.items():
         preparation.sar.relative_orbit[direction] = track
     check_options(preparation)
     return preparation

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
 from affine import Affine
 from builders import write_image
 from commands import SMALL, composed, run_here
+from geopandas.testing import assert_geodataframe_equal
 from omegaconf import DictConfig
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
@@ -120,6 +122,13 @@ def words(archive: Archive, **changes: object) -> list[str]:
     return [f"{key}={value}" for key, value in (options | changes).items()]
 
 
+def hilly_dem(folder: Path) -> Path:
+    grid = Grid(UTM, Affine(30, 0, 599_000, 0, -30, 4_741_000), 120, 120)
+    east, south = np.meshgrid(np.arange(120), np.arange(120))
+    heights = 400 + 150 * np.sin(east / 6) * np.cos(south / 7)
+    return write_image(folder / "dem.tif", heights.astype(np.float32), grid)
+
+
 def respond_config(archive: Archive, **changes: object) -> DictConfig:
     return composed(*words(archive, **changes), name="respond")
 
@@ -199,7 +208,7 @@ def test_a_response_that_is_killed_at_random_moments_makes_the_same_maps(
             add_image(archive, *image)
         (tmp_path / "broken").mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / "broken")
-        for _ in range(3):
+        for _ in range(2):
             process = context.Process(target=run_until_killed, args=(config, int(rng.integers(25))))
             process.start()
             process.join(300)
@@ -208,19 +217,18 @@ def test_a_response_that_is_killed_at_random_moments_makes_the_same_maps(
         for folder in ("broken", "whole"):
             monkeypatch.chdir(tmp_path / folder)
             respond_to_event(config, NOW)
-    assert kills >= 5
+    assert kills >= 4
     assert maps_in(tmp_path / "broken") == maps_in(tmp_path / "whole")
     assert len(maps_in(tmp_path / "whole")) == 4
     for name in maps_in(tmp_path / "whole"):
-        for product in (
-            "score.tif",
-            "landslides.tif",
-            "landslides.gpkg",
-            "changes.gpkg",
-            "basis.json",
-        ):
-            one, other = (tmp_path / f / "maps" / name / product for f in ("broken", "whole"))
-            assert one.read_bytes() == other.read_bytes(), (name, product)
+        one, other = (tmp_path / folder / "maps" / name for folder in ("broken", "whole"))
+        for product in ("score.tif", "landslides.tif", "changes.gpkg", "basis.json"):
+            assert (one / product).read_bytes() == (other / product).read_bytes(), (name, product)
+        # The package holds the time of its making.
+        polygons, others = (
+            gpd.read_file(f / "landslides.gpkg", layer="landslides") for f in (one, other)
+        )
+        assert_geodataframe_equal(polygons, others)
 
 
 @pytest.mark.slow
@@ -280,15 +288,11 @@ def test_networks_are_trained_while_no_image_is_there_and_then_map_at_once(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    grid = Grid(UTM, Affine(30, 0, 599_000, 0, -30, 4_741_000), 120, 120)
-    east, south = np.meshgrid(np.arange(120), np.arange(120))
-    heights = 400 + 150 * np.sin(east / 6) * np.cos(south / 7)
-    write_image(tmp_path / "dem.tif", heights.astype(np.float32), grid)
     training = [*SMALL, "split=time", "datamodule.windows=8", "trainer.max_epochs=1"]
     config = respond_config(
         archive,
         checkpoint="null",
-        prepare=f"""['{"','".join([*archive_words(archive), "dem=dem.tif"])}']""",
+        prepare=f"""['{"','".join([*archive_words(archive), f"dem={hilly_dem(tmp_path)}"])}']""",
         train=f"""['{"','".join(w for w in training if w != "trainer.max_epochs=2")}']""",
     )
     assert not respond_to_event(config, NOW)
@@ -304,3 +308,16 @@ def test_networks_are_trained_while_no_image_is_there_and_then_map_at_once(
         assert (Path(made["folder"]) / "probability.tif").exists()
     after = {path: path.stat().st_mtime_ns for path in Path("response").rglob("best.ckpt")}
     assert after == networks
+
+
+def test_a_plan_fetches_no_image_and_tells_what_each_track_sees(
+    archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preparation = [*archive_words(archive), f"dem={hilly_dem(tmp_path)}"]
+    prepared = f"""['{"','".join(preparation)}']"""
+    run_here("respond", *words(archive, plan="true", prepare=prepared), cwd=tmp_path)
+    printed = capsys.readouterr().out
+    assert "ascending 68" in printed
+    assert "descending 46" in printed
+    assert not archive.requests("/data")
+    assert sorted(path.name for path in (tmp_path / "response").iterdir()) == ["views.png"]

@@ -92,10 +92,7 @@ def acquire_from_archive(
         for orbit, choice in choices.items()
         for date, o in choice.overpasses.items()
     }
-    elevation = []
-    if from_archive:
-        where = _box_around(aoi, DEM_MARGIN)
-        elevation = _subsets(archive, _search_dem(archive, where), None, where, cache)
+    elevation = _dem_subsets(archive, aoi, cache) if from_archive else []
     wanted = [s for bands in images.values() for band in bands.values() for s in band] + elevation
     with progress_bar(console, "downloading", len(wanted)) as advance:
         present = set(download_all(wanted, archive, advance))
@@ -106,14 +103,36 @@ def acquire_from_archive(
         acquisition = _acquisition(choices[orbit].track, overpass, tiles, archive)
         orbits.setdefault(orbit, {})[date] = acquisition
     if from_archive:
-        dem: Dem | None = Dem(
-            tuple(Tile(subset.path) for subset in elevation if subset.path in present),
-            items=tuple(subset.item for subset in elevation),
-            provider=f"{archive.endpoint} {archive.dem_collection}",
-        )
+        dem: Dem | None = _dem_of(archive, elevation, present)
     else:
         dem = dem_from_option(config.dem)
     return Sources(orbits, dem, notes=tuple(_notes(choices, event, config.sar)))
+
+
+def acquire_dem(config: DictConfig, aoi: BaseGeometry) -> Dem | None:
+    """Download the elevation of an area alone, or take that of ``config.dem``; None without one.
+
+    Raises:
+        InputError: There is none, or the archive fails.
+    """
+    if config.dem is not None:
+        return dem_from_option(config.dem)
+    archive = Archive.of(config)
+    elevation = _dem_subsets(archive, aoi, Path(config.cache))
+    return _dem_of(archive, elevation, set(download_all(elevation, archive, lambda: None)))
+
+
+def _dem_subsets(archive: Archive, aoi: BaseGeometry, cache: Path) -> list[Subset]:
+    where = _box_around(aoi, DEM_MARGIN)
+    return _subsets(archive, _search_dem(archive, where), None, where, cache)
+
+
+def _dem_of(archive: Archive, elevation: Sequence[Subset], present: set[Path]) -> Dem:
+    return Dem(
+        tuple(Tile(subset.path) for subset in elevation if subset.path in present),
+        items=tuple(subset.item for subset in elevation),
+        provider=f"{archive.endpoint} {archive.dem_collection}",
+    )
 
 
 def require_area(aoi: BaseGeometry | None) -> BaseGeometry:

@@ -1,0 +1,220 @@
+"""Which track sees which slopes, before any image is fetched: from the DEM and the orbits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from affine import Affine
+from matplotlib.colors import BoundaryNorm, LightSource, ListedColormap, to_rgba
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rasterio.enums import Resampling
+from rich.table import Table
+from shapely.geometry.base import BaseGeometry
+
+from landslide.errors import InputError
+from landslide.geo.cartography import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    draw_north_arrow,
+    draw_scale_bar,
+    label_kilometres,
+    save_figure,
+    show_image,
+)
+from landslide.geo.extent import reproject_shape
+from landslide.geo.grid import Grid, utm_crs
+from landslide.geo.relief import Float, fill_from_nearest, slope_degrees
+from landslide.prepare.area import DEGREES, grid_center
+from landslide.prepare.mosaic import Mosaic
+from landslide.prepare.orbit import viewing_geometry
+from landslide.prepare.sources import Dem, Event, Pass
+from landslide.prepare.stac.acquire import acquire_dem, search_tracks
+from landslide.prepare.stac.archive import Archive
+from landslide.prepare.stac.overpasses import Track
+from landslide.prepare.terrain import elevation_tiles, north_convergence
+from landslide.radar.geometry import RadarGeometry, distortion
+from landslide.respond.outlook import next_after
+from landslide.respond.record import format_time
+
+POSTING = 30.0
+"""Metres between the heights that are used, about those of global DEMs."""
+
+MARGIN = 100
+"""Cells of terrain around the area that may cast shadow or layover on it."""
+
+STEEP = 10.0
+"""Degrees above which slopes count."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a track sees of an area.
+
+    Attributes:
+        direction: Direction of flight.
+        track: Number of the track.
+        incidence: Incidence angle in degrees in the middle of the area.
+        seen: (H, W) booleans, false in layover and shadow.
+        due: The next pass after the event, and its satellite.
+    """
+
+    direction: Pass
+    track: int
+    incidence: float
+    seen: NDArray[np.bool_]
+    due: str
+
+    @property
+    def name(self) -> str:
+        """Such as ``ascending 68``."""
+        return f"{self.direction} {self.track}"
+
+
+@dataclass(frozen=True)
+class Hills:
+    """Heights of an area and its margin.
+
+    Attributes:
+        grid: Grid of the area.
+        elevation: (H + 2 m, W + 2 m) in metres, with a margin of m cells.
+    """
+
+    grid: Grid
+    elevation: Float
+
+    @property
+    def steep(self) -> NDArray[np.bool_]:
+        """Slopes (H, W) of the area that count."""
+        steep: NDArray[np.bool_] = self.inside(slope_degrees(self.elevation, POSTING) > STEEP)
+        return steep
+
+    def inside(self, image: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The part (H, W) of an image with margin that lies in the area."""
+        return image[MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+def read_hills(dem: Dem, area: BaseGeometry) -> Hills:
+    """Read the heights of an area, which is in EPSG:4326.
+
+    Raises:
+        InputError: The DEM has no height there.
+    """
+    crs = utm_crs(area.bounds)
+    west, south, east, north = reproject_shape(area.segmentize(0.01), DEGREES, crs).bounds
+    height, width = (int(np.ceil(side / POSTING)) for side in (north - south, east - west))
+    grid = Grid(crs, Affine(POSTING, 0, west, 0, -POSTING, north), height, width)
+    with Mosaic(elevation_tiles(dem), Resampling.cubic) as source:
+        elevation = source.read(grid, grid.full_window.padded(MARGIN))
+    if not np.isfinite(elevation).any():
+        raise InputError("the DEM has no height in the area: name another with prepare=['dem=…']")
+    return Hills(grid, fill_from_nearest(elevation))
+
+
+def view_of(track: Track, hills: Hills, event: Event) -> View:
+    """What a track sees of hills."""
+    number, direction = track.relative_orbit, track.direction
+    geometry = viewing_geometry(number, direction, *grid_center(hills.grid))
+    look = geometry.look_azimuth - north_convergence(hills.grid)
+    radar = RadarGeometry((look - 90) % 360, geometry.incidence)
+    hidden = distortion(hills.elevation, POSTING, radar, 0.0)
+    due, platform = next_after(track, event)
+    seen = hills.inside(~(hidden.shadow | hidden.layover))
+    return View(direction, number, geometry.incidence, seen, f"{format_time(due)} ({platform})")
+
+
+def share_seen(views: Sequence[View], steep: NDArray[np.bool_]) -> float:
+    """Share of the steep slopes that at least one of the tracks sees, [0, 1]; 1 without any."""
+    if not steep.any():
+        return 1.0
+    return float(np.logical_or.reduce([view.seen for view in views])[steep].mean())
+
+
+def best_other(view: View, views: Sequence[View], steep: NDArray[np.bool_]) -> View | None:
+    """The track that adds most to what a track sees."""
+    others = [other for other in views if other is not view]
+    return max(others, key=lambda other: share_seen([view, other], steep), default=None)
+
+
+def views_table(views: Sequence[View], hills: Hills) -> Table:
+    """What each track sees, alone and with the best other one, and when it is flown next."""
+    steep = hills.steep
+    table = Table(
+        title=f"Slopes above {STEEP:g} degrees that are neither in layover nor in shadow",
+        caption=f"{steep.mean():.0%} of the area; from the DEM at {POSTING:g} m",
+    )
+    for column in ("track", "incidence", "sees", "together", "with", "next pass"):
+        right = column in ("incidence", "sees", "together")
+        table.add_column(column, justify="right" if right else "left")
+    for view in views:
+        other = best_other(view, views, steep)
+        together = f"{share_seen([view, other], steep):.1%}" if other else ""
+        table.add_row(
+            *(view.name, f"{view.incidence:.0f}°", f"{share_seen([view], steep):.1%}"),
+            *(together, other.name if other else "", view.due),
+        )
+    return table
+
+
+def draw_views(views: Sequence[View], hills: Hills, title: str, path: Path) -> None:
+    """Draw what the best track sees, and what the best other one adds, over the relief."""
+    steep, grid = hills.steep, hills.grid
+    first = max(views, key=lambda view: share_seen([view], steep))
+    second = best_other(first, views, steep)
+    classes = np.zeros(steep.shape, np.uint8)
+    added = second.seen if second else np.zeros_like(steep)
+    classes[steep & first.seen & added] = 1
+    classes[steep & first.seen & ~added] = 2
+    classes[steep & ~first.seen & added] = 3
+    classes[steep & ~first.seen & ~added] = 4
+    names = ["both", f"{first.name} alone", f"{second.name} alone" if second else "", "neither"]
+    # What both see is the rule, and must not hide the rest.
+    colors = [to_rgba(c, a) for c, a in ((GREEN, 0.25), (BLUE, 0.9), (ORANGE, 0.9), ("black", 1))]
+    ratio = min(max(grid.height / grid.width, 0.4), 2.0)
+    figure, axis = plt.subplots(figsize=(7, 7 * ratio + 1.2), layout="constrained")
+    heights = hills.elevation[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    relief = LightSource(315, 45).hillshade(heights, dx=POSTING, dy=POSTING)
+    show_image(axis, relief, grid, cmap="gray", vmin=-0.2, vmax=1.1)
+    shown = np.ma.masked_equal(classes, 0)
+    palette, norm = ListedColormap(colors), BoundaryNorm(np.arange(0.5, 5), 4)
+    show_image(axis, shown, grid, cmap=palette, norm=norm, interpolation="nearest")
+    label_kilometres(axis)
+    west, _, east, _ = grid.bounds
+    draw_scale_bar(axis, east - west)
+    draw_north_arrow(axis)
+    axis.set_title(f"{title}: slopes above {STEEP:g}° that the radar sees", fontsize=10)
+    axis.set(xlabel=f"easting (km, {grid.crs})", ylabel="northing (km)")
+    shares = [float((classes[steep] == number).mean()) for number in range(1, 5)]
+    handles = [
+        Patch(facecolor=color, edgecolor="grey", label=f"{name} ({share:.1%})")
+        for color, name, share in zip(colors, names, shares, strict=True)
+        if name
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def show_views(config: DictConfig, event: Event, area: BaseGeometry, picture: Path) -> Table:
+    """Compare all tracks of the archive that cover the area, and draw the best pair.
+
+    Args:
+        config: Composed from ``conf/prepare.yaml``.
+        event: The event.
+        area: Its area, in EPSG:4326.
+        picture: Picture to write.
+
+    Raises:
+        InputError: There is no DEM, or the archive fails.
+    """
+    tracks, _ = search_tracks(config, Archive.of(config), event, area)
+    dem = acquire_dem(config, area)
+    if dem is None:
+        raise InputError("dem=none: what the tracks see follows from a DEM: leave it out")
+    hills = read_hills(dem, area)
+    views = [view_of(track, hills, event) for track in tracks]
+    draw_views(views, hills, event.name, picture)
+    return views_table(views, hills)

@@ -1,0 +1,72 @@
+"""Which track sees which slopes: hills of which the answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from builders import write_image
+from rasterio.crs import CRS
+from rasterio.warp import transform_bounds
+
+from landslide.geo.grid import Grid
+from landslide.prepare.sources import Dem, Event, Pass, Tile
+from landslide.prepare.stac.archive import ArchiveItem
+from landslide.prepare.stac.overpasses import Track, group_tracks
+from landslide.respond.views import Hills, best_other, draw_views, read_hills, share_seen, view_of
+
+UTM = CRS.from_epsg(32654)
+AREA = shapely.box(*transform_bounds(UTM, "EPSG:4326", 600_000, 4_730_000, 606_000, 4_735_000))
+EVENT = Event.of("Test event", "2018-09-05T18:08Z")
+
+
+def hills_of(folder: Path, slope: float, falls_to_east: bool) -> Dem:
+    """A plane that falls to the east or west."""
+    grid = Grid(UTM, Affine(30, 0, 596_000, 0, -30, 4_739_000), 470, 470)
+    rise = np.arange(470, dtype=np.float32) * 30 * np.tan(np.radians(slope))
+    heights = np.tile(rise[::-1] if falls_to_east else rise, (470, 1))
+    return Dem((Tile(write_image(folder / "dem.tif", heights, grid)),))
+
+
+def track(direction: Pass, number: int) -> Track:
+    properties = {
+        "datetime": "2018-08-24T08:42:30Z",
+        "platform": "sentinel-1a",
+        "sat:orbit_state": direction,
+        "sat:relative_orbit": number,
+    }
+    (found,) = group_tracks([ArchiveItem("x", AREA, {}, properties)], AREA)
+    return found
+
+
+@pytest.mark.parametrize("falls_to_east", [False, True])
+def test_a_slope_that_faces_the_radar_too_steeply_is_seen_from_the_other_side(
+    falls_to_east: bool, tmp_path: Path
+) -> None:
+    # Looking east while ascending, the radar faces slopes that fall to the west; at 39 and 34
+    # degrees of incidence those of 47 degrees fold over.
+    tracks = [track("ascending", 68), track("descending", 46)]
+    gentle = read_hills(hills_of(tmp_path, 20, falls_to_east), AREA)
+    assert gentle.steep.mean() == 1
+    assert all(share_seen([view_of(each, gentle, EVENT)], gentle.steep) == 1 for each in tracks)
+    hills = read_hills(hills_of(tmp_path, 12, falls_to_east), AREA)
+    steep = Hills(hills.grid, hills.elevation * 5)  # 47 degrees, no shadow on the far side
+    views = [view_of(each, steep, EVENT) for each in tracks]
+    shares = [share_seen([view], steep.steep) for view in views]
+    assert shares == ([1, 0] if falls_to_east else [0, 1])
+    assert share_seen(views, steep.steep) == 1
+    assert best_other(views[0], views, steep.steep) is views[1]
+    assert best_other(views[0], views[:1], steep.steep) is None
+    assert views[0].due == "2018-09-17 08:42 UTC (S1A)"
+    draw_views(views, steep, "Test", tmp_path / "views.png")
+    draw_views(views[:1], steep, "Test", tmp_path / "one.png")
+    assert (tmp_path / "views.png").exists()
+
+
+def test_flat_ground_has_no_slopes_to_see(tmp_path: Path) -> None:
+    hills = read_hills(hills_of(tmp_path, 2, False), AREA)
+    view = view_of(track("ascending", 68), hills, EVENT)
+    assert not hills.steep.any()
+    assert share_seen([view], hills.steep) == 1
+    assert 30 < view.incidence < 46
