@@ -37,11 +37,13 @@ class Terrain(NamedTuple):
         slope: Slope in degrees; NaN where it is unknown.
         south: Rise towards the south, metres per metre.
         east: Rise towards the east, metres per metre.
+        known: Whether the fall lines are those of the scene.
     """
 
     slope: Float
     south: Float
     east: Float
+    known: bool = True
 
     @classmethod
     def of(cls, slope: Float, aspect: Float) -> "Terrain":
@@ -52,7 +54,7 @@ class Terrain(NamedTuple):
 
     def smoothed(self, pixels: float) -> "Terrain":
         """The same with fall lines smoothed by a Gaussian of a standard deviation in pixels."""
-        south, east = (ndimage.gaussian_filter(rise, pixels) for rise in self[1:])
+        south, east = (ndimage.gaussian_filter(rise, pixels) for rise in (self.south, self.east))
         return self._replace(south=south, east=east)
 
     @classmethod
@@ -65,7 +67,7 @@ class Terrain(NamedTuple):
         """
         direction = 2 * np.pi * smooth_noise(shape, 60, np.random.default_rng(0))
         known = np.full(shape, HEAD_SLOPE, np.float32) if slope is None else slope
-        return cls.of(known, np.degrees(direction).astype(np.float32))
+        return cls.of(known, np.degrees(direction).astype(np.float32))._replace(known=False)
 
 
 class Chip(NamedTuple):
@@ -138,10 +140,22 @@ class ScarSource:
             return []
         chosen = np.searchsorted(total, rng.random(count) * total[-1], side="right")
         heads = np.stack(np.divmod(np.minimum(chosen, len(total) - 1), inside.width))
-        rise = self.terrain.south[rows, cols], self.terrain.east[rows, cols]
+        rise = self._rise(rows, cols, rng)
         offset = inside.row - window.row, inside.col - window.col
         drawn = self._chips(heads, rise, offset, window, rng, factor)
         return [chip for chip in drawn if chip.coverage.size]
+
+    def _rise(self, rows: slice, cols: slice, rng: np.random.Generator) -> tuple[Float, Float]:
+        """Rise towards the south and east of a window.
+
+        Where it is not known it is turned by an angle of its own for every draw. Scars would
+        otherwise gather at the same places, which a network could learn.
+        """
+        south, east = self.terrain.south[rows, cols], self.terrain.east[rows, cols]
+        if self.terrain.known:
+            return south, east
+        cosine, sine = np.cos(angle := rng.uniform(0, 2 * np.pi)), np.sin(angle)
+        return cosine * south - sine * east, sine * south + cosine * east
 
     def _chips(
         self,

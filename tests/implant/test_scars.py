@@ -93,6 +93,20 @@ def test_without_a_dem_scars_run_in_any_direction() -> None:
     assert counts.min() > 0.05 * counts.sum()
 
 
+def test_without_a_dem_scars_gather_nowhere() -> None:
+    # Where the same places failed in every draw, a network could learn them.
+    shape = (100, 100)
+    scars = ScarSource(
+        Terrain.unknown(shape), np.ones(shape, bool), grid(shape, 30.0), 20.0, 20_000.0
+    )
+    failed = np.zeros((2, *shape))
+    for half, seed in np.ndindex(2, 80):
+        for chip in scars.draw(Window(0, 0, *shape), 60, np.random.default_rng([half, seed])):
+            failed[half][chip.place] += chip.coverage
+    inside = failed[:, 10:-10, 10:-10].reshape(2, -1)
+    assert np.corrcoef(inside)[0, 1] < 0.3
+
+
 def test_fields_lie_on_flat_ground_only() -> None:
     slope = np.full((300, 300), 30, np.float32)
     slope[:, :100] = 1
