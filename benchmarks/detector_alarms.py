@@ -10,6 +10,9 @@ dates before and the median of the map. Every mapped pixel is a false alarm.
 A second table displaces the dates after the event, each in its own random direction, by cubic
 interpolation, and moves them back by the shift that is measured against the dates before. The
 displaced and the corrected image are each interpolated once, as in ``landslide prepare``.
+
+A third table changes the dates after the event in blobs, as landslides would, and counts what is
+mapped between them and in them.
 """
 
 import argparse
@@ -30,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from scipy import ndimage
 
 from landslide.api import predict
 from landslide.geo.files import write_json
@@ -57,6 +61,16 @@ QUIET = 2
 
 DISPLACEMENTS = (0.5, 1.0)
 """Pixels by which dates after the event are displaced."""
+
+
+FAILED = (0.07, 0.2)
+"""Share of the ground that is changed."""
+
+CHANGE = {"vv": -1.3, "vh": -3.9}
+"""Change of failed ground in decibels."""
+
+BLOB_PIXELS = 3
+"""Standard deviation of the Gaussian that smooths noise to blobs."""
 
 
 def read_burst(folder: Path) -> tuple[Grid, Dates]:
@@ -104,7 +118,7 @@ def mapped_share(
 def score_scene(
     detector: str, scene: tuple[Grid, Dates, Dates], *, balance: bool, quiet: bool = True
 ) -> tuple[NDArray[np.float32], QuietEvents | None]:
-    """Scores of a scene, and those of its quiet events if they are wanted."""
+    """Scores (H, W) of a scene, NaN without, and those of its quiet events if they are wanted."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         info = write_scene(root, *scene)
@@ -114,13 +128,14 @@ def score_scene(
         task.normalization.balance = balance
         score = predict(Network([task], torch.device("cpu")), root)[0].to_numpy()
         events = find_quiet_events(task, root, "ascending", info) if quiet else None
-    return score[np.isfinite(score) & (score > MIN_SCORE)], events
+    return np.where(score > MIN_SCORE, score, np.nan), events
 
 
 def share_above(
     values: NDArray[np.float32], quiet: QuietEvents | None, rate: float
 ) -> tuple[float, float]:
     """Share of the scores above the threshold, and it; the percentile without quiet events."""
+    values = values[np.isfinite(values)]
     threshold = quiet.threshold(rate, values) if quiet else np.quantile(values, 1 - rate)
     return float((values > threshold).mean()), float(threshold)
 
@@ -159,6 +174,31 @@ def displaced_shares(
         for name, dates in zip((f"{pixels:g} px", f"{pixels:g} px, corrected"), both, strict=True):
             values, _ = score_scene("log_ratio", (grid, before, dates), balance=True, quiet=False)
             shares[name] = share_above(values, quiet, rate)
+    return shares
+
+
+def failed_shares(
+    detector: str, scene: tuple[Grid, Dates, Dates], rate: float, seed: int
+) -> dict[str, float]:
+    """Share that is mapped between blobs of changed ground, and in them."""
+    grid, before, after = scene
+    noise = np.random.default_rng(seed).normal(size=(grid.height, grid.width))
+    height = ndimage.gaussian_filter(noise, BLOB_PIXELS)
+    shares = {}
+    for part in FAILED:
+        failed = height > np.quantile(height, 1 - part)
+        changed = {
+            day: {
+                p: np.where(failed, power * np.float32(10 ** (CHANGE[p] / 10)), power)
+                for p, power in powers.items()
+            }
+            for day, powers in after.items()
+        }
+        values, quiet = score_scene(detector, (grid, before, changed), balance=True)
+        _, threshold = share_above(values, quiet, rate)
+        for name, where in (("between", ~failed), ("in", failed)):
+            inside = values[where & np.isfinite(values)]
+            shares[f"{name} blobs on {part:.0%}"] = float((inside > threshold).mean())
     return shares
 
 
@@ -216,6 +256,18 @@ def compare_displacements(bursts: Bursts, rate: float, seed: int) -> Iterator[tu
         )
 
 
+def compare_failures(bursts: Bursts, rate: float, seed: int) -> Iterator[tuple[Row, Shares]]:
+    """Shares of all bursts between and in blobs of changed ground."""
+    for detector, after in product(("log_ratio", "change_z"), (1, 2)):
+        found = [
+            failed_shares(detector, scene, rate, seed + number)
+            for burst in bursts.values()
+            for number, scene in enumerate(scenes(*burst, 7, after))
+        ]
+        row: Row = {"detector": detector, "before": 7, "after": after}
+        yield row, {name: [shares[name] for shares in found] for name in found[0]}
+
+
 def show(title: str, found: Iterable[tuple[Row, Shares]], rate: float) -> list[Row]:
     """Print a table of shares, and return its rows."""
     rows: list[Row] = []
@@ -236,7 +288,7 @@ def main() -> None:
     """Measure, print and write the shares."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rate", type=float, default=0.01)
-    parser.add_argument("--seed", type=int, default=0, help="of the directions of displacement")
+    parser.add_argument("--seed", type=int, default=0, help="of displacements and blobs")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -245,6 +297,7 @@ def main() -> None:
     tables = {
         "displaced": compare_displacements(bursts, options.rate, options.seed),
         "by burst": compare_detectors(bursts, options.rate),
+        "failed ground": compare_failures(bursts, options.rate, options.seed),
     }
     rows = {name: show(name, found, options.rate) for name, found in tables.items()}
     if options.output:
