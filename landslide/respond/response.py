@@ -37,6 +37,10 @@ from landslide.respond.steps import (
 )
 from landslide.respond.views import show_views
 
+FEWEST_BEFORE = 5
+"""Dates before the event from which a network can be trained on the past: two that stand for those
+before, and one after in training, validation and test each."""
+
 
 def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
     """Take an event as far as the archive allows.
@@ -127,14 +131,21 @@ class Response:
         return True
 
     def _kind(self) -> str:
-        """The network for the images that are there."""
-        return FUSED if len(self.seen) > 1 else self.seen[0]
+        """The network for the images that are there, of orbits with a past if one has it."""
+        kinds = [p for p in self.seen if p in self._trainable] or self.seen
+        return FUSED if len(kinds) > 1 else kinds[0]
+
+    @property
+    def _trainable(self) -> list[Pass]:
+        """Orbits with enough dates before the event, that of the next pass first."""
+        return [watch.direction for watch in self.watches if len(watch.before) >= FEWEST_BEFORE]
 
     def _train_ahead(self) -> None:
         """Train for whichever image comes, that of the track that is flown next first."""
-        for watch in self.watches:
-            self._network(watch.direction)
-        if len(self.watches) > 1:
+        kinds: list[str] = [*self._trainable] or [self.watches[0].direction]
+        for kind in kinds:
+            self._network(kind)
+        if len(kinds) > 1:
             self._network(FUSED)
 
     def _network(self, kind: str) -> Path:
