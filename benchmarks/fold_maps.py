@@ -82,7 +82,12 @@ def select(runs: pd.DataFrame, settings: str) -> pd.DataFrame:
     for setting in settings.split(","):
         name, _, value = setting.partition("=")
         runs = runs[runs[name].astype(str) == value]
-    return runs[runs.status == "finished"]
+    runs = runs[runs.status == "finished"]
+    if runs["split.fold"].duplicated().any():
+        raise SystemExit(
+            f"{settings}: several runs of a fold have these settings; name more of them"
+        )
+    return runs
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ PREDICT: Mapping[str, Rule] = {
     "percentile": optional(
         Rule(NUMBER, lambda value: 0 < value < 100, "a number between 0 and 100")
     ),
-    "false_alarms": Rule(NUMBER, lambda value: 0 < value < 1, "a share between 0 and 1"),
+    "false_alarms": optional(Rule(NUMBER, lambda value: 0 < value < 1, "a share between 0 and 1")),
     "min_area": NOT_NEGATIVE,
     "fill_holes": NOT_NEGATIVE,
     "simplify": NOT_NEGATIVE,

@@ -144,7 +144,7 @@ def implant(
         after: (D, P, H, W) linear power of quiet dates; NaN where not measured.
         donors: (D, P, H, W) quiet dates that the sample does not use otherwise.
         usual: (P, H, W) mean of the dates before.
-        patches: What changed; later patches lie on top of earlier ones.
+        patches: What changed; later patches cover earlier ones, in part at their edges.
         openness: (H, W) share of the ground that changes within a patch.
         spacing: Pixel size in metres.
         rng: Source of randomness.
@@ -157,18 +157,16 @@ def implant(
         return after
     shape = after.shape[-2:]
     share = np.zeros(shape, np.float32)
-    change: Float = np.zeros(after.shape, np.float32)
+    gain: Float = np.ones(after.shape, np.float32)
+    patchy = PATCHINESS * smooth_noise(shape, PATCH_METRES / spacing, rng)
     for (place, coverage), decibels in patches:
         share[place] = np.maximum(share[place], coverage)
-        under = change[..., *place]
-        under[...] = np.where(coverage > 0.01, decibels, under)
-    patchy = PATCHINESS * smooth_noise(shape, PATCH_METRES / spacing, rng)
-    change = np.float32(strength) * (change + patchy)
+        under, opened = gain[..., *place], coverage * openness[place]
+        change = np.float32(strength) * (decibels + patchy[place])
+        under += opened * (10 ** (change / 10) - under)
     speckle = _deviation(donors, usual) - _deviation(after, usual)
     # A mixture would be smoother than either. Where the donor did not measure, nothing is new.
     speckle = np.where((share >= 0.5) & np.isfinite(speckle), speckle, 0)
-    opened = share * openness
-    gain = 1 - opened + opened * 10 ** (change / 10)
     return (after * gain * 10 ** (speckle / 10)).astype(np.float32)
 
 

@@ -28,7 +28,7 @@ from landslide.prediction.quiet_events import (
     quiet_runs,
     sampled_blocks,
 )
-from landslide.radar.bands import ORBITS
+from landslide.radar.bands import ORBITS, described_bands, require_dates_after
 from landslide.radar.stack import Side, dates_path, read_dates
 from landslide.radar.unchanged import unchanged_difference
 
@@ -72,6 +72,9 @@ def add_anomaly(root: Path, quiet: int = 0) -> list[Path]:
             _rewrite(root / f"{orbit}.tif", stack)
         written.append(root / f"{orbit}.tif")
     if not written:
+        for orbit in ORBITS:
+            if (root / f"{orbit}.tif").exists():
+                require_dates_after(described_bands(root / f"{orbit}.tif"), str(root))
         raise InputError(
             f"{root} has no dates/<orbit>.tif with two dates before the event and one after it in "
             "VV and VH: prepare it with sar.before=3 or more and sar.polarisations=[vv,vh]"

@@ -78,11 +78,18 @@ class QuietEvents(NamedTuple):
         return threshold
 
     def rates(self, rate: float) -> dict[str, float]:
-        """Share of ground above the threshold in each event, if it follows from the others."""
+        """Share of ground that is mapped in each event, if the threshold follows from the others.
+
+        Events that share a date with it are not among the others; where none is left, the event is
+        left out.
+        """
         shares = {}
         for name, scores in self.scores.items():
-            others = [part for other, part in self.scores.items() if other != name]
-            shares[name] = float((scores > _exceeded(others, rate)).mean())
+            days = set(name.split())
+            others = {n: part for n, part in self.scores.items() if days.isdisjoint(n.split())}
+            if others:
+                threshold = self._replace(scores=others).threshold(rate, scores)
+                shares[name] = float((scores > threshold).mean())
         return shares
 
 

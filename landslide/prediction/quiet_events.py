@@ -113,6 +113,8 @@ def _events_of_stack(file: Path, entries: Sequence[Mapping[str, Any]]) -> list[Q
     offsets = {day: sides[day].get("offset_db") for day in known}
     bands = stack_bands(list(dict.fromkeys(p for names in known.values() for p in names)))
     runs = quiet_runs(list(known), sum(entry["side"] == "post" for entry in entries))
+    if len(known) == 2 * len(runs[0]):
+        runs = runs[1:]  # the first is the last one with before and after exchanged
     return [
         QuietEvent(
             run, len(known) - len(run), bands, partial(_compute_stack, file, known, offsets, run)

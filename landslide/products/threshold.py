@@ -1,6 +1,7 @@
 """The value above which a pixel of a map is landslide, and where it comes from."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +13,13 @@ from omegaconf import DictConfig
 from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
-from landslide.models.detectors import MIN_SCORE
+from landslide.models.detectors import ANOMALY, MIN_SCORE
 from landslide.prediction.quiet import find_quiet_events
-from landslide.radar.bands import ORBITS
+from landslide.radar.bands import ORBITS, band_description
 from landslide.training.task import LandslideTask
+
+DEFAULT_RATE = 0.01
+"""Share of quiet ground that a detector may map."""
 
 MAX_SAMPLES = 4_000_000
 """Pixels of a map that its threshold is taken from, at most."""
@@ -60,42 +64,55 @@ def choose_threshold(
         return Threshold(float(np.percentile(_sample(raster), config.percentile)), origin)
     if task.measure == "probability":
         return Threshold(task.threshold, "the checkpoint's")
-    rate, values = config.false_alarms, _sample(raster)
+    rate, values = config.false_alarms or DEFAULT_RATE, _sample(raster)
     path = Path(scene.path)
     quiet = find_quiet_events(task, path.parent, path.stem, info) if path.stem in ORBITS else None
     if quiet is None:
         return Threshold(
             float(np.percentile(values, 100 * (1 - rate))),
-            f"percentile {100 * (1 - rate):g} of the scene's own scores, since it has too few "
-            "dates before the event to measure false alarms of this detector: that share of the "
-            "ground is mapped whether or not it failed",
+            f"percentile {100 * (1 - rate):g} of the scene's own scores: that share of the ground "
+            "is mapped whether or not it failed, since false alarms of this detector can only be "
+            f"measured on {_quiet_dates(task.bands)}",
         )
     found = quiet.rates(rate)
-    shares = list(found.values())
-    low, high = 100 * min(shares), 100 * max(shares)
+    origin, shares = f"{100 * rate:g} % of quiet ground may be mapped", list(found.values())
+    if shares:
+        low, high = 100 * min(shares), 100 * max(shares)
+        origin += (
+            f"; between {len(shares)} choices of the scene's dates before the event {low:.2g} to "
+            f"{high:.2g} % were"
+        )
     facts = {
         "asked": rate,
-        "found": float(np.mean(shares)),
+        "found": float(np.mean(shares)) if shares else None,
         "by_date": found,
         "dates_before": quiet.before,
         "dates_after": quiet.after,
     }
-    return Threshold(
-        quiet.threshold(rate, values),
-        f"{100 * rate:g} % of quiet ground may be mapped; between {len(shares)} choices of the "
-        f"scene's dates before the event {low:.2g} to {high:.2g} % were",
-        facts,
-    )
+    return Threshold(quiet.threshold(rate, values), origin, facts)
+
+
+def _quiet_dates(bands: Sequence[str]) -> str:
+    """What a scene needs for false alarms to be measured."""
+    if ANOMALY in map(band_description, bands):
+        return "quiet dates of the anomaly, which `landslide anomaly root=… quiet=2` writes"
+    return "a stack of three dates before the event or more, by a detector that reads it"
 
 
 def require_thresholds(config: DictConfig, task: LandslideTask) -> None:
     """Check the options of the threshold before anything is computed.
 
     Raises:
-        InputError: A given threshold is no probability, or two options contradict each other.
+        InputError: A given threshold is no probability, two options contradict each other, or a
+            rate of false alarms is given for a probability.
     """
     if config.threshold is not None and config.percentile is not None:
         raise InputError("threshold and percentile are both given: leave one out")
+    if config.false_alarms is not None and task.measure == "probability":
+        raise InputError(
+            f"false_alarms={config.false_alarms:g} is for detectors, whose scores have no "
+            "threshold of their own: leave it out, or give it to train.py experiment=tonight"
+        )
     if config.threshold is not None and task.measure == "probability" and config.threshold > 1:
         raise InputError(f"threshold={config.threshold} is not a probability, from 0 to 1")
 

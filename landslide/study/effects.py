@@ -107,7 +107,9 @@ def _factors(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
 
 def _nested(runs: pd.DataFrame, parts: Sequence[str]) -> bool:
     """Whether of any two lists of bands one contains the other."""
-    lists = [set(str(bands).split(", ")) for part in parts[-1:] for bands in runs[part].unique()]
+    if "dataset.bands" not in parts:
+        return True
+    lists = [set(str(bands).split(", ")) for bands in runs["dataset.bands"].unique()]
     return all(a <= b or b <= a for a, b in combinations(lists, 2))
 
 

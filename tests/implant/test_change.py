@@ -98,6 +98,28 @@ def test_partly_covered_pixels_mix_power_linearly(quiet: np.ndarray) -> None:
     np.testing.assert_allclose(ratio, 0.5, atol=1e-3)
 
 
+def test_the_edge_of_a_scar_on_a_clearing_is_as_weak_as_elsewhere(quiet: np.ndarray) -> None:
+    clearing = ChangedGround(Chip(PLACE, np.ones((50, 70), np.float32)), np.zeros((1, 1, 1, 1)))
+    edge = ChangedGround(
+        Chip(PLACE, np.full((50, 70), 0.2, np.float32)), np.full((1, 1, 1, 1), -10.0, np.float32)
+    )
+    changes = []
+    for patches in ([edge], [clearing, edge]):
+        after = implant(
+            quiet[10:11],
+            quiet[10:11],  # the same speckle again
+            quiet[:10].mean(axis=0),
+            patches,
+            np.ones((SIZE, SIZE), np.float32),
+            10.0,
+            np.random.default_rng(0),
+        )
+        changes.append(decibels(after / quiet[10:11])[..., *PLACE].mean())
+    # A fifth of the pixel loses 10 dB: 10 log10(0.8 + 0.2 x 0.1) = -0.86, patchiness aside.
+    assert changes[0] == pytest.approx(-0.86, abs=0.2)
+    assert changes[1] == pytest.approx(changes[0], abs=0.4)
+
+
 def test_unmeasured_pixels_stay_unmeasured(quiet: np.ndarray) -> None:
     quiet[9, 0, 50, 50] = np.nan
     quiet[10, 0, 60, 60] = np.nan
