@@ -160,11 +160,13 @@ def _write_quiet_events(path: Path, stack: _Stack, count: int) -> None:
 def _quiet_sides(sides: Sides, count: int) -> list[Sides]:
     """The last events, in order of time, as if dates before the event came after another one.
 
-    The network predicts the next image. Therefore only earlier dates are taken as before.
+    No two of them share a date. The network predicts the next image. Therefore only earlier dates
+    are taken as before.
     """
     before = dict(sides["pre"])
     days = list(before)
     runs = [run for run in quiet_runs(days, len(sides["post"])) if days.index(run[0]) >= 2]
+    runs = sorted(runs[:: -len(runs[0])]) if runs else []
     return [
         {
             "pre": {day: before[day] for day in days if day < run[0]},
