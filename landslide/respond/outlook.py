@@ -15,7 +15,7 @@ from landslide.errors import InputError
 from landslide.prepare.sources import Event, Pass
 from landslide.prepare.stac.acquire import require_area, search_tracks
 from landslide.prepare.stac.archive import Archive
-from landslide.prepare.stac.overpasses import CYCLE, Overpass, Track, TrackChoice
+from landslide.prepare.stac.overpasses import Overpass, TrackChoice
 
 FIRST_IMAGE = datetime(2014, 4, 3, tzinfo=UTC)
 """Launch of Sentinel-1A."""
@@ -70,16 +70,8 @@ class Watch:
         Passes before the event that the archive has not got yet are not waited for.
         """
         before, after = (tuple(map(Flown.of, passes)) for passes in (choice.before, choice.after))
-        due, platform = next_after(choice.track, event)
+        due, platform = choice.track.next_overpass(event)
         return cls(direction, choice.track.relative_orbit, before, after, due, platform)
-
-
-def next_after(track: Track, event: Event) -> tuple[datetime, str]:
-    """Time and satellite of the next pass that is certainly after an event."""
-    due, platform = track.next_overpass
-    while event.side_of(due) != "after":
-        due += CYCLE
-    return due, platform
 
 
 def check_event(event: Event, area: BaseGeometry | None, now: datetime) -> BaseGeometry:

@@ -165,7 +165,9 @@ class Response:
         images = images_of(self.watches, after=True)
         name = name_by_inputs("scene", options_of(self.preparation), images)
         identity = checkpoint if is_model_name(checkpoint) else checksum(Path(checkpoint))
-        made_from = digest(name, identity, list(self.config.predict))
+        # An image of an orbit that the checkpoint does not read makes no other map.
+        read = {orbit: images[orbit] for orbit in orbits}
+        made_from = digest(options_of(self.preparation), read, identity, list(self.config.predict))
         if self.record.has(made_from):
             return
         scene = self.root / "scenes" / name

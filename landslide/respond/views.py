@@ -6,12 +6,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import shapely
 from affine import Affine
 from matplotlib.colors import BoundaryNorm, LightSource, ListedColormap, to_rgba
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rasterio.enums import Resampling
+from rasterio.features import geometry_mask
 from rich.table import Table
 from shapely.geometry.base import BaseGeometry
 
@@ -38,7 +40,6 @@ from landslide.prepare.stac.archive import Archive
 from landslide.prepare.stac.overpasses import Track
 from landslide.prepare.terrain import elevation_tiles, north_convergence
 from landslide.radar.geometry import RadarGeometry, distortion
-from landslide.respond.outlook import next_after
 from landslide.respond.record import format_time
 
 POSTING = 30.0
@@ -116,14 +117,21 @@ def read_hills(dem: Dem, area: BaseGeometry) -> Hills:
 
 
 def view_of(track: Track, hills: Hills, event: Event) -> View:
-    """What a track sees of hills."""
+    """What a track sees of hills, within the footprints of its images."""
     number, direction = track.relative_orbit, track.direction
     geometry = viewing_geometry(number, direction, *grid_center(hills.grid))
     look = geometry.look_azimuth - north_convergence(hills.grid)
     radar = RadarGeometry((look - 90) % 360, geometry.incidence)
     hidden = distortion(hills.elevation, POSTING, radar, 0.0)
-    due, platform = next_after(track, event)
-    seen = hills.inside(~(hidden.shadow | hidden.layover))
+    due, platform = track.next_overpass(event)
+    images = [item.footprint for overpass in track.complete for item in overpass.slices]
+    footprint = shapely.union_all([shapely.make_valid(image) for image in images])
+    outside = geometry_mask(
+        [reproject_shape(footprint, DEGREES, hills.grid.crs)],
+        (hills.grid.height, hills.grid.width),
+        hills.grid.transform,
+    )
+    seen = hills.inside(~(hidden.shadow | hidden.layover)) & ~outside
     return View(direction, number, geometry.incidence, seen, f"{format_time(due)} ({platform})")
 
 

@@ -819,6 +819,19 @@ def test_a_track_with_an_image_after_the_event_is_preferred_to_a_longer_past() -
     ]
     other = days(170, "08-24", "09-04", "09-16")
     assert chosen(days(68, *past) + other, request) == ["170", "08-24", "09-04", "09-16"]
+    clipped = days(170, "08-24", "09-04", "09-16", share=0.1)
+    assert chosen(days(68, *past) + clipped, request) == ["68", *past]
+
+
+def test_the_next_pass_is_that_of_any_satellite_after_the_event() -> None:
+    # S1A flew on 20 November, S1C is known until the 14th: due on 2 December and 26 November.
+    first, second = make_item("2018-11-14T08:42:00Z"), make_item("2018-11-20T08:42:00Z")
+    first = first._replace(properties={**first.properties, "platform": "sentinel-1c"})
+    track = group_tracks([first, second], AOI)[0]
+    for day, due in (("25T03:00", "11-26 S1C"), ("27T03:00", "12-02 S1A")):
+        event = Event("", datetime.fromisoformat(f"2018-11-{day}:00+00:00"), exact=True)
+        time, platform = track.next_overpass(event)
+        assert f"{time:%m-%d} {platform}" == due
 
 
 def test_a_request_that_cannot_be_met_names_what_is_available() -> None:

@@ -300,7 +300,7 @@ def _notes(choices: Mapping[Pass, TrackChoice], event: Event, sar: DictConfig) -
             continue
         name = f"{direction} track {choice.track.relative_orbit}"
         if len(choice.after) < min(sar.after, len(DATES) - 1):
-            time, platform = choice.track.next_overpass
+            time, platform = choice.track.next_overpass(event)
             count = "only one" if choice.after else "no"
             yield (
                 f"{name}: {count} image after the event; the next is due on "

@@ -59,13 +59,18 @@ class Track:
         best = max(overpass.coverage for overpass in self.overpasses)
         return tuple(o for o in self.overpasses if o.coverage >= best - COVERAGE_TOLERANCE)
 
-    @property
-    def next_overpass(self) -> tuple[datetime, str]:
-        """Expected time and satellite of the next overpass, if the pattern goes on."""
+    def next_overpass(self, event: Event) -> tuple[datetime, str]:
+        """Expected time and satellite of the next overpass after an event, if the pattern goes on.
+
+        It is later than all that are known. Every satellite repeats its own overpasses.
+        """
         last = {overpass.platform: overpass.time for overpass in self.overpasses}
-        due = {time + CYCLE: platform for platform, time in last.items()}
-        time = min(time for time in due if time > self.overpasses[-1].time)
-        return time, due[time]
+        due = []
+        for platform, time in last.items():
+            while event.side_of(time) != "after" or time <= self.overpasses[-1].time:
+                time += CYCLE
+            due.append((time, platform))
+        return min(due)
 
 
 class TrackRequest(NamedTuple):
@@ -140,8 +145,8 @@ def choose_track(
 
     Among tracks that cover the area as well as the best one (to 5 % of the area), the one with
     more of the dates asked for wins, then the one whose dates are complete earlier, then the
-    lower number. A stack may be of a track without an image after the event, if no other has one;
-    then the track that is flown next wins.
+    lower number. A stack may be of a track without an image after the event, if no other that
+    covers as much has one; then the track that is flown next wins.
 
     Returns:
         The choice, or None where no track has an image before (two for a stack) and one after.
@@ -166,13 +171,13 @@ def choose_track(
         ]
     if not choices:
         return None
-    choices = [choice for choice in choices if choice.after] or choices
     best = max(choice.coverage for choice in choices)
+    choices = [choice for choice in choices if choice.coverage >= best - COVERAGE_TOLERANCE]
     return min(
-        (choice for choice in choices if choice.coverage >= best - COVERAGE_TOLERANCE),
+        [choice for choice in choices if choice.after] or choices,
         key=lambda c: (
             -len(c.overpasses),
-            c.after[-1].time if c.after else c.track.next_overpass[0],
+            c.after[-1].time if c.after else c.track.next_overpass(event)[0],
             c.track.relative_orbit,
         ),
     )

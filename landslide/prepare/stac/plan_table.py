@@ -34,7 +34,7 @@ def plan_table(
             table.add_row(*label, *_cells(track, overpass, event, archive, names.get(overpass)))
         after = [o for o in track.overpasses if event.side_of(o.time) == "after"]
         if len(after) < 2:
-            time, platform = track.next_overpass
+            time, platform = track.next_overpass(event)
             days = f"{event.days_after(time):+.0f}"
             table.add_row(*label, f"{time:%Y-%m-%d %H:%M}", days, platform, "", "", "due")
         table.add_section()
