@@ -9,6 +9,7 @@ from affine import Affine
 from builders import write_image
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
+from shapely.geometry.base import BaseGeometry
 
 from landslide.geo.grid import Grid
 from landslide.prepare.sources import Dem, Event, Pass, Tile
@@ -29,14 +30,18 @@ def hills_of(folder: Path, slope: float, falls_to_east: bool) -> Dem:
     return Dem((Tile(write_image(folder / "dem.tif", heights, grid)),))
 
 
-def track(direction: Pass, number: int) -> Track:
+SWATH = AREA.buffer(0.1)
+"""Footprint of images that hold the area."""
+
+
+def track(direction: Pass, number: int, footprint: BaseGeometry = SWATH) -> Track:
     properties = {
         "datetime": "2018-08-24T08:42:30Z",
         "platform": "sentinel-1a",
         "sat:orbit_state": direction,
         "sat:relative_orbit": number,
     }
-    (found,) = group_tracks([ArchiveItem("x", AREA, {}, properties)], AREA)
+    (found,) = group_tracks([ArchiveItem("x", footprint, {}, properties)], AREA)
     return found
 
 
@@ -62,6 +67,13 @@ def test_a_slope_that_faces_the_radar_too_steeply_is_seen_from_the_other_side(
     draw_views(views, steep, "Test", tmp_path / "views.png")
     draw_views(views[:1], steep, "Test", tmp_path / "one.png")
     assert (tmp_path / "views.png").exists()
+
+
+def test_nothing_is_seen_beside_the_swath(tmp_path: Path) -> None:
+    west, south, _, north = SWATH.bounds
+    hills = read_hills(hills_of(tmp_path, 20, True), AREA)
+    half = track("ascending", 68, shapely.box(west, south, AREA.centroid.x, north))
+    assert share_seen([view_of(half, hills, EVENT)], hills.steep) == pytest.approx(0.5, abs=0.02)
 
 
 def test_flat_ground_has_no_slopes_to_see(tmp_path: Path) -> None:
