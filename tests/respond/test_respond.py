@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -334,7 +335,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (folder / "best.ckpt").write_text(kind)
         return folder / "best.ckpt"
 
-    def make_map(scene: Path, words: list[str], output: Path, basis: dict, earlier: Path) -> None:
+    def make_map(_: Path, __: list[str], output: Path, basis: dict[str, Any], *___: object) -> None:
         output.mkdir(parents=True)
         (output / "basis.json").write_text(json.dumps(basis))
 
