@@ -108,18 +108,28 @@ class Response:
         self.config, self.preparation, self.record = config, preparation, record
         self.watches = sorted(watches, key=lambda watch: watch.due)
         self.root = Path(config.root)
-        self.seen: list[Pass] = [
-            p for p in PASSES if any(w.after for w in watches if w.direction == p)
-        ]
+        self.thin: list[Watch] = []
+        if config.checkpoint is None:
+            self.thin = [watch for watch in self.watches if len(watch.before) < FEWEST_BEFORE]
+        # Without any better direction, training says what it lacks.
+        used = [watch for watch in self.watches if watch not in self.thin] or self.watches
+        self.used: list[Pass] = [watch.direction for watch in used]
+        after = {watch.direction for watch in used if watch.after}
+        self.seen: list[Pass] = [p for p in PASSES if p in after]
         self.console = Console(soft_wrap=True, highlight=False)
 
     def run(self) -> bool:
         """Map what is there, or train while nothing is; return whether there is a map."""
         self.record.watch(self.watches)
+        for watch in self.thin:
+            self.console.print(
+                f"{watch.direction} track {watch.track} is left out: it has {len(watch.before)} "
+                f"dates before the event, and training needs {FEWEST_BEFORE}"
+            )
         if not self.seen:
             if self.config.checkpoint is None:
                 self._train_ahead()
-            self._say_what_is_due("No image after the event is there yet")
+            self._say_what_is_due("No image to map is there yet")
             return bool(self.record.maps_made)
         checkpoint = self.config.checkpoint or str(self._network(self._kind()))
         orbits = orbits_of_map(checkpoint, self.seen)
@@ -131,21 +141,14 @@ class Response:
         return True
 
     def _kind(self) -> str:
-        """The network for the images that are there, of orbits with a past if one has it."""
-        kinds = [p for p in self.seen if p in self._trainable] or self.seen
-        return FUSED if len(kinds) > 1 else kinds[0]
-
-    @property
-    def _trainable(self) -> list[Pass]:
-        """Orbits with enough dates before the event, that of the next pass first."""
-        return [watch.direction for watch in self.watches if len(watch.before) >= FEWEST_BEFORE]
+        """The network for the images that are there."""
+        return FUSED if len(self.seen) > 1 else self.seen[0]
 
     def _train_ahead(self) -> None:
         """Train for whichever image comes, that of the track that is flown next first."""
-        kinds: list[str] = [*self._trainable] or [self.watches[0].direction]
-        for kind in kinds:
+        for kind in self.used:
             self._network(kind)
-        if len(kinds) > 1:
+        if len(self.used) > 1:
             self._network(FUSED)
 
     def _network(self, kind: str) -> Path:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -259,7 +260,7 @@ def test_without_an_image_the_program_ends_with_a_status_of_its_own(
         run_here("respond", *words(archive), cwd=tmp_path)
     assert ended.value.code == 75
     printed = capsys.readouterr().out
-    assert "No image after the event is there yet. Due: descending track 46 on " in printed
+    assert "No image to map is there yet. Due: descending track 46 on " in printed
     assert "on 2018-09-07 20:43 UTC (S1A); ascending track 68 on 2018-09-17 08:42 UTC" in printed
 
 
@@ -321,3 +322,80 @@ def test_a_plan_fetches_no_image_and_tells_what_each_track_sees(
     assert "descending 46" in printed
     assert not archive.requests("/data")
     assert sorted(path.name for path in (tmp_path / "response").iterdir()) == ["views.png"]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Kinds of networks that a response trains, of which none is made."""
+    kinds: list[str] = []
+
+    def train(scene: Path, kind: str, words: list[str], folder: Path) -> Path:
+        kinds.append(kind)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "best.ckpt").write_text(kind)
+        return folder / "best.ckpt"
+
+    def make_map(_: Path, __: list[str], output: Path, basis: dict[str, Any], *___: object) -> None:
+        output.mkdir(parents=True)
+        (output / "basis.json").write_text(json.dumps(basis))
+
+    def read_by(checkpoint: str, seen: list[str]) -> list[str]:
+        kind = Path(checkpoint).read_text()
+        return ["ascending", "descending"] if kind == "fused" else [kind]
+
+    for name, stand_in in (("train_network", train), ("make_map", make_map)):
+        monkeypatch.setattr(f"landslide.respond.response.{name}", stand_in)
+    monkeypatch.setattr("landslide.respond.response.orbits_of_map", read_by)
+    monkeypatch.setattr("landslide.respond.response.make_scene", lambda *_: None)
+    monkeypatch.setattr("landslide.respond.response.write_page", lambda *_: None)
+    return kinds
+
+
+def test_a_direction_with_too_few_dates_before_is_left_out_and_does_not_stop_the_other(
+    archive: Archive,
+    tmp_path: Path,
+    trained: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    thin = {"S1_2018-07-07_068", "S1_2018-07-19_068"}
+    images = archive.items["images"]
+    archive.items["images"] = [image for image in images if image["id"] not in thin]
+    config = respond_config(archive, checkpoint="null")
+    assert not respond_to_event(config, NOW)
+    assert trained == ["descending"]
+    left_out = "ascending track 68 is left out: it has 3 dates before the event, and training needs"
+    assert left_out in capsys.readouterr().out
+    add_image(archive, "ascending", "2018-09-17")
+    assert not respond_to_event(config, NOW)
+    add_image(archive, "descending", "2018-09-19")
+    assert respond_to_event(config, NOW)
+    assert set(trained) == {"descending"}
+    made = json.loads(Path("response/response.json").read_text())["maps"]
+    assert [one["orbits"] for one in made] == [["descending"]]
+
+
+def test_both_directions_with_a_past_are_fused(
+    archive: Archive, tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not respond_to_event(respond_config(archive, checkpoint="null"), NOW)
+    assert trained == ["descending", "ascending", "fused"]
+
+
+def test_an_image_of_an_orbit_that_the_checkpoint_does_not_read_makes_no_map(
+    archive: Archive, tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.ckpt").write_text("descending")
+    config = respond_config(archive, checkpoint="one.ckpt")
+    add_image(archive, "descending", "2018-09-07")
+    assert respond_to_event(config, NOW)
+    add_image(archive, "ascending", "2018-09-17")
+    assert respond_to_event(config, NOW)
+    assert maps_in(tmp_path) == ["2018-09-07"]
+    add_image(archive, "descending", "2018-09-19")
+    assert respond_to_event(config, NOW)
+    assert maps_in(tmp_path) == ["2018-09-07", "2018-09-19"]
+    assert not trained
