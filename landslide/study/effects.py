@@ -99,8 +99,9 @@ def _factors(runs: pd.DataFrame, by: Sequence[str]) -> list[str]:
     repetitions = repetition_settings(runs)
     factors = [n for n in by if runs[n].nunique(dropna=False) > 1 and n not in repetitions]
     parts = [p for p in ("dataset.orbit", "dataset.bands") if p in runs and runs[p].nunique() > 1]
-    determined = bool(parts) and (runs.groupby(parts).dataset.nunique() == 1).all()
-    if "dataset" in factors and determined and _nested(runs, parts):
+    if "dataset" not in factors or not parts:
+        return factors
+    if (runs.groupby(parts).dataset.nunique() == 1).all() and _nested(runs, parts):
         return [*parts, *(name for name in factors if name != "dataset")]
     return factors
 

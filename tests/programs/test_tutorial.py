@@ -14,7 +14,9 @@ from nbclient import NotebookClient
 def test_the_tutorial_finds_landslides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     notebook = nbformat.read(REPOSITORY / "docs" / "tutorial.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=1800, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     printed = "".join(
         output.text
         for cell in notebook.cells
