@@ -1,5 +1,8 @@
 """Folding, engines and ensembles leave the probabilities what they are."""
 
+import os
+import shutil
+
 import pytest
 import torch
 from builders import make_task, perturb
@@ -141,6 +144,7 @@ def test_openvino_gives_torchs_probabilities() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not shutil.which(os.environ.get("CXX", "c++")), reason="needs a C++ compiler")
 def test_a_compiled_network_computes_the_same() -> None:
     model = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
     task = make_task(model=model).eval()
