@@ -1,6 +1,5 @@
 """``report.html``: the map and its numbers on one page that needs no network."""
 
-import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 import geopandas as gpd
 import matplotlib.pyplot as plt
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from landslide.geo.cartography import VERMILION
 from landslide.geo.files import write_text
+from landslide.geo.pages import embed_png, render_template
 from landslide.products.map import MapLabels
 from landslide.training.scores import SCORES
 
@@ -33,29 +32,19 @@ def write_report(
         polygons: The mapped landslides.
         labels: Title and source line of the map.
     """
-    environment = Environment(
-        loader=PackageLoader("landslide.products"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-    )
-    page = environment.get_template("report.html").render(
+    page = render_template(
+        "landslide.products",
+        "report.html",
         title=labels.title.replace("\n", ". "),
         source=labels.source,
         summary=summary,
         metrics=metrics,
         scores={name: words for name, words in SCORES.items() if name in (metrics or {})},
-        map=_embed((folder / "map.png").read_bytes()),
-        outcome=_embed((folder / "outcome.png").read_bytes()) if metrics else None,
-        sizes=_embed(_draw_sizes(polygons)) if len(polygons) else None,
+        map=embed_png((folder / "map.png").read_bytes()),
+        outcome=embed_png((folder / "outcome.png").read_bytes()) if metrics else None,
+        sizes=embed_png(_draw_sizes(polygons)) if len(polygons) else None,
     )
     write_text(folder / "report.html", page)
-
-
-def _embed(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _draw_sizes(polygons: gpd.GeoDataFrame) -> bytes:

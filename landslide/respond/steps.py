@@ -12,7 +12,6 @@ from rich.console import Console
 from landslide.config.checks import check
 from landslide.config.paths import configuration_folder, is_model_name
 from landslide.config.rules import PREDICT
-from landslide.errors import InputError
 from landslide.geo.files import write_json
 from landslide.geo.folders import SCENE_INFO
 from landslide.prepare.prepare import prepare_scene
@@ -22,7 +21,7 @@ from landslide.radar.bands import orbits_of
 from landslide.respond.changes import compare_maps, count_changes, write_changes
 from landslide.training.named_detectors import BOTH
 from landslide.training.run import train
-from landslide.training.task import load_task
+from landslide.training.task import is_readable, load_task
 
 FUSED = "fused"
 """What a network is called that reads both orbits, as in ``dataset=quiet_fused``."""
@@ -75,17 +74,9 @@ def train_network(scene: Path, kind: str, words: Sequence[str], folder: Path) ->
         )
         config.dataset.root, config.output_dir = str(scene), str(folder)
         last = checkpoints / "last.ckpt"
-        config.ckpt_path = str(last) if _is_complete(last) else None
+        config.ckpt_path = str(last) if is_readable(last) else None
         train(config)
     return checkpoints / "best.ckpt"
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    try:
-        load_task(checkpoint)
-    except InputError:
-        return False
-    return True
 
 
 def orbits_of_map(checkpoint: str, seen: Sequence[Pass]) -> list[str]:

@@ -16,12 +16,11 @@ from rich.console import Console
 from landslide.data.datamodule import LandslideDataModule
 from landslide.data.identity import IDENTITY, Identity
 from landslide.data.memory import SceneMemory
-from landslide.errors import InputError
 from landslide.geo.files import write_json
 from landslide.study.runs import read_metrics
 from landslide.study.sweeps import ERROR, METRICS, SETTINGS, settings_of
 from landslide.training.run import train
-from landslide.training.task import load_task
+from landslide.training.task import is_readable
 
 MEMORY = SceneMemory()
 """Memory that all runs of this process share: Hydra hands them nothing but a configuration."""
@@ -57,7 +56,7 @@ def run(config: DictConfig) -> float:
     (folder / ERROR).unlink(missing_ok=True)
     write_json(folder / SETTINGS, settings)
     last = folder / "checkpoints" / "last.ckpt"
-    if config.ckpt_path is None and _readable(last):
+    if config.ckpt_path is None and is_readable(last):
         console.print(f"Goes on from {last}")
         config.ckpt_path = str(last)
     return train(config, MEMORY)
@@ -80,12 +79,3 @@ def _clear(folder: Path, *, keep: str | None) -> None:
     for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
         if path.name != keep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _readable(checkpoint: Path) -> bool:
-    """Whether a checkpoint exists and is complete."""
-    try:
-        load_task(checkpoint)
-    except InputError:
-        return False
-    return True

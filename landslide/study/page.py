@@ -1,15 +1,14 @@
 """A study as files: CSV, LaTeX, Markdown, and one page that stands alone."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import markdown
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from landslide.geo.files import write_text
+from landslide.geo.pages import embed_png, render_template
 from landslide.study import charts
 from landslide.study.effects import FEWEST_SPLITS, effects, format_effects
 from landslide.study.leaderboard import markdown_table
@@ -74,7 +73,7 @@ def write_study(
         "floor": floor is not None,
     }
     links = {name: f"figures/{name}" for name in captions}
-    embedded = {name: _embed(output / link) for name, link in links.items()}
+    embedded = {name: embed_png((output / link).read_bytes()) for name, link in links.items()}
     write_text(output / "study.md", _render("study.md", sources=links, **facts))
     text = _render("study.md", sources=embedded, **facts)
     body = markdown.markdown(text, extensions=["tables"])
@@ -136,18 +135,7 @@ def _facts(runs: pd.DataFrame, by: Sequence[str]) -> dict[str, Any]:
 
 
 def _render(template: str, **facts: object) -> str:
-    environment = Environment(
-        loader=PackageLoader("landslide.study"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template(template).render(facts)
-
-
-def _embed(figure: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(figure.read_bytes()).decode()}"
+    return render_template("landslide.study", template, escape=False, **facts)
 
 
 def _latex(table: pd.DataFrame) -> str:

@@ -288,6 +288,15 @@ def load_task(path: Path) -> LandslideTask:
     return task.eval()
 
 
+def is_readable(path: Path) -> bool:
+    """Whether a checkpoint exists and is complete."""
+    try:
+        load_task(path)
+    except InputError:
+        return False
+    return True
+
+
 def _with_current_path(config: Config) -> Config:
     """Name the class where it is now, though its module may have moved."""
     module, _, name = str(config["_target_"]).rpartition(".")
