@@ -1,0 +1,34 @@
+"""What was exported, as the model's card and its catalogue item describe it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from landslide.training.network import TTA
+from landslide.training.task import LandslideTask
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One model that was written as ``model.onnx`` and ``model.pt2``.
+
+    Attributes:
+        tasks: The loaded checkpoints, or a detector; several are one model, an ensemble.
+        checkpoints: Their files; empty for a detector that was named instead of a file.
+        tta: ``none`` or ``flips``, which are inside of the model.
+        threshold: Probability or score above which a pixel counts as landslide.
+        halo: Pixels that the model sees on every side; None where it sees the whole image, or
+            scales each window by itself.
+        size: Height and width in pixels of the only input that the ONNX file takes; None where
+            it takes any multiple of the model's.
+        differences: Largest difference to ``predict.py``, by file (``model.onnx``) and kind of
+            input (``random``, ``real``, ``broken``).
+    """
+
+    tasks: Sequence[LandslideTask]
+    checkpoints: Sequence[Path]
+    tta: TTA
+    threshold: float
+    halo: int | None
+    size: int | None
+    differences: dict[str, dict[str, float]]
