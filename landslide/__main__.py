@@ -16,6 +16,7 @@ PROGRAMS = {
     "respond": "take an event from the archive to a map, and again as images come",
     "anomaly": "add the anomaly of OPERA's disturbance network to a scene",
     "study": "compare the runs of a sweep in tables and figures",
+    "part": "compute a part of the work that launcher=… spreads; programs run it themselves",
     "keras": "turn the authors' Keras weights into a checkpoint",
 }
 

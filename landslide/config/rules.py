@@ -151,6 +151,7 @@ RESPOND: Mapping[str, Rule] = {
 }
 
 PREPARE: Mapping[str, Rule] = {
+    "parts": COUNT,
     "overwrite": SWITCH,
     "plan": SWITCH,
     "grid.resolution": POSITIVE,

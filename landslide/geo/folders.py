@@ -44,6 +44,11 @@ def work_folder(folder: Path) -> Path:
     return folder / PARTIAL_FOLDER / "work"
 
 
+def pieces_folder(root: Path) -> Path:
+    """Where a scene keeps the pieces of its rasters until it is complete."""
+    return root / PARTIAL_FOLDER / "pieces"
+
+
 def measure_of(folder: Path) -> Path:
     """The raster of a map: its probability, or its score where it is no probability."""
     probability, score = (folder / name for name in MEASURES)
@@ -91,6 +96,7 @@ def replacing_scene(root: Path) -> Iterator[Path]:
         written = {path.name for path in work.iterdir()}
         others = sorted(written - {*SCENE_CONTENTS, SCENE_INFO})
         _replace_all(work, root, [*others, *SCENE_CONTENTS, SCENE_INFO])
+        shutil.rmtree(pieces_folder(root), ignore_errors=True)
 
 
 @contextmanager
@@ -158,7 +164,7 @@ def _locked_work_folder(folder: Path) -> Iterator[Path]:
             try:
                 yield work_folder(folder)
             finally:
-                if not work_folder(folder).exists():
+                if not (work_folder(folder).exists() or pieces_folder(folder).exists()):
                     shutil.rmtree(hidden, ignore_errors=True)  # NFS keeps the open lock
                     if created and not any(folder.iterdir()):
                         folder.rmdir()

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -10,6 +12,7 @@ from rasterio.enums import Resampling
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid
+from landslide.geo.pieces import Piece
 from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import UNKNOWN, raster_profile
 from landslide.prepare.aligned_tiles import Conversion
@@ -22,52 +25,77 @@ from landslide.prepare.stack import Stack
 from landslide.prepare.terrain import TerrainBands
 
 
-def write_orbit(
-    name: Pass,
-    images: Mapping[str, Sequence[tuple[Tile, Conversion]]],
-    terrain: TerrainBands | None,
-    grid: Grid,
-    resampling: Resampling,
-    folder: Path,
-    layers: Sequence[Layer] = (),
-    stack: Stack | None = None,
-) -> dict[str, Histogram]:
-    """Write the composite of one orbit, with bands of terrain, of layers and of its stack, if any.
+@dataclass(frozen=True)
+class Composite:
+    """What the composite of one orbit is made of.
 
-    Backscatter is resampled in linear power.
+    Attributes:
+        name: Direction of flight.
+        images: Tiles of each band of backscatter, which is resampled in linear power.
+        terrain: Bands of terrain, if there is a DEM.
+        resampling: Resampling of backscatter.
+        layers: Further rasters.
+        stack: The orbit's stack, if any.
+    """
+
+    name: Pass
+    images: Mapping[str, Sequence[tuple[Tile, Conversion]]]
+    terrain: TerrainBands | None
+    resampling: Resampling
+    layers: Sequence[Layer] = ()
+    stack: Stack | None = None
+
+    @property
+    def bands(self) -> list[str]:
+        """Bands in the order of the file."""
+        bands = _order(list(self.images), self.terrain.names(self.name) if self.terrain else ())
+        bands += [layer.name for layer in self.layers]
+        return bands + (self.stack.bands if self.stack else [])
+
+    def histograms(self) -> dict[str, Histogram]:
+        """An empty histogram of each band."""
+        free = {layer.name for layer in self.layers}
+        return {band: Histogram(band, any_range=band in free) for band in self.bands}
+
+
+def composite_profile(grid: Grid, bands: int) -> dict[str, Any]:
+    """Creation options of a composite before it becomes cloud-optimised."""
+    profile = raster_profile(grid, "float32", bands, np.nan)
+    return profile | {"compress": None, "predictor": 1, "interleave": "band"}
+
+
+def write_orbit(inputs: Composite, piece: Piece) -> dict[str, Histogram]:
+    """Write a piece of the composite of one orbit.
 
     Returns:
         Histogram of each band, in the order of the file.
     """
-    bands = _order(list(images), terrain.names(name) if terrain else ())
-    bands += [layer.name for layer in layers]
-    bands += stack.bands if stack else []
-    histograms = {band: Histogram(band) for band in bands}
-    histograms |= {layer.name: Histogram(layer.name, any_range=True) for layer in layers}
-    profile = raster_profile(grid, "float32", len(bands), np.nan)
-    profile |= {"compress": None, "predictor": 1, "interleave": "band"}
+    histograms = inputs.histograms()
+    grid, terrain, stack = piece.whole, inputs.terrain, inputs.stack
     with ExitStack() as files:
         mosaics = {
-            band: files.enter_context(Mosaic(tiles, resampling)) for band, tiles in images.items()
+            band: files.enter_context(Mosaic(tiles, inputs.resampling))
+            for band, tiles in inputs.images.items()
         }
         warped = {
             layer.name: files.enter_context(Mosaic(layer.images(), layer.resampling))
-            for layer in layers
+            for layer in inputs.layers
         }
         dates = files.enter_context(rasterio.open(stack.path)) if stack else None
-        sink = files.enter_context(rasterio.open(folder / f"{name}.tif", "w", **profile))
-        sink.descriptions = tuple(bands)
-        for window in grid.blocks():
-            block = terrain.read(grid, window, name) if terrain else {}
+        profile = composite_profile(piece.grid, len(histograms))
+        sink = files.enter_context(rasterio.open(piece.path, "w", **profile))
+        sink.descriptions = tuple(histograms)
+        for window in piece.blocks():
+            block = terrain.read(grid, window, inputs.name) if terrain else {}
             for band, mosaic in mosaics.items():
                 values = mosaic.read(grid, window)
                 block[band] = np.where(values > 0, values, np.float32(np.nan))
             block |= {band: mosaic.read(grid, window) for band, mosaic in warped.items()}
             if stack and dates:
                 block |= stack.statistics(dates, window)
-            for index, band in enumerate(bands, 1):
-                sink.write(block[band], index, window=window.to_rasterio())
-                histograms[band].add(block[band])
+            for index, (band, histogram) in enumerate(histograms.items(), 1):
+                sink.write(block[band], index, window=piece.inside(window).to_rasterio())
+                histogram.add(block[band])
     return histograms
 
 

@@ -1,6 +1,7 @@
 """Options of ``conf/prepare.yaml``, checked before anything is opened."""
 
 from pathlib import Path
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,6 +11,9 @@ from landslide.errors import InputError
 from landslide.geo.vectors import find_vector
 from landslide.prepare.layers import read_layers
 from landslide.prepare.mosaic import choose_resampling
+
+ELSEWHERE = ("root", "overwrite", "plan", "cache", "parts")
+"""Options on how and where a scene is written."""
 
 
 def check_options(config: DictConfig) -> None:
@@ -45,3 +49,9 @@ def check_options(config: DictConfig) -> None:
             )
     if config.plan and config.sar.source != "stac":
         raise InputError("plan=true lists what an archive has: add sar.source=stac")
+
+
+def options_of_scene(config: DictConfig) -> dict[str, Any]:
+    """Options that a scene depends on, without those on how and where it is written."""
+    options = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return {key: value for key, value in options.items() if key not in ELSEWHERE}

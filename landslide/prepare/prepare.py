@@ -1,7 +1,9 @@
 """A scene from its configuration: acquire, check, write, document, draw."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +14,31 @@ from rich.console import Console
 from rich.table import Table
 from shapely.geometry.base import BaseGeometry
 
+import landslide
 from landslide.geo.files import write_json
-from landslide.geo.folders import replacing_scene, require_free_folder
+from landslide.geo.folders import pieces_folder, replacing_scene, require_free_folder
+from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog
+from landslide.parts import Launcher
 from landslide.prepare.area import choose_grid, grid_center, read_area, require_overlap
 from landslide.prepare.calibration import calibrate_orbit, warn_guessed_units
-from landslide.prepare.composite import write_inventory, write_orbit
+from landslide.prepare.composite import (
+    Composite,
+    composite_profile,
+    write_inventory,
+    write_orbit,
+)
 from landslide.prepare.dates import arrange_dates, check_stacks, is_stack
 from landslide.prepare.despeckle import despeckle
 from landslide.prepare.files import acquire_from_files
 from landslide.prepare.inventory_mask import open_inventory_mask
 from landslide.prepare.layers import read_layers, require_layers_overlap
 from landslide.prepare.offsets import measure_offsets
-from landslide.prepare.options import check_options
+from landslide.prepare.options import check_options, options_of_scene
 from landslide.prepare.orbit import radar_orbit
-from landslide.prepare.progress import Advance, progress_bar
+from landslide.prepare.parts import Parts
+from landslide.prepare.progress import progress_bar
 from landslide.prepare.provenance import (
     SceneInputs,
     SceneRecord,
@@ -95,14 +106,19 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
     event, area = _read_event(config), read_area(config.aoi)
     sources = apply_options(_acquire(config, event, area, console), config.sar)
     sources = arrange_dates(sources, event)
-    steps = 4 + sum(1 + len(dates) * is_stack(dates) for dates in sources.orbits.values())
+    launcher = Launcher.chosen()
+    steps = 4 + sum(
+        1 + (config.parts * (1 + is_stack(dates)) if launcher else len(dates) * is_stack(dates))
+        for dates in sources.orbits.values()
+    )
     with (
         rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
         progress_bar(console, "preparing", steps) as advance,
     ):
         inputs = _check_inputs(config, event, area, sources)
+        parts = Parts(advance, launcher, config.parts, _pieces_folder(config, inputs))
         with replacing_scene(root) as folder:
-            scene = _write_rasters(config, inputs, folder, advance)
+            scene = _write_rasters(config, inputs, folder, parts)
             advance(stage="files")
             info = _document(config, scene, folder)
             advance(stage="figures")
@@ -154,8 +170,17 @@ def _check_inputs(
     return SceneInputs(event, sources, calibrations, grid, coverage, inventory, warnings, layers)
 
 
+def _pieces_folder(config: DictConfig, inputs: SceneInputs) -> Path:
+    """Where pieces are kept: a folder for everything that they depend on."""
+    options = options_of_scene(config)
+    files = [*inputs.sources.files, *(tile for layer in inputs.layers for tile in layer.tiles)]
+    states = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path, _ in files]
+    text = repr((landslide.__version__, options, config.parts, inputs.grid, states))
+    return pieces_folder(Path(config.root)) / hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
 def _write_rasters(
-    config: DictConfig, inputs: SceneInputs, folder: Path, advance: Advance
+    config: DictConfig, inputs: SceneInputs, folder: Path, parts: Parts
 ) -> SceneRecord:
     """Write the composite of each orbit and the mask of landslides."""
     sources, grid = inputs.sources, inputs.grid
@@ -163,7 +188,7 @@ def _write_rasters(
         Resampling[config.resampling[key]] for key in ("backscatter", "slope", "mask")
     )
     orbits = {n: o for n, d in sources.orbits.items() if (o := radar_orbit(n, d, grid))}
-    advance(stage="terrain")
+    parts.advance(stage="terrain")
     ground = terrain = None
     if sources.dem:
         ground = write_terrain(sources.dem, grid, orbits, config.terrain.void_distance, folder)
@@ -171,19 +196,31 @@ def _write_rasters(
     bands: dict[Pass, dict[str, Histogram]] = {}
     stacks: dict[Pass, Stack] = {}
     for name, images in inputs.calibrations.items():
-        advance(stage=name)
+        parts.advance(stage=name)
         if is_stack(sources.orbits[name]):
-            stacks[name] = _write_stack(config, inputs, name, terrain, folder, advance)
+            stacks[name] = _write_stack(config, inputs, name, terrain, folder, parts)
         stack = stacks.get(name)
         tiles = stack.images() if stack else images
-        bands[name] = write_orbit(
-            name, tiles, terrain, grid, backscatter, folder, inputs.layers, stack
-        )
+        composite = Composite(name, tiles, terrain, backscatter, inputs.layers, stack)
+        bands[name] = _write_composite(composite, grid, folder, parts)
     if ground:
         ground.path.unlink()
-    advance(stage="landslides")
+    parts.advance(stage="landslides")
     pixels = write_inventory(inputs.inventory, grid, folder) if inputs.inventory else {}
     return SceneRecord(inputs, ground, bands, pixels, stacks)
+
+
+def _write_composite(
+    composite: Composite, grid: Grid, folder: Path, parts: Parts
+) -> dict[str, Histogram]:
+    """Write the composite of an orbit; return the histogram of each band."""
+    profile = composite_profile(grid, len(composite.bands))
+    path = folder / f"{composite.name}.tif"
+    first, *others = parts.write(partial(write_orbit, composite), path, grid, profile)
+    for other in others:
+        for band, histogram in first.items():
+            histogram.merge(other[band])
+    return first
 
 
 def _write_stack(
@@ -192,7 +229,7 @@ def _write_stack(
     name: Pass,
     terrain: TerrainBands | None,
     folder: Path,
-    advance: Advance,
+    parts: Parts,
 ) -> Stack:
     """Write all dates of an orbit; measure how far they lie off, and how bright they are."""
     dates, images, grid = inputs.sources.orbits[name], inputs.calibrations[name], inputs.grid
@@ -202,7 +239,7 @@ def _write_stack(
         shifts = measure_displacements(dates, images, grid, resampling)
     correct = mode == "correct"
     stack = write_stack(
-        name, dates, images, grid, resampling, folder, shifts, correct=correct, advance=advance
+        name, dates, images, grid, resampling, folder, shifts, correct=correct, parts=parts
     )
     stack = despeckle(stack, config.despeckle)
     measured = measure_offsets(stack, name, terrain, grid)

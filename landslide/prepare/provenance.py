@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyproj
 import rasterio
 import shapely
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import landslide
 from landslide.geo.files import checksum
@@ -20,6 +20,7 @@ from landslide.prepare.area import grid_center
 from landslide.prepare.calibration import CalibratedBands, KnownBy
 from landslide.prepare.inventory_mask import InventoryMask
 from landslide.prepare.layers import Layer
+from landslide.prepare.options import options_of_scene
 from landslide.prepare.orbit import known_tracks
 from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import Acquisition, Event, Pass, Sources
@@ -187,7 +188,7 @@ def scene_metadata(scene: SceneRecord, config: DictConfig) -> dict[str, Any]:
             "rasterio": rasterio.__version__,
             "shapely": shapely.__version__,
         },
-        "options": _options_to_keep(config),
+        "options": options_of_scene(config),
     }
 
 
@@ -289,9 +290,3 @@ def _input_files(inputs: SceneInputs, options: DictConfig) -> dict[str, list[Pat
     if options.grid.like is not None:
         files["grid.like"] = [Path(options.grid.like)]
     return files
-
-
-def _options_to_keep(config: DictConfig) -> dict[str, Any]:
-    """Options for ``scene.json``, without those on where it is written."""
-    options = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    return {k: v for k, v in options.items() if k not in ("root", "overwrite", "plan", "cache")}

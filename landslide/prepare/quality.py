@@ -71,6 +71,12 @@ class Histogram:
         scaled = 10 * np.log10(valid) if self.decibel else valid
         self.counts += np.histogram(scaled.clip(self.edges[0], self.edges[-1]), self.edges)[0]
 
+    def merge(self, other: "Histogram") -> None:
+        """Add the counts of another part of the band."""
+        self.pixels, self.valid = self.pixels + other.pixels, self.valid + other.valid
+        self.total += other.total
+        self.counts += other.counts
+
     @property
     def valid_share(self) -> float:
         """Share of valid pixels."""

@@ -203,6 +203,12 @@ class Sources:
     dem: Dem | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def files(self) -> list[Tile]:
+        """One band of each file."""
+        images = [tile for _, _, image in self.images() for tile in image.files]
+        return [*images, *(self.dem.tiles if self.dem else ())]
+
     def images(self) -> Iterator[tuple[Pass, str, Acquisition]]:
         """Direction, name of the date and acquisition of every image."""
         for orbit, dates in self.orbits.items():

@@ -1,8 +1,8 @@
 """Stacks: every date of an orbit on the scene's grid, and the bands that are made of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from rasterio.io import DatasetReader
 
 from landslide.errors import InputError
 from landslide.geo.grid import Grid, Window
+from landslide.geo.pieces import Piece
 from landslide.geo.rasters import raster_profile
 from landslide.geo.relief import Float
 from landslide.prepare.aligned_tiles import Conversion
 from landslide.prepare.calibration import CalibratedBands
 from landslide.prepare.dates import sides
 from landslide.prepare.mosaic import Mosaic, keep_values
+from landslide.prepare.parts import Parts
 from landslide.prepare.progress import Advance
 from landslide.prepare.shifts import Displacement
 from landslide.prepare.sources import DATES, Acquisition, Tile
@@ -104,6 +106,40 @@ class Stack:
         return found.bands()
 
 
+@dataclass(frozen=True)
+class DateImages:
+    """The dates of an orbit, and how they come to the scene's grid.
+
+    Attributes:
+        orbit: Name of the orbit.
+        dates: The dates of a stack in order of time.
+        images: Tiles of each band of each date.
+        grids: Grid on which each date is read: the scene's, moved where an image is moved back.
+        resampling: Resampling of backscatter in linear power.
+    """
+
+    orbit: str
+    dates: Mapping[str, Acquisition]
+    images: CalibratedBands
+    grids: Mapping[str, Grid]
+    resampling: Resampling
+
+    @property
+    def polarisations(self) -> list[str]:
+        """Polarisations of every date."""
+        return list(next(iter(self.dates.values())).tiles)
+
+    @property
+    def bands(self) -> list[str]:
+        """Bands of the raster of the dates."""
+        return [
+            date_band(polarisation, day)
+            for image in self.dates.values()
+            if (day := image.day)
+            for polarisation in self.polarisations
+        ]
+
+
 def write_stack(
     orbit: str,
     dates: Mapping[str, Acquisition],
@@ -114,9 +150,9 @@ def write_stack(
     shifts: Mapping[str, Displacement | None],
     *,
     correct: bool,
-    advance: Advance,
+    parts: Parts,
 ) -> Stack:
-    """Write every date of an orbit to ``dates/<orbit>.tif``, one after another.
+    """Write every date of an orbit to ``dates/<orbit>.tif``.
 
     Memory depends on the block, not on the number of dates.
 
@@ -129,35 +165,65 @@ def write_stack(
         folder: Folder of the scene.
         shifts: How far each date lies off, as far as that was measured.
         correct: Whether to move shifted images back, within the one resampling.
-        advance: Counts the dates as steps of the progress.
+        parts: How the work is spread.
 
     Raises:
         InputError: A date measured no pixel of the scene.
     """
     path = dates_path(folder, orbit)
     path.parent.mkdir(exist_ok=True)
-    polarisations = list(next(iter(dates.values())).tiles)
+    moved = {
+        name: shift
+        for name in dates
+        if correct and (shift := shifts.get(name)) is not None and shift.is_measurable(grid)
+    }
+    grids = {name: moved[name].follow(grid) if name in moved else grid for name in dates}
+    inputs = DateImages(orbit, dates, images, grids, resampling)
+    profile = dates_profile(grid, len(inputs.bands))
+    write = partial(write_dates, inputs, parts.own_advance)
+    counts = parts.write(write, path, grid, profile)
+    pixels = {name: sum(count[name] for count in counts) for name in dates}
+    if missed := next((image for name, image in dates.items() if not pixels[name]), None):
+        raise InputError(
+            f"{missed.name} of {missed.day} measured no pixel of the scene ({grid}): leave "
+            "the date out, or choose another area"
+        )
     side_of = sides(dates)
-    written = []
-    with _open_for_dates(path, dates, polarisations, grid) as sink:
-        numbers = iter(range(1, sink.count + 1))
-        for name, image in dates.items():
-            advance(stage=f"{orbit}, {image.day}")
-            shift = shifts.get(name)
-            corrected = correct and shift is not None and shift.is_measurable(grid)
-            source_grid = shift.follow(grid) if shift and corrected else grid
-            measured = [
-                _write_band(sink, next(numbers), images[f"{p}_{name}"], source_grid, resampling)
-                for p in polarisations
+    area = grid.height * grid.width
+    written = [
+        StackDate(name, image, side_of[name], pixels[name] / area, shifts.get(name), name in moved)
+        for name, image in dates.items()
+    ]
+    return Stack(path, written, inputs.polarisations)
+
+
+def write_dates(inputs: DateImages, advance: Advance, piece: Piece) -> dict[str, int]:
+    """Write all dates of a piece of the scene, one after another.
+
+    Args:
+        inputs: The dates.
+        advance: Counts them as steps of the progress.
+        piece: Where they are written.
+
+    Returns:
+        Number of pixels that each date measured in its first polarisation.
+    """
+    profile = dates_profile(piece.grid, len(inputs.bands))
+    measured = {}
+    with rasterio.open(piece.path, "w", **profile) as sink:
+        sink.descriptions = tuple(inputs.bands)
+        numbers = iter(sink.indexes)
+        for name, grid in inputs.grids.items():
+            advance(stage=f"{inputs.orbit}, {inputs.dates[name].day}")
+            tiles = [
+                inputs.images[f"{polarisation}_{name}"] for polarisation in inputs.polarisations
             ]
-            coverage = measured[0] / (grid.height * grid.width)
-            if not coverage:
-                raise InputError(
-                    f"{image.name} of {image.day} measured no pixel of the scene ({grid}): leave "
-                    "the date out, or choose another area"
-                )
-            written.append(StackDate(name, image, side_of[name], coverage, shift, corrected))
-    return Stack(path, written, polarisations)
+            counts = [
+                _write_band(sink, next(numbers), band, piece, grid, inputs.resampling)
+                for band in tiles
+            ]
+            measured[name] = counts[0]
+    return measured
 
 
 def dates_profile(grid: Grid, bands: int) -> dict[str, Any]:
@@ -165,35 +231,20 @@ def dates_profile(grid: Grid, bands: int) -> dict[str, Any]:
     return raster_profile(grid, "float32", bands, np.nan) | {"interleave": "band", "zlevel": 1}
 
 
-@contextmanager
-def _open_for_dates(
-    path: Path, dates: Mapping[str, Acquisition], polarisations: Sequence[str], grid: Grid
-) -> Iterator[rasterio.io.DatasetWriter]:
-    """A raster of all dates."""
-    profile = dates_profile(grid, len(dates) * len(polarisations))
-    with rasterio.open(path, "w", **profile) as sink:
-        sink.descriptions = tuple(
-            date_band(p, day)
-            for image in dates.values()
-            if (day := image.day)
-            for p in polarisations
-        )
-        yield sink
-
-
 def _write_band(
     sink: rasterio.io.DatasetWriter,
     number: int,
     tiles: Sequence[tuple[Tile, Conversion]],
+    piece: Piece,
     grid: Grid,
     resampling: Resampling,
 ) -> int:
     """Write a band of a date block by block; return how many pixels were measured."""
     measured = 0
     with Mosaic(tiles, resampling) as mosaic:
-        for window in grid.blocks():
+        for window in piece.blocks():
             values = mosaic.read(grid, window)
             power = np.where(values > 0, values, np.float32(np.nan))
             measured += int(np.isfinite(power).sum())
-            sink.write(power, number, window=window.to_rasterio())
+            sink.write(power, number, window=piece.inside(window).to_rasterio())
     return measured

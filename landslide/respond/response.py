@@ -13,7 +13,7 @@ from landslide.config.paths import is_model_name
 from landslide.errors import InputError
 from landslide.geo.files import checksum
 from landslide.prepare.area import read_area
-from landslide.prepare.options import check_options
+from landslide.prepare.options import check_options, options_of_scene
 from landslide.prepare.sources import PASSES, Event, Pass
 from landslide.respond.outlook import (
     Flown,
@@ -31,7 +31,6 @@ from landslide.respond.steps import (
     compose_program,
     make_map,
     make_scene,
-    options_of,
     orbits_of_map,
     train_network,
 )
@@ -153,7 +152,7 @@ class Response:
 
     def _network(self, kind: str) -> Path:
         """The network of an orbit, or of both, trained on the past."""
-        options, words = options_of(self.preparation), list(self.config.train)
+        options, words = options_of_scene(self.preparation), list(self.config.train)
         options["sar"] = {key: v for key, v in options["sar"].items() if key != "after"}
         past = name_by_inputs("past", options, images_of(self.watches, after=False))
         folder = self.root / "networks" / name_by_inputs(kind, past, words)
@@ -165,12 +164,14 @@ class Response:
 
     def _map(self, checkpoint: str, orbits: Sequence[str]) -> None:
         """Make the map of the images that are there, unless there is one."""
-        images = images_of(self.watches, after=True)
-        name = name_by_inputs("scene", options_of(self.preparation), images)
+        images, options = images_of(self.watches, after=True), options_of_scene(self.preparation)
+        name = name_by_inputs("scene", options, images)
         identity = checkpoint if is_model_name(checkpoint) else checksum(Path(checkpoint))
         # An image of an orbit that the checkpoint does not read makes no other map.
         read = {orbit: images[orbit] for orbit in orbits}
-        made_from = digest(options_of(self.preparation), read, identity, list(self.config.predict))
+        made_from = digest(
+            options_of_scene(self.preparation), read, identity, list(self.config.predict)
+        )
         if self.record.has(made_from):
             return
         scene = self.root / "scenes" / name

@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from landslide.config.checks import check
@@ -124,10 +124,3 @@ def make_map(
     write_changes(changes, work / "changes.gpkg")
     write_json(work / BASIS, {**basis, "changes": count_changes(changes)})
     work.rename(output)
-
-
-def options_of(config: DictConfig) -> dict[str, Any]:
-    """Options that a scene depends on, by which its folder is named."""
-    kept = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(kept, dict)
-    return {str(k): v for k, v in kept.items() if k not in ("root", "overwrite", "plan", "cache")}
