@@ -1,7 +1,7 @@
 """Prediction of a scene block by block, which can be interrupted and resumed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from rich.progress import track
 
 from landslide.data.scene import Sample, Scene
 from landslide.errors import InputError
+from landslide.geo.files import replacing
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN, raster_profile
 from landslide.prediction.windows import BlendPredictor, HaloPredictor, Predictor
@@ -115,6 +116,7 @@ class ProbabilityFile:
                 sink.write(output, window=block.to_rasterio())
         with self._journal.open("a") as journal:
             journal.write(f"{number}\n")
+        self.finished.add(number)
 
 
 class ProbabilityArray:
@@ -137,6 +139,38 @@ class ProbabilityArray:
         if output is not None:
             self.values[:, *block.within(Window(0, 0, *self.values.shape[1:]))] = output
         self.finished.add(number)
+
+
+class BlockFiles:
+    """Every block a file of its own, so that several processes write blocks of one raster.
+
+    Args:
+        folder: Of the files.
+        own: Numbers of the blocks that this process writes.
+        count: Number of all blocks.
+    """
+
+    def __init__(self, folder: Path, own: Sequence[int], count: int) -> None:
+        self.folder = folder
+        missing = {number for number in own if not self._path(number).exists()}
+        self.finished = set(range(count)) - missing
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number}.npy"
+
+    def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
+        """Write a block, whole or not at all."""
+        with replacing(self._path(number)) as temporary:
+            np.save(temporary, np.empty(0, np.float32) if output is None else output)
+
+
+def collect_blocks(folder: Path, blocks: Sequence[Window], raster: ProbabilityRaster) -> None:
+    """Bring the blocks of a folder of ``BlockFiles`` into a raster, and remove their files."""
+    for path in sorted(folder.glob("*.npy")):
+        number, output = int(path.stem), np.load(path)
+        if number not in raster.finished:
+            raster.finish(number, blocks[number], output if output.size else None)
+        path.unlink()
 
 
 def predict_scene(
