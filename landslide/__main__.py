@@ -13,6 +13,7 @@ PROGRAMS = {
     "train": "train a model on a scene; -m sweeps over settings",
     "predict": "map a scene with a checkpoint or a detector",
     "compare": "print the scores of maps beside each other",
+    "catalog": "write a catalogue (STAC) of the maps in a folder",
     "respond": "take an event from the archive to a map, and again as images come",
     "anomaly": "add the anomaly of OPERA's disturbance network to a scene",
     "study": "compare the runs of a sweep in tables and figures",

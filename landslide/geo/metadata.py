@@ -26,6 +26,13 @@ def scene_info(root: Path) -> dict[str, Any]:
     return info
 
 
+def image_times(info: dict[str, Any], orbit: str) -> list[str]:
+    """Days or times (ISO 8601) of an orbit's images, of all dates of its stack if it has one."""
+    if stack := (info.get("stack") or {}).get(orbit):
+        return [image.get("time") or image["date"] for image in stack]
+    return list(((info.get("dates") or {}).get(orbit) or {}).values())
+
+
 def is_simulated(path: Path | str) -> bool:
     """Whether a raster's tags say that it is simulated."""
     with open_raster(path) as source:

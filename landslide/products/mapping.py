@@ -26,6 +26,7 @@ from landslide.geo.folders import (
     work_folder,
 )
 from landslide.geo.rasters import to_cog
+from landslide.geo.stac import ITEM
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.prediction.stream import (
     ProbabilityFile,
@@ -35,6 +36,7 @@ from landslide.prediction.stream import (
 )
 from landslide.prediction.windows import Predictor
 from landslide.products.comparison import Truth, compare, open_truth
+from landslide.products.item import write_item
 from landslide.products.map import draw_map, draw_outcome
 from landslide.products.mapped import MappedScene
 from landslide.products.mask import clean_mask, write_mask
@@ -63,6 +65,7 @@ PRODUCTS = (
     "outcome.png",
     "metrics.json",
     "report.html",
+    ITEM,
     "summary.json",
 )
 """Files of a map; the last lists the others."""
@@ -121,6 +124,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         summary = mapped.summary(polygons, observed)
         _draw(config, mapped, polygons, folder)
         write_report(folder, summary, metrics, polygons, mapped.labels())
+        write_item(mapped, summary, folder)
         _require_named(folder)
         summary |= {"files": product_checksums(folder), "seconds": watch.rounded()}
         write_json(folder / "summary.json", summary)
