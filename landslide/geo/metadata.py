@@ -1,6 +1,7 @@
 """Metadata of a scene: ``scene.json`` and the tags of its rasters."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,19 @@ def scene_info(root: Path) -> dict[str, Any]:
     return info
 
 
-def image_times(info: dict[str, Any], orbit: str) -> list[str]:
-    """Days or times (ISO 8601) of an orbit's images, of all dates of its stack if it has one."""
+def image_times(info: Mapping[str, Any], orbit: str, *, before: bool = False) -> list[str]:
+    """Days or times (ISO 8601) of an orbit's images, of all dates of its stack if it has one.
+
+    Args:
+        info: Content of ``scene.json``.
+        orbit: The orbit.
+        before: Whether to leave out images after the event.
+    """
     if stack := (info.get("stack") or {}).get(orbit):
-        return [image.get("time") or image["date"] for image in stack]
-    return list(((info.get("dates") or {}).get(orbit) or {}).values())
+        chosen = [image for image in stack if image["side"] == "pre" or not before]
+        return [image.get("time") or image["date"] for image in chosen]
+    days = (info.get("dates") or {}).get(orbit) or {}
+    return [day for band, day in days.items() if "post" not in band or not before]
 
 
 def is_simulated(path: Path | str) -> bool:
