@@ -14,6 +14,7 @@ PROGRAMS = {
     "predict": "map a scene with a checkpoint or a detector",
     "polygons": "cut a finished map anew with another threshold or smallest area",
     "compare": "print the scores of maps beside each other",
+    "catalog": "write a catalogue (STAC) of the maps in a folder",
     "respond": "take an event from the archive to a map, and again as images come",
     "anomaly": "add the anomaly of OPERA's disturbance network to a scene",
     "study": "compare the runs of a sweep in tables and figures",

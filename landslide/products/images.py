@@ -3,14 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from landslide.models.detectors import ANOMALY
 from landslide.radar.bands import (
+    ORBIT_MARK,
     acquisition_of,
     backscatter_bands,
     band_description,
+    is_backscatter,
     orbit_of,
+    source_bands,
 )
 
 Phase = Literal["pre", "post"]
+
+STACKED = ("_mean", ANOMALY)
+"""Ends of the names of bands that are made from all dates of a stack."""
 
 
 class Image(NamedTuple):
@@ -57,16 +64,18 @@ def list_images(bands: Sequence[str], info: Mapping[str, Any], orbit: str) -> li
     """
     sensor = str(info.get("sensor") or "Sentinel-1")
     dates = dates_of(bands, info, orbit)
+    parts = dict.fromkeys(part for band in bands for part in source_bands(band))
     images: dict[tuple[str, str], list[Image]] = {}
-    for band in backscatter_bands(bands):
-        name, own = acquisition_of(band).partition("@")[0], orbit_of(band) or orbit
+    for band in parts:
+        own, stacked = orbit_of(band) or orbit, band_description(band).endswith(STACKED)
         entries = (info.get("stack") or {}).get(own)
-        if name.endswith("_mean") and entries:
+        if stacked and entries:
             images[own, "stack"] = [
                 Image(own, entry["date"], entry.get("time"), entry["side"], sensor)
                 for entry in entries
             ]
-        else:
+        elif is_backscatter(band):
+            name = acquisition_of(band).partition(ORBIT_MARK)[0]
             described = ((info.get("images") or {}).get(own) or {}).get(name) or {}
             time = described.get("time") or ""
             day = f"{name[:4]}-{name[4:6]}-{name[6:]}" if name.isdigit() else None

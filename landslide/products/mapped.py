@@ -33,6 +33,7 @@ class Record:
         scene_bytes: Size of each local raster of the scene, by file name.
         simulated: Whether the scene is simulated.
         event: Name of the event.
+        event_time: Its day or time (ISO 8601), where it is known.
         dates: ISO 8601 date of each radar image, where ``scene.json`` has it.
         images: The radar images as they were acquired.
         inventory: Ground truth, if there is any.
@@ -50,6 +51,7 @@ class Record:
     scene_bytes: dict[str, int]
     simulated: bool
     event: str
+    event_time: str | None
     dates: dict[str, str]
     images: list[Image]
     inventory: str | None
@@ -81,13 +83,19 @@ class Record:
         path = without_signature(str(scene.path))
         simulated = bool(info.get("simulated", False))
         event = info.get("event") or Path(path).stem
+        name, time = (
+            (event.get("name", ""), event.get("time"))
+            if isinstance(event, Mapping)
+            else (event, None)
+        )
         measure = _measure_of(tasks[0])
         local = [Path(file) for file in scene.files if Path(file).is_file()]
         return cls(
             scene=path,
             scene_bytes={file.name: file.stat().st_size for file in local},
             simulated=simulated,
-            event=str(event.get("name", "") if isinstance(event, Mapping) else event),
+            event=str(name),
+            event_time=time,
             dates=dates_of(bands, info, Path(path).stem),
             images=list_images(bands, info, Path(path).stem),
             inventory=without_signature(str(inventory)) if inventory else None,

@@ -13,8 +13,10 @@ from landslide.geo.files import checksum, write_json
 from landslide.geo.folders import MEASURES, RESUMABLE_FILES, measure_of
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog
+from landslide.geo.stac import ITEM
 from landslide.prediction.stream import Stopwatch
 from landslide.products.comparison import Truth, compare
+from landslide.products.item import write_item
 from landslide.products.map import draw_map, draw_outcome
 from landslide.products.mapped import MappedScene
 from landslide.products.mask import clean_mask, write_mask
@@ -40,6 +42,7 @@ PRODUCTS = (
     "outcome.png",
     "metrics.json",
     "report.html",
+    ITEM,
     "summary.json",
 )
 """Files of a map; the last lists the others."""
@@ -77,6 +80,7 @@ def write_products(
     summary = mapped.summary(polygons, observed)
     _draw(config, mapped, polygons, folder)
     write_report(folder, summary, metrics, polygons, mapped.labels())
+    write_item(mapped, summary, folder)
     _require_named(folder)
     summary |= {"files": product_checksums(folder), "seconds": watch.rounded()}
     write_json(folder / "summary.json", summary)
