@@ -16,7 +16,7 @@ from landslide.data.identity import Identity
 from landslide.errors import InputError
 from landslide.geo.files import checksum
 from landslide.geo.folders import SCENE_INFO
-from landslide.geo.metadata import image_times, scene_info
+from landslide.geo.metadata import scene_info
 from landslide.geo.stac import WGS84, outline_in_degrees
 
 T = TypeVar("T")
@@ -83,8 +83,17 @@ class Origin:
         return bool(labels) or not self.metrics.get("implanted")
 
     def times_in(self, info: Mapping[str, Any], orbit: str) -> list[str]:
-        """Days or times of a scene's images that it was trained on."""
-        return image_times(info, orbit, before=not self.saw_event)
+        """Days or times (ISO 8601) of an orbit's images that it was trained on, as far as known.
+
+        Args:
+            info: Content of ``scene.json``.
+            orbit: The orbit.
+        """
+        if stack := (info.get("stack") or {}).get(orbit):
+            chosen = [image for image in stack if self.saw_event or image["side"] == "pre"]
+            return [image.get("time") or image["date"] for image in chosen]
+        days = (info.get("dates") or {}).get(orbit) or {}
+        return [day for band, day in days.items() if self.saw_event or "post" not in band]
 
     @property
     def pretrained_on(self) -> str | None:

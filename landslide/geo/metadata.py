@@ -1,7 +1,6 @@
 """Metadata of a scene: ``scene.json`` and the tags of its rasters."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +24,6 @@ def scene_info(root: Path) -> dict[str, Any]:
     if not isinstance(info, dict):
         raise InputError(f"{path} is not a JSON object")
     return info
-
-
-def image_times(info: Mapping[str, Any], orbit: str, *, before: bool = False) -> list[str]:
-    """Days or times (ISO 8601) of an orbit's images, of all dates of its stack if it has one.
-
-    Args:
-        info: Content of ``scene.json``.
-        orbit: The orbit.
-        before: Whether to leave out images after the event.
-    """
-    if stack := (info.get("stack") or {}).get(orbit):
-        chosen = [image for image in stack if image["side"] == "pre" or not before]
-        return [image.get("time") or image["date"] for image in chosen]
-    days = (info.get("dates") or {}).get(orbit) or {}
-    return [day for band, day in days.items() if "post" not in band or not before]
 
 
 def is_simulated(path: Path | str) -> bool:

@@ -16,7 +16,6 @@ import landslide
 from landslide.geo.cartography import VERMILION
 from landslide.geo.files import checksum, write_json
 from landslide.geo.grid import Grid
-from landslide.geo.metadata import image_times
 from landslide.geo.rasters import UNKNOWN
 from landslide.geo.stac import (
     ITEM,
@@ -28,8 +27,6 @@ from landslide.geo.stac import (
 )
 from landslide.products.comparison import COLORS, OUTCOMES
 from landslide.products.mapped import MappedScene
-from landslide.products.polygons import TERRAIN
-from landslide.radar.bands import backscatter_bands, band_description, orbit_of, source_bands
 
 FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "probability.tif": ("Landslide probability", ("data",)),
@@ -37,6 +34,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "landslides.tif": ("Landslide mask", ("data",)),
     "landslides.gpkg": ("Landslide polygons, with the scene's images", ("data",)),
     "landslides.geojson": ("Landslide polygons in WGS 84", ("data",)),
+    "copernicus_ems.zip": ("Layers for Copernicus EMS Rapid Mapping", ("data",)),
     "map.png": ("Map", ("thumbnail", "overview")),
     "map.pdf": ("Map for printing", ("overview",)),
     "outcome.tif": ("Outcome of each pixel against ground truth", ("data",)),
@@ -92,7 +90,7 @@ def write_item(mapped: MappedScene, summary: Mapping[str, Any], folder: Path) ->
         "roles": ["metadata"],
     }
     item = make_item(
-        f"{Path(mapped.source).stem}_{checksum(mask)[:12]}",
+        f"{Path(mapped.record.scene).stem}_{checksum(mask)[:12]}",
         _describe_map(mapped, summary) | _time_of(mapped, mask) | _projection(mapped.grid),
         assets,
         outline_in_degrees(observed_outline(mask), mapped.grid.crs),
@@ -120,19 +118,12 @@ def _describe_map(mapped: MappedScene, summary: Mapping[str, Any]) -> dict[str, 
 
 def _time_of(mapped: MappedScene, mask: Path) -> dict[str, Any]:
     """From the first to the last image, or else that of the event, or of the scene's file."""
-    images = backscatter_bands(mapped.bands)
-    if images and all(image in mapped.dates for image in images):
-        times = list(mapped.dates.values())
-    else:
-        parts = [part for band in mapped.bands for part in source_bands(band)]
-        measured = [part for part in parts if band_description(part) not in TERRAIN]
-        orbits = {orbit_of(part) or Path(mapped.source).stem for part in measured}
-        times = [time for orbit in orbits for time in image_times(mapped.info, orbit)]
-    event = mapped.info.get("event")
-    happened = [event["time"]] if isinstance(event, dict) and event.get("time") else []
+    record = mapped.record
+    times = [image.time or image.date for image in record.images if image.date]
+    happened = [record.event_time] if record.event_time else []
     if known := time_range(times) or time_range(happened):
         return known
-    file = Path(mapped.source) if Path(mapped.source).exists() else mask
+    file = Path(record.scene) if Path(record.scene).exists() else mask
     return single_time(datetime.fromtimestamp(file.stat().st_mtime, UTC))
 
 
