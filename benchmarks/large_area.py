@@ -1,4 +1,4 @@
-"""A large area, prepared and mapped by one process and spread by launchers: time, equality, seams.
+"""A large area, prepared and mapped by one process and spread by launchers: time and equality.
 
 ``python benchmarks/large_area.py [--size 6000 9000] [--parts 4] [--ray-python ray/bin/python]
 [--work FOLDER]``
@@ -6,12 +6,12 @@
 A simulated scene, mirrored until it fills the area, gives three dates before an event and two after
 it, VV and VH, whose pixels lie between those of the scene. Each way prepares them and maps the
 result with a network that was trained on the simulated scene. ``--ray-python`` is a Python with
-``.[ray]``. Files are compared by their pixels and bytes.
+``.[ray]``. Files are compared by their pixels, polygons or bytes. A map with other blocks shows
+that no seam is left.
 """
 
 import argparse
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 from affine import Affine
@@ -52,7 +53,8 @@ def mirrored(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
         np.pad(np.arange(n), (0, max(wanted - n, 0)), mode="symmetric")[:wanted]
         for n, wanted in zip(image.shape, size, strict=True)
     )
-    return image[np.ix_(rows, cols)]
+    whole: NDArray[np.float32] = image[np.ix_(rows, cols)]
+    return whole
 
 
 def write_image(path: Path, image: NDArray[np.float32], grid: Grid) -> None:
@@ -76,7 +78,7 @@ def make_images(seed: Path, folder: Path, size: tuple[int, int]) -> Grid:
             write_image(folder / file, mirrored(source.read(number), wide), moved)
     noise = np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
     heights = 200 * ndimage.gaussian_filter(noise, 12, mode="wrap") * 12 + 500
-    coarse = tuple(-(-side // 3) + 80 for side in size)
+    coarse = (-(-size[0] // 3) + 80, -(-size[1] // 3) + 80)
     transform = grid.transform @ Affine.translation(-120, -120) @ Affine.scale(3)
     dem = Grid(grid.crs, transform, *coarse)
     write_image(folder / "dem.tif", mirrored(heights, coarse), dem)
@@ -85,7 +87,10 @@ def make_images(seed: Path, folder: Path, size: tuple[int, int]) -> Grid:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a raster's pixels, or of a file."""
+    """SHA-256 of a raster's pixels, of polygons, or of a file's bytes."""
+    if path.suffix == ".gpkg":  # which keeps the time of its making
+        layers = (gpd.read_file(path, layer=name) for name in gpd.list_layers(path).name)
+        return hashlib.sha256("".join(layer.to_csv() for layer in layers).encode()).hexdigest()
     if path.suffix == ".tif":
         found = hashlib.sha256()
         with rasterio.open(path) as source:
@@ -118,15 +123,36 @@ def probability_of(folder: Path) -> NDArray[np.float32]:
     return probability
 
 
-def seam_ratio(image: NDArray[np.float32], borders: list[int]) -> float:
-    """Mean step between the rows at borders, over the mean step between other rows."""
-    steps = np.nanmean(np.abs(np.diff(image, axis=0)), axis=1)
-    at = np.zeros(len(steps), dtype=bool)
-    at[[border - 1 for border in borders if border <= len(steps)]] = True
-    return float(steps[at].mean() / steps[~at].mean())
+def train(seed: Path, folder: Path) -> Path:
+    """Train a small network on the simulated scene, unless that was done; return its checkpoint."""
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    if not checkpoint.exists():
+        words = ["dataset=stack_ascending", f"dataset.root={seed}", f"dataset.bands=[{BANDS}]"]
+        words += ["normalization=zscore", "model.filters=16", "trainer=cpu"]
+        words += ["trainer.max_epochs=6", f"hydra.run.dir={folder}"]
+        run(sys.executable, str(ROOT / "train.py"), *words)
+    return checkpoint
+
+
+def prepare_words(images: Path, seed: Path, root: Path) -> list[str]:
+    """Words that prepare the area."""
+    return [
+        *("-m", "landslide", "prepare", f"root={root}", "overwrite=true"),
+        *(f"event.date={scene_info(seed)['event']['time']}", f"sar.ascending={images}/S1A*"),
+        *("sar.polarisations=[vv,vh]", "sar.before=3", "sar.after=2"),
+        *("sar.relative_orbit.ascending=68", f"dem={images / 'dem.tif'}"),
+        f"grid.like={images / 'like.tif'}",
+    ]
+
+
+def predict_words(checkpoint: Path, scene: Path, output: Path) -> list[str]:
+    """Words that map the area."""
+    words = [f"checkpoint={checkpoint}", f"scene={scene}", f"output={output}"]
+    return [str(ROOT / "predict.py"), *words]
 
 
 def main() -> None:
+    """Simulate, train, then prepare and map in every way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, nargs=2, default=[6000, 9000])
     parser.add_argument("--parts", type=int, default=4)
@@ -135,65 +161,40 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder that keeps everything")
     options = parser.parse_args()
     work = (options.work or Path(tempfile.mkdtemp())).resolve()
-    seed, images, run_folder = work / "seed", work / "images", work / "run"
-    size = tuple(options.size)
+    seed, images, (height, width) = work / "seed", work / "images", options.size
     python = sys.executable
     if not seed.exists():
-        size_word = f"size=[{TILE[0]},{TILE[1]}]"
-        dates = ("dates.before=3", "dates.after=2", "polarisations=[vv,vh]")
-        run(python, "-m", "landslide", "simulate", f"root={seed}", size_word, *dates)
+        words = [f"root={seed}", f"size=[{TILE[0]},{TILE[1]}]", "polarisations=[vv,vh]"]
+        run(python, "-m", "landslide", "simulate", *words, "dates.before=3", "dates.after=2")
     if not images.exists():
-        make_images(seed, images, size)
-    checkpoint = run_folder / "checkpoints" / "best.ckpt"
-    if not checkpoint.exists():
-        words = ("dataset=stack_ascending", f"dataset.root={seed}", f"dataset.bands=[{BANDS}]")
-        words += ("normalization=zscore", "model.filters=16", "trainer=cpu")
-        run(python, "train.py", *words, "trainer.max_epochs=6", f"hydra.run.dir={run_folder}")
-    ways: dict[str, tuple[str, list[str]]] = {"one process": (python, [])}
-    spread = [f"parts={options.parts}"]
-    jobs = f"hydra.launcher.n_jobs={options.jobs}"
-    ways["joblib"] = python, ["launcher=joblib", jobs, *spread]
+        make_images(seed, images, (height, width))
+    checkpoint = train(seed, work / "run")
+    jobs, parts = f"hydra.launcher.n_jobs={options.jobs}", f"parts={options.parts}"
+    ways = {"one": (python, []), "joblib": (python, ["launcher=joblib", jobs, parts])}
     if options.ray_python:
-        ways["ray"] = options.ray_python, ["launcher=ray", *spread]
-    event = scene_info(seed)["event"]["time"]
-    rows = []
-    for name, (own, words) in ways.items():
-        scene, output = (work / f"{what}_{name.split()[0]}" for what in ("scene", "map"))
-        prepare = ("-m", "landslide", "prepare", f"root={scene}", f"event.date={event}")
-        prepare += (f"sar.ascending={images}/S1A*", "sar.polarisations=[vv,vh]", "sar.before=3")
-        prepare += ("sar.after=2", f"dem={images / 'dem.tif'}", f"grid.like={images / 'like.tif'}")
-        prepare += ("sar.relative_orbit.ascending=68", "overwrite=true")
-        prepared = run(own, *prepare, *words)
-        first = work / "scene_one"
-        predict = ("predict.py", f"checkpoint={checkpoint}", f"scene={first}", f"output={output}")
-        mapped = run(own, *predict, *words)
-        different = unequal(scene, first) + unequal(output, work / "map_one")
-        rows.append({"way": name, "prepared": prepared, "mapped": mapped, "unequal": different})
-        print(json.dumps(rows[-1]), flush=True)
-    table = Table(
-        title=f"{size[0]} x {size[1]} px, {options.parts} parts, {options.jobs} at a time"
-    )
-    for heading in ("way", "prepare, s", "map, s", "to one process", "files that differ"):
+        ways["ray"] = options.ray_python, ["launcher=ray", parts]
+    title = f"{height} x {width} px, {options.parts} parts, {options.jobs} at a time"
+    table = Table(title=title)
+    for heading in ("processes", "prepare, s", "map, s", "to one process", "files that differ"):
         table.add_column(heading)
-    for row in rows:
-        ratios = [f"{row[key] / rows[0][key]:.2f}" for key in ("prepared", "mapped")]
-        table.add_row(
-            *(row["way"], f"{row['prepared']:.0f}", f"{row['mapped']:.0f}", ", ".join(ratios)),
-            ", ".join(row["unequal"]) or "none",
-        )
-    console = Console(width=120)
-    console.print(table)
-    other = work / "map_divided"
-    run(
-        python,
-        "predict.py",
-        *(f"checkpoint={checkpoint}", f"scene={work / 'scene_one'}"),
-        *(f"output={other}", "window.size=512"),
-    )
-    found, divided = (probability_of(folder) for folder in (work / "map_one", other))
-    borders = list(range(512, size[0], 512))
-    print(f"largest difference of other blocks: {np.nanmax(np.abs(found - divided)):.1e}")
-    print(f"steps at their borders to steps elsewhere: {seam_ratio(divided, borders):.3f}")
+    scene, first = work / "scene_one", work / "map_one"
+    alone = np.zeros(2)
+    for name, (own, words) in ways.items():
+        root, output = work / f"scene_{name}", work / f"map_{name}"
+        prepared = run(own, *prepare_words(images, seed, root), *words)
+        mapped = run(own, *predict_words(checkpoint, scene, output), *words)
+        seconds = np.array([prepared, mapped])
+        alone = seconds if name == "one" else alone
+        different = unequal(root, scene) + unequal(output, first)
+        ratios = ", ".join(f"{ratio:.2f}" for ratio in seconds / alone)
+        row = [name, f"{prepared:.0f}", f"{mapped:.0f}", ratios, ", ".join(different) or "none"]
+        print(*row, flush=True)
+        table.add_row(*row)
+    Console(width=120).print(table)
+    divided = work / "map_divided"
+    run(python, *predict_words(checkpoint, scene, divided), "window.size=512")
+    difference = np.abs(probability_of(first) - probability_of(divided))
+    print(f"largest difference of a map in blocks of 512 px: {np.nanmax(difference):.1e}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -86,7 +87,7 @@ def compute_parts(
             advance()
         return results
     folder = folder.resolve()
-    _write_pickle(folder / WORK, (function, list(parts)))
+    _write_pickle(folder / WORK, (Path.cwd(), function, list(parts)))
     missing = [number for number in range(len(parts)) if not _result(folder, number).exists()]
     if missing:
         _launch(folder, missing, launcher, advance)
@@ -98,10 +99,11 @@ def compute_part(folder: Path, number: int) -> None:
 
     An ``InputError`` is a result too, so that the program that waits for it can say it.
     """
-    function, parts = _read_pickle(folder / WORK)
+    place, function, parts = _read_pickle(folder / WORK)
     result: Any
     try:
-        result = function(parts[number])
+        with chdir(place):  # workers of a cluster start elsewhere
+            result = function(parts[number])
     except InputError as error:
         result = error
     _write_pickle(_result(folder, number), result)

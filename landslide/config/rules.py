@@ -74,6 +74,7 @@ PREDICT: Mapping[str, Rule] = {
     **POLYGONS,
     "false_alarms": optional(Rule(NUMBER, lambda value: 0 < value < 1, "a share between 0 and 1")),
     "resume": SWITCH,
+    "parts": COUNT,
     "window.size": optional(COUNT),
     "window.overlap": FRACTION,
     "window.halo": optional(NATURAL),

@@ -35,7 +35,10 @@ SCENE_CONTENTS = (
 MEASURES = ("probability.tif", "score.tif")
 """The raster of a map, one of the two; all other products follow from it."""
 
-RESUMABLE_FILES = ("settings.json", "finished.txt", *MEASURES)
+BLOCKS_FOLDER = "blocks"
+"""Blocks of a map that other processes have computed."""
+
+RESUMABLE_FILES = ("settings.json", "finished.txt", BLOCKS_FOLDER, *MEASURES)
 """What an interrupted map resumes from."""
 
 

@@ -2,30 +2,38 @@
 
 import hashlib
 import os
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import rasterio
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.progress import Progress
 
 import landslide
 from landslide.config.checks import check
 from landslide.config.paths import is_model_name
 from landslide.config.rules import PREDICT
+from landslide.data.scene import Scene
 from landslide.errors import InputError, failures_as_input_errors
-from landslide.geo.folders import replacing_products, work_folder
+from landslide.geo.folders import BLOCKS_FOLDER, replacing_products, work_folder
+from landslide.parts import Launcher, compute_parts
 from landslide.prediction.inputs import SceneInput, balance_input, open_input
 from landslide.prediction.stream import (
+    BlockFiles,
     ProbabilityFile,
     Stopwatch,
     choose_predictor,
+    collect_blocks,
     predict_scene,
 )
 from landslide.prediction.windows import Predictor
-from landslide.products.comparison import Truth, open_truth
-from landslide.products.mapped import MappedScene, Record
+from landslide.products.comparison import open_truth
+from landslide.products.mapped import MappedScene, Record, without_signature
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.products.writing import PRODUCTS, print_summary, write_products
+from landslide.radar.balance import Levels
 from landslide.training.cpu import tune_cpu
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network, choose_device
@@ -61,16 +69,21 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
 
 def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch, output = Stopwatch(), Path(config.output)
-    tasks, source, record, truth = _open(config)
+    _require_free(output)
+    tasks, source, levels = _open(config)
     scene, _, info = source
-    device = choose_device(config.device)
-    network = Network(tasks, device, config.tta, config.engine, config.precision)
-    window: dict[str, Any] = OmegaConf.to_container(config.window)  # type: ignore[assignment]
-    predictor = choose_predictor(network, scene.grid, window)
-    settings = _settings(config, source, record, predictor)
+    inventory = Path(config.inventory) if config.inventory else source.truth
+    truth = open_truth(inventory, scene.grid) if inventory else None
+    record = Record.of(tasks, source, levels, inventory)
+    predictor = _predictor(config, tasks, scene)
+    settings = _settings(config, source, predictor)
     with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
-        raster = ProbabilityFile(folder, scene.grid, network.bands)
-        predict_scene(scene, predictor, raster, watch)
+        raster = ProbabilityFile(folder, scene.grid, predictor.network.bands)
+        if launcher := Launcher.chosen():
+            with watch("parts"):
+                _spread(config, settings, predictor, raster, folder / BLOCKS_FOLDER, launcher)
+        else:
+            predict_scene(scene, predictor, raster, watch)
         with watch("threshold"):
             threshold = choose_threshold(config, tasks[0], scene, info, raster.raster)
         mapped = MappedScene(scene, record, threshold)
@@ -79,24 +92,74 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     return summary
 
 
-def _open(
+def _spread(
     config: DictConfig,
-) -> tuple[list[LandslideTask], SceneInput, Record, Truth | None]:
-    """Open all inputs, so that unsuitable ones are found before anything is computed."""
-    if Path(config.output).is_file():
-        raise InputError(f"output={config.output} is a file: name a folder")
-    if any((Path(config.output) / name).exists() for name in SCENE_FILES):
+    settings: dict[str, Any],
+    predictor: Predictor,
+    raster: ProbabilityFile,
+    folder: Path,
+    launcher: Launcher,
+) -> None:
+    """Let a launcher spread the blocks that are not finished, and collect them."""
+    collect_blocks(folder, predictor.blocks, raster)  # of a run that was interrupted
+    shutil.rmtree(folder, ignore_errors=True)
+    todo = [number for number in range(len(predictor.blocks)) if number not in raster.finished]
+    # Neighbours go to different parts, so that a sea or a gap is not the whole of one.
+    parts = [part for n in range(config.parts) if (part := todo[n :: config.parts])]
+    function = partial(_predict_part, config, settings, folder.resolve())
+    try:
+        with Progress(transient=True) as bar:
+            task = bar.add_task(f"Predicting, launcher={launcher.name}", total=len(parts))
+            compute_parts(function, parts, folder, launcher, lambda: bar.advance(task))
+    finally:
+        collect_blocks(folder, predictor.blocks, raster)
+    shutil.rmtree(folder)
+
+
+def _predict_part(
+    config: DictConfig, settings: dict[str, Any], folder: Path, numbers: list[int]
+) -> None:
+    """Predict some blocks of a map in a process of its own.
+
+    Raises:
+        InputError: The scene, a checkpoint or the program is another than where the map is made.
+    """
+    tune_cpu()
+    tasks, source, _ = _open(config)
+    predictor = _predictor(config, tasks, source.scene)
+    if _settings(config, source, predictor) != settings:
         raise InputError(
-            f"output={config.output} holds a scene, and the map would replace its landslides.tif: "
+            f"scene={config.scene}, a checkpoint or the program changed while the map was made, or "
+            "is another on the machine of a part: start again"
+        )
+    blocks = BlockFiles(folder, numbers, len(predictor.blocks))
+    predict_scene(source.scene, predictor, blocks, Stopwatch())
+
+
+def _require_free(output: Path) -> None:
+    """Require that a map may be written to a folder."""
+    if output.is_file():
+        raise InputError(f"output={output} is a file: name a folder")
+    if any((output / name).exists() for name in SCENE_FILES):
+        raise InputError(
+            f"output={output} holds a scene, and the map would replace its landslides.tif: "
             "name another folder"
         )
+
+
+def _open(config: DictConfig) -> tuple[list[LandslideTask], SceneInput, Levels]:
+    """Open checkpoints and scene; balance its dates, whose levels are returned."""
     tasks, orbit = _tasks(config)
     require_thresholds(config, tasks[0].measure)
     source = open_input(tasks, str(config.scene), orbit)
-    levels = balance_input(tasks, source.scene)
-    inventory = Path(config.inventory) if config.inventory else source.truth
-    truth = open_truth(inventory, source.scene.grid) if inventory else None
-    return tasks, source, Record.of(tasks, source, levels, inventory), truth
+    return tasks, source, balance_input(tasks, source.scene)
+
+
+def _predictor(config: DictConfig, tasks: list[LandslideTask], scene: Scene) -> Predictor:
+    device = choose_device(config.device)
+    network = Network(tasks, device, config.tta, config.engine, config.precision)
+    window: dict[str, Any] = OmegaConf.to_container(config.window)  # type: ignore[assignment]
+    return choose_predictor(network, scene.grid, window)
 
 
 def _tasks(config: DictConfig) -> tuple[list[LandslideTask], str | None]:
@@ -115,12 +178,11 @@ def _checkpoints(config: DictConfig) -> list[str]:
     return [str(name) for name in (names if isinstance(names, ListConfig) else [names])]
 
 
-def _settings(
-    config: DictConfig, source: SceneInput, record: Record, predictor: Predictor
-) -> dict[str, Any]:
+def _settings(config: DictConfig, source: SceneInput, predictor: Predictor) -> dict[str, Any]:
     """Everything that the map's raster depends on: only an equal map is resumed."""
+    scene = source.scene
     files: dict[str, os.stat_result] = {}
-    for path in source.scene.files:
+    for path in scene.files:
         with rasterio.open(path) as raster:
             files |= {name: Path(name).stat() for name in raster.files if Path(name).exists()}
     return {
@@ -129,7 +191,11 @@ def _settings(
             name if is_model_name(name) else hashlib.sha256(Path(name).read_bytes()).hexdigest()
             for name in _checkpoints(config)
         ],
-        "scene": [record.scene, str(source.scene.grid), source.scene.bands],
+        "scene": [
+            without_signature(str(source.scene.path)),
+            str(source.scene.grid),
+            source.scene.bands,
+        ],
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files.items()],
         "window": OmegaConf.to_container(config.window),
         "blocks": [predictor.blocks, list(map(predictor.source, predictor.blocks))],
