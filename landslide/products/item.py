@@ -101,10 +101,14 @@ def write_item(mapped: MappedScene, summary: Mapping[str, Any], folder: Path) ->
 
 def _describe_map(mapped: MappedScene, summary: Mapping[str, Any]) -> dict[str, Any]:
     """What was mapped, by what and from what."""
-    labels, area = mapped.labels(), summary["landslide_area_m2"] / 1e6
+    labels, area, record = mapped.labels(), summary["landslide_area_m2"] / 1e6, mapped.record
+    newest = max((image.date for image in record.images if image.date), default=None)
+    model = record.models[0].rpartition(".")[2]
+    # Maps of one event must be told apart by their titles.
+    told_by = ", ".join(filter(None, (Path(record.scene).stem, newest, model)))
     measured = ("simulated", "measure", "threshold", "landslides", "landslide_area_m2")
     return {
-        "title": labels.title.replace("\n", ": "),
+        "title": f"{labels.title} ({told_by})".replace("\n", ": "),
         "description": (
             f"{summary['landslides']:,} landslides cover {area:.3f} km², "
             f"{100 * summary['landslide_share']:.2f} % of the observed ground."

@@ -80,7 +80,10 @@ def test_an_item_says_where_and_when(mapped: Path) -> None:
     properties = item["properties"]
     assert properties["start_datetime"] == "2018-09-05T00:00:00Z"
     assert properties["end_datetime"] == "2018-09-29T23:59:59Z"
-    assert "SIMULATED" in properties["title"]
+    assert properties["title"] == (
+        "Landslides mapped from radar: SIMULATED data: Test event "
+        "(ascending, 2018-09-29, AttentionUNet)"
+    )
     with rasterio.open(mapped / "first" / "probability.tif") as source:
         assert properties["proj:code"] == str(source.crs)
         assert properties["proj:shape"] == list(source.shape)
