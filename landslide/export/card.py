@@ -34,7 +34,8 @@ NEVER = (
     "Proof that nothing failed: it does not see layover, shadow and landslides of a few pixels, "
     "nor those that leave backscatter as it was.",
     "Decisions on lives or property that nobody who knows the place has checked.",
-    "Other sensors, units, pixel sizes or bands than those of its training.",
+    "Other sensors, bands and units than those above, or pixels of another size than it was made "
+    "for.",
 )
 
 
@@ -66,7 +67,8 @@ def write_card(exported: Exported, folder: Path) -> None:
         scores=_score_rows(metrics),
         headings=headings,
         scored=_scored(exported),
-        spread=_spread(metrics),
+        spread=_spread(len(metrics), len(tasks)),
+        trained=tasks[0].measure == "probability",
         sizes=_size_rows(metrics),
         calibration=_calibration_rows(metrics),
         quiet=_quiet(metrics),
@@ -75,7 +77,6 @@ def write_card(exported: Exported, folder: Path) -> None:
         differences=exported.differences,
         misuse=[*NEVER, *_misuse(exported)],
         version=landslide.__version__,
-        members=len(tasks),
     )
     write_text(folder / CARD, page)
 
@@ -123,8 +124,8 @@ def _usage(exported: Exported) -> list[str]:
         lines.append("Its output is the mean over the four flips of the input.")
     if any(task.normalization.balance for task in exported.tasks):
         lines.append(
-            "It was trained on dates whose overall brightness was balanced. `predict.py` does that "
-            "first; who runs these files elsewhere must do it, or rain looks like landslides."
+            "It expects dates whose overall brightness is balanced. `predict.py` does that first; "
+            "who runs these files elsewhere must do it, or rain looks like landslides."
         )
     if per_window:
         lines.append(
@@ -164,9 +165,12 @@ def _score_rows(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def _spread(metrics: Sequence[Mapping[str, Any]]) -> str:
-    if len(metrics) > 1:
-        return f"Mean ± standard deviation over {len(metrics)} members."
+def _spread(scored: int, members: int) -> str:
+    """What the spread of the scores is over."""
+    if scored < members:
+        return f"Scores of {scored} of the {members} members are known."
+    if members > 1:
+        return f"Mean ± standard deviation over {members} members."
     return "One run: how much another seed or another split would change is not known."
 
 

@@ -109,7 +109,8 @@ def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, 
                 "name": "measurements",
                 "description": (
                     "Bands in their units as measured: the model scales them itself. A pixel that "
-                    "any band did not measure (NaN, infinite, or backscatter of 0 and less) gives 0"
+                    "any band did not measure (NaN, infinite, or backscatter of 0 and less) is not "
+                    "observed, and gives the least value of the output"
                 ),
                 "bands": first.bands,
                 "input": _structure([FREE, len(first.bands), side, side], "bands"),
@@ -134,7 +135,7 @@ def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, 
             "halo": exported.halo,
             "tta": exported.tta,
             "members": len(exported.tasks),
-            **{name: first.hparams[name] for name in ("model", "normalization", "loss")},
+            **{name: first.hparams[name] for name in ("model", "normalization")},
         },
     }
 
