@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -41,7 +42,7 @@ from landslide.geo.grid import Grid
 from landslide.geo.grid import Window as Block
 from landslide.geo.rasters import raster_profile, to_cog
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "as predict.py writes it": {},
     "blocks of 512 px": {"blocksize": 512},
     "ZSTD, level 9": {"compress": "ZSTD", "level": 9},
@@ -49,7 +50,7 @@ VARIANTS = {
 }
 """Options of the COG driver beside those of ``predict.py``."""
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "driver": "COG",
     "compress": "DEFLATE",
     "level": 1,
@@ -80,7 +81,7 @@ class Counter(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         time.sleep(self.delay)
-        type(self).requests += 1
+        Counter.requests += 1
         if self.path != "/probability.tif":  # a folder, or a sidecar such as .aux.xml
             self.send_response(404)
             self.send_header("Content-Length", "0")
@@ -100,7 +101,7 @@ class Counter(BaseHTTPRequestHandler):
             with self.path_served.open("rb") as file:
                 file.seek(start)
                 content = file.read(end - start + 1)
-            type(self).sent += len(content)
+            Counter.sent += len(content)
             self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
@@ -133,7 +134,7 @@ def simulate_block(number: int, block: Block) -> NDArray[np.float32]:
     shape = (block.height, block.width)
     field = gaussian_filter(rng.normal(size=shape).astype(np.float32), 6, mode="wrap")
     logit = 3 * field / field.std() - 4.5 + rng.normal(0, 0.3, shape)
-    probability = (1 / (1 + np.exp(-logit))).astype(np.float32)
+    probability: NDArray[np.float32] = (1 / (1 + np.exp(-logit))).astype(np.float32)
     probability[gaussian_filter(rng.normal(size=shape), 12, mode="wrap") > 0.0415] = np.nan
     return probability
 
@@ -159,8 +160,8 @@ def read_view(address: str, window: Window, size: int) -> float:
 
 def measure(path: Path, delay: float) -> dict[str, dict[str, float]]:
     """Serve a file and read every view of it, each in a new process."""
-    handler = type("Bound", (Counter,), {"path_served": path, "delay": delay})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Counter.path_served, Counter.delay = path, delay
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Counter)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     with rasterio.open(path) as source:
@@ -168,10 +169,10 @@ def measure(path: Path, delay: float) -> dict[str, dict[str, float]]:
     found = {}
     fresh = multiprocessing.get_context("spawn")
     for name, (window, size) in looked_at.items():
-        handler.requests, handler.sent = 0, 0
+        Counter.requests, Counter.sent = 0, 0
         with fresh.Pool(1) as pool:
             seconds = pool.apply(partial(read_view, address, window, size))
-        found[name] = {"requests": handler.requests, "bytes": handler.sent, "seconds": seconds}
+        found[name] = {"requests": Counter.requests, "bytes": Counter.sent, "seconds": seconds}
     server.shutdown()
     return found
 
@@ -194,7 +195,8 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
-    console, results = Console(soft_wrap=True), {}
+    console = Console(soft_wrap=True)
+    results: dict[str, object] = {}
     raw = folder / "raw.tif"
     names = list(VARIANTS)[: arguments.variants]
     if arguments.map:
