@@ -12,6 +12,7 @@ PROGRAMS = {
     "prepare": "make a scene from radar images, a DEM and an inventory",
     "train": "train a model on a scene; -m sweeps over settings",
     "predict": "map a scene with a checkpoint or a detector",
+    "export": "write a model for QGIS and other programs, as ONNX and torch.export",
     "compare": "print the scores of maps beside each other",
     "respond": "take an event from the archive to a map, and again as images come",
     "anomaly": "add the anomaly of OPERA's disturbance network to a scene",

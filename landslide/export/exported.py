@@ -12,6 +12,9 @@ from landslide.training.task import LandslideTask
 class Exported:
     """One model that was written as ``model.onnx`` and ``model.pt2``.
 
+    Their input is (B, C, H, W) in the scene's units. Their output is (B, 1, H, W), the probability
+    or score; an ensemble has a second output of the same shape, its spread.
+
     Attributes:
         tasks: The loaded checkpoints, or a detector; several are one model, an ensemble.
         checkpoints: Their files; empty for a detector that was named instead of a file.
@@ -22,7 +25,7 @@ class Exported:
         size: Height and width in pixels of the only input that the ONNX file takes; None where
             it takes any multiple of the model's.
         differences: Largest difference to ``predict.py``, by file (``model.onnx``) and kind of
-            input (``random``, ``real``, ``broken``).
+            input (``random``, ``broken``, ``scene``).
     """
 
     tasks: Sequence[LandslideTask]

@@ -11,7 +11,6 @@ import geopandas as gpd
 import landslide
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
-from landslide.models.detectors import Detector
 from landslide.products.map import MapLabels, Shades
 from landslide.products.threshold import NOT_CHOSEN, Threshold
 from landslide.radar.balance import Levels, describe_level_changes, mean_levels
@@ -24,7 +23,7 @@ from landslide.radar.bands import (
     source_bands,
 )
 from landslide.radar.visibility import NODATA_ONLY
-from landslide.training.task import LandslideTask
+from landslide.training.member import Member
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class MappedScene:
         threshold: Value above which a pixel is landslide, once the scene is predicted.
     """
 
-    tasks: Sequence[LandslideTask]
+    tasks: Sequence[Member]
     scene: Scene
     info: dict[str, Any]
     levels: Levels
@@ -49,9 +48,7 @@ class MappedScene:
     def measure(self) -> str:
         """What is mapped: ``probability``, or ``score (dB)`` of a detector that was not fitted."""
         task = self.tasks[0]
-        if isinstance(task.model, Detector) and task.measure == "score":
-            return f"score ({task.model.unit})"
-        return task.measure
+        return f"score ({task.unit})" if task.measure == "score" else task.measure
 
     @property
     def bands(self) -> list[str]:
@@ -113,7 +110,7 @@ class MappedScene:
 
     def tags(self) -> dict[str, str]:
         """Metadata of the rasters: how they were made."""
-        models = (str(task.hparams["model"]["_target_"]) for task in self.tasks)
+        models = (str(task.model_settings["_target_"]) for task in self.tasks)
         return {
             "SIMULATED": "yes" if self.simulated else "no",
             "SOFTWARE": f"landslide-sar {landslide.__version__}",
@@ -130,7 +127,7 @@ class MappedScene:
         name = event.get("name", "") if isinstance(event, dict) else str(event)
         simulated = "SIMULATED data: " if self.simulated else ""
         images = [self._dated(band) for band in self.bands]
-        model = str(self.tasks[0].hparams["model"]["_target_"]).rsplit(".", 1)[-1]
+        model = str(self.tasks[0].model_settings["_target_"]).rsplit(".", 1)[-1]
         members = f"ensemble of {len(self.tasks)} {model}" if len(self.tasks) > 1 else model
         return MapLabels(
             title=f"Landslides mapped from radar\n{simulated}{name}",
@@ -177,7 +174,7 @@ class MappedScene:
             "threshold": self.threshold.value,
             "threshold_origin": self.threshold.origin,
             "false_alarms": self.threshold.false_alarms,
-            "model": self.tasks[0].hparams["model"],
+            "model": self.tasks[0].model_settings,
             "members": len(self.tasks),
             "bands": self.bands,
             "version": landslide.__version__,

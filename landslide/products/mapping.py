@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,10 @@ from landslide.products.polygons import (
 from landslide.products.report import write_report
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.training.cpu import tune_cpu
+from landslide.training.member import Member, load_members
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network, choose_device
 from landslide.training.scores import SCORES
-from landslide.training.task import LandslideTask, load_task
 
 PRODUCTS = (
     *MEASURES,
@@ -107,9 +108,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         raster = ProbabilityFile(folder, mapped.grid, network.bands)
         predict_scene(mapped.scene, predictor, raster, watch)
         with watch("threshold"):
-            threshold = choose_threshold(
-                config, mapped.tasks[0], mapped.scene, mapped.info, raster.raster
-            )
+            threshold = choose_threshold(config, network, mapped.scene, mapped.info, raster.raster)
         mapped = replace(mapped, threshold=threshold)
         observed = write_mask(folder, mapped.grid, threshold.value)
         if not observed:
@@ -146,11 +145,11 @@ def _open(config: DictConfig) -> tuple[MappedScene, Truth | None]:
     return MappedScene(tasks, scene, info, levels), truth
 
 
-def _tasks(config: DictConfig) -> tuple[list[LandslideTask], str | None]:
-    """The checkpoints, or a detector, and the orbit that they are to read."""
+def _tasks(config: DictConfig) -> tuple[Sequence[Member], str | None]:
+    """The members of the network, or a detector, and the orbit that they are to read."""
     names = _checkpoints(config)
     if not any(map(is_model_name, names)):
-        return [load_task(Path(name)) for name in names], config.orbit
+        return load_members([Path(name) for name in names]), config.orbit
     if len(names) > 1:
         raise InputError(f"checkpoint={config.checkpoint}: a detector maps by itself: name one")
     task = make_detector(names[0], str(config.scene), config.orbit)
