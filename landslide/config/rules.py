@@ -1,5 +1,6 @@
 """Rules for the options of every program, by key."""
 
+import re
 from collections.abc import Mapping
 
 from landslide.config.checks import (
@@ -51,17 +52,27 @@ TRAIN: Mapping[str, Rule] = {
     ),
 }
 
-PREDICT: Mapping[str, Rule] = {
+POLYGONS: Mapping[str, Rule] = {
     "threshold": optional(NOT_NEGATIVE),
     "percentile": optional(
         Rule(NUMBER, lambda value: 0 < value < 100, "a number between 0 and 100")
     ),
-    "false_alarms": optional(Rule(NUMBER, lambda value: 0 < value < 1, "a share between 0 and 1")),
     "min_area": NOT_NEGATIVE,
     "fill_holes": NOT_NEGATIVE,
     "simplify": NOT_NEGATIVE,
     "geojson": SWITCH,
     "pdf": SWITCH,
+    "ems": SWITCH,
+    "ems_activation": Rule(
+        str, lambda value: bool(re.fullmatch(r"EMSR\d{3,4}", value)), "a code such as EMSR793"
+    ),
+    "ems_area": Rule(int, lambda value: 1 <= value <= 99, "a whole number from 1 to 99"),
+}
+"""Options of what follows from a map's raster."""
+
+PREDICT: Mapping[str, Rule] = {
+    **POLYGONS,
+    "false_alarms": optional(Rule(NUMBER, lambda value: 0 < value < 1, "a share between 0 and 1")),
     "resume": SWITCH,
     "window.size": optional(COUNT),
     "window.overlap": FRACTION,

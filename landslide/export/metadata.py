@@ -33,7 +33,10 @@ def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
         "normalization": [dict(task.hparams["normalization"]) for task in exported.tasks],
         "differences": exported.differences,
         "notes": notes(exported),
-        MEMBERS: [ExportedMember.of(task, Path()).facts() for task in exported.tasks],
+        MEMBERS: [
+            ExportedMember.of(task, Path()).facts() | {"threshold": exported.threshold}
+            for task in exported.tasks
+        ],
     }
 
 

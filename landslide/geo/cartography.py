@@ -25,9 +25,10 @@ NOT_OBSERVED = YELLOW
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure, whole or not at all, and close it."""
+    """Save a figure, whole or not at all, and close it; a PDF records no date."""
+    undated = {"CreationDate": None}
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+        figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata=undated)
     plt.close(figure)
 
 

@@ -1,6 +1,7 @@
 """Polygons of a landslide mask, with their area, probability and slope, and the way back."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,6 +15,9 @@ from rasterio.features import rasterize, shapes
 
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN
+
+FIXED_DATE = "2018-09-06T03:07:00.000Z"
+"""What GeoPackages record as the date of their writing."""
 
 
 def outline_mask(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
@@ -86,10 +90,19 @@ def assign_layers(geometries: gpd.GeoSeries) -> NDArray[np.int64]:
 
 def write_polygons(path: Path, polygons: gpd.GeoDataFrame, layer: str) -> None:
     """Write a GeoPackage whose bytes depend on nothing but the polygons."""
-    # A GeoPackage records its date, so the date is fixed.
-    set_gdal_config_options({"OGR_CURRENT_DATE": "2018-09-06T03:07:00.000Z"})
-    try:
+    with undated_geopackages():
         polygons.to_file(path, layer=layer, driver="GPKG")
+
+
+@contextmanager
+def undated_geopackages() -> Iterator[None]:
+    """Let GeoPackages that are written inside depend on nothing but their content.
+
+    A GeoPackage records when it was written, so that date is fixed.
+    """
+    set_gdal_config_options({"OGR_CURRENT_DATE": FIXED_DATE})
+    try:
+        yield
     finally:
         set_gdal_config_options({"OGR_CURRENT_DATE": None})
 

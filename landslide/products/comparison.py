@@ -1,7 +1,6 @@
 """A map against ground truth: pooled pixel metrics and the outcome of every pixel."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from landslide.geo.grid import Grid, Window
 from landslide.geo.inventory import is_mask_raster, read_inventory
 from landslide.geo.polygons import assign_layers, outline_mask, rasterize_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
+from landslide.training.size_classes import count_by_size
 
 OUTCOMES = ("true negative", "true positive", "false positive", "false negative")
 """Names of the values 0 to 3 of ``outcome.tif``."""
@@ -30,9 +30,6 @@ OUTCOME = np.array([[0, 2], [3, 1]], dtype=np.uint8)
 
 MAX_THRESHOLDS = 2**15
 """Limit of the thresholds that average precision is computed from."""
-
-SIZES = (0.0, 1e3, 1e4, np.inf)
-"""Limits in m² of the size classes of landslides."""
 
 
 class Truth(NamedTuple):
@@ -127,25 +124,7 @@ class Overlap:
         outside, inside = np.where(self.pixels > 0, self.counts, at_points)
         known = inside + outside > 0
         share = inside / np.maximum(inside + outside, 1)
-        area = self.landslides.area_m2.to_numpy()
-        rows = []
-        for low, high in (*pairwise(SIZES), (SIZES[0], SIZES[-1])):
-            shares = share[known & (area >= low) & (area < high)]
-            rows.append(
-                {
-                    "area": _size_class(low, high),
-                    "count": len(shares),
-                    "touched": int((shares > 0).sum()),
-                    "half": int((shares >= 0.5).sum()),
-                }
-            )
-        return rows
-
-
-def _size_class(low: float, high: float) -> str:
-    if high < np.inf:
-        return f"{low:,.0f} to {high:,.0f} m²" if low else f"below {high:,.0f} m²"
-    return f"from {low:,.0f} m²" if low else "all"
+        return count_by_size(self.landslides.area_m2.to_numpy()[known], share[known])
 
 
 class Thresholds:

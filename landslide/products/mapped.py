@@ -1,59 +1,182 @@
-"""One map: its checkpoints, scene and threshold, and the text that accompanies it."""
+"""One map: what its raster was made of and by, its threshold, and the text that accompanies it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import geopandas as gpd
 
 import landslide
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
+from landslide.prediction.inputs import SceneInput
+from landslide.products.images import Image, dates_of, list_images
 from landslide.products.map import MapLabels, Shades
 from landslide.products.threshold import NOT_CHOSEN, Threshold
 from landslide.radar.balance import Levels, describe_level_changes, mean_levels
-from landslide.radar.bands import (
-    ORBITS,
-    backscatter_bands,
-    band_description,
-    naming_notes,
-    orbit_of,
-    source_bands,
-)
+from landslide.radar.bands import ORBITS, naming_notes, source_bands
 from landslide.radar.visibility import NODATA_ONLY
 from landslide.training.member import Member
 
 
 @dataclass(frozen=True)
-class MappedScene:
-    """A scene with the checkpoints and the threshold that map it.
+class Record:
+    """What a map's raster was made of and by.
+
+    ``summary.json`` keeps it under these names. With it, the raster and the scene, every other
+    product can be made again without the model.
 
     Attributes:
-        tasks: The checkpoints or the detector; several are an ensemble.
-        scene: The scene, with its dates balanced where the checkpoints want it.
-        info: Content of ``scene.json``.
-        levels: Measured brightness of whole dates.
+        scene: Path or URL of the scene's raster, without a signature.
+        scene_bytes: Size of each local raster of the scene, by file name.
+        simulated: Whether the scene is simulated.
+        event: Name of the event.
+        event_time: Its day or time (ISO 8601), where it is known.
+        dates: ISO 8601 date of each radar image, where ``scene.json`` has it.
+        images: The radar images as they were acquired.
+        inventory: Ground truth, if there is any.
+        not_observed_known_by: How the scene tells where the radar cannot see.
+        measure: What is mapped: ``probability``, or ``score (dB)`` of a detector that was not
+            fitted.
+        model: Settings of the first model.
+        models: Class of every member of an ensemble.
+        bands: Input bands of the models.
+        notes: Reasons why the model may not fit the scene, for readers of the map.
+        levels_db: Mean brightness of whole dates.
+    """
+
+    scene: str
+    scene_bytes: dict[str, int]
+    simulated: bool
+    event: str
+    event_time: str | None
+    dates: dict[str, str]
+    images: list[Image]
+    inventory: str | None
+    not_observed_known_by: str
+    measure: str
+    model: dict[str, Any]
+    models: list[str]
+    bands: list[str]
+    notes: list[str]
+    levels_db: dict[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        tasks: Sequence[Member],
+        source: SceneInput,
+        levels: Levels,
+        inventory: Path | None,
+    ) -> Self:
+        """Record of checkpoints and an opened scene.
+
+        Args:
+            tasks: The checkpoints or the detector; several are an ensemble.
+            source: The scene, with its dates balanced where the checkpoints want it.
+            levels: Measured brightness of whole dates.
+            inventory: Ground truth, if there is any.
+        """
+        scene, info, bands = source.scene, source.info, tasks[0].bands
+        path = without_signature(str(scene.path))
+        simulated = bool(info.get("simulated", False))
+        event = info.get("event") or Path(path).stem
+        name, time = (
+            (event.get("name", ""), event.get("time"))
+            if isinstance(event, Mapping)
+            else (event, None)
+        )
+        measure = f"score ({tasks[0].unit})" if tasks[0].measure == "score" else tasks[0].measure
+        local = [Path(file) for file in scene.files if Path(file).is_file()]
+        return cls(
+            scene=path,
+            scene_bytes={file.name: file.stat().st_size for file in local},
+            simulated=simulated,
+            event=str(name),
+            event_time=time,
+            dates=dates_of(bands, info, Path(path).stem),
+            images=list_images(bands, info, Path(path).stem),
+            inventory=without_signature(str(inventory)) if inventory else None,
+            not_observed_known_by=scene.visibility.known_by,
+            measure=measure,
+            model=tasks[0].model_settings,
+            models=[str(task.model_settings["_target_"]) for task in tasks],
+            bands=list(bands),
+            notes=_notes(tasks, scene, levels, measure, Path(path).stem, simulated=simulated),
+            levels_db=mean_levels(levels),
+        )
+
+    @classmethod
+    def read(cls, summary: Mapping[str, Any]) -> Self:
+        """Read the record from the content of ``summary.json``.
+
+        Raises:
+            KeyError: An earlier version of the program made the map.
+        """
+        kept = {field.name: summary[field.name] for field in fields(cls)}
+        kept["images"] = [Image(**image) for image in kept["images"]]
+        own = _threshold_note(kept["measure"], Threshold.read(summary))
+        kept["notes"] = [note for note in kept["notes"] if note != own]
+        return cls(**kept)
+
+
+def without_signature(path: str) -> str:
+    """A path, or a URL without its query, which may be a signature."""
+    return path.partition("?")[0] if "://" in path else path
+
+
+def _notes(
+    tasks: Sequence[Member],
+    scene: Scene,
+    levels: Levels,
+    measure: str,
+    mapped: str,
+    *,
+    simulated: bool,
+) -> list[str]:
+    """Reasons why the model may not fit the scene."""
+    notes = []
+    if measure != "probability":
+        notes.append(f"the map is made of a {measure}, which ranks ground and is no probability")
+    if any(task.implanted for task in tasks):
+        notes.append("the model was trained on IMPLANTED landslides in quiet images")
+    if any(task.simulated for task in tasks) and not simulated:
+        notes.append("the model was trained on SIMULATED images and is unproven on real ones")
+    if mapped in ORBITS and mapped != tasks[0].orbit:
+        notes.append(f"the model was trained on {tasks[0].orbit} images, these are {mapped}")
+    if changes := describe_level_changes(levels):
+        answer = (
+            "taken out before mapping"
+            if scene.balance
+            else "the model does not balance dates and may take that for landslides"
+        )
+        notes.append(f"whole images differ, {changes}: {answer}")
+    if scene.visibility.known_by == NODATA_ONLY.known_by:
+        notes.append("layover and shadow are not known, and are mapped like the rest")
+    return notes + naming_notes(scene.bands)
+
+
+def _threshold_note(measure: str, threshold: Threshold) -> str | None:
+    """Where the threshold of a score comes from; that of a probability needs no note."""
+    if measure == "probability":
+        return None
+    return f"threshold {threshold.value:.3g}: {threshold.origin}"
+
+
+@dataclass(frozen=True)
+class MappedScene:
+    """A scene with the record of its map and the threshold.
+
+    Attributes:
+        scene: The scene.
+        record: What the map's raster was made of and by.
         threshold: Value above which a pixel is landslide, once the scene is predicted.
     """
 
-    tasks: Sequence[Member]
     scene: Scene
-    info: dict[str, Any]
-    levels: Levels
+    record: Record
     threshold: Threshold = NOT_CHOSEN
-
-    @property
-    def measure(self) -> str:
-        """What is mapped: ``probability``, or ``score (dB)`` of a detector that was not fitted."""
-        task = self.tasks[0]
-        return f"score ({task.unit})" if task.measure == "score" else task.measure
-
-    @property
-    def bands(self) -> list[str]:
-        """Input bands of the checkpoints."""
-        return self.tasks[0].bands
 
     @property
     def grid(self) -> Grid:
@@ -61,98 +184,58 @@ class MappedScene:
         return self.scene.grid
 
     @property
-    def simulated(self) -> bool:
-        """Whether the scene is simulated."""
-        return bool(self.info.get("simulated", False))
-
-    @property
-    def source(self) -> str:
-        """The scene's path or URL, without a signature."""
-        path = str(self.scene.path)
-        return path.partition("?")[0] if "://" in path else path
-
-    @cached_property
-    def dates(self) -> dict[str, str]:
-        """ISO 8601 date of each radar image, where ``scene.json`` has it."""
-        known, orbit = self.info.get("dates") or {}, Path(self.source).stem
-        dates = {
-            image: (known.get(orbit_of(image) or orbit) or {}).get(band_description(image))
-            for image in backscatter_bands(self.bands)
-        }
-        return {image: date for image, date in dates.items() if date}
-
-    @cached_property
     def notes(self) -> list[str]:
-        """Reasons why the model may not fit the scene, for readers of the map."""
-        trained, mapped = self.tasks[0].orbit, Path(self.source).stem
-        notes = []
-        if self.measure != "probability":
-            notes.append(
-                f"the map is made of a {self.measure}, which ranks ground and is no probability"
-            )
-            notes.append(f"threshold {self.threshold.value:.3g}: {self.threshold.origin}")
-        if any(task.implanted for task in self.tasks):
-            notes.append("the model was trained on IMPLANTED landslides in quiet images")
-        if any(task.simulated for task in self.tasks) and not self.simulated:
-            notes.append("the model was trained on SIMULATED images and is unproven on real ones")
-        if mapped in ORBITS and mapped != trained:
-            notes.append(f"the model was trained on {trained} images, these are {mapped}")
-        if changes := describe_level_changes(self.levels):
-            answer = (
-                "taken out before mapping"
-                if self.scene.balance
-                else "the model does not balance dates and may take that for landslides"
-            )
-            notes.append(f"whole images differ, {changes}: {answer}")
-        if self.scene.visibility.known_by == NODATA_ONLY.known_by:
-            notes.append("layover and shadow are not known, and are mapped like the rest")
-        return notes + naming_notes(self.scene.bands)
+        """What readers of the map should know."""
+        own = _threshold_note(self.record.measure, self.threshold)
+        return self.record.notes + ([own] if own else [])
 
     def tags(self) -> dict[str, str]:
         """Metadata of the rasters: how they were made."""
-        models = (str(task.model_settings["_target_"]) for task in self.tasks)
         return {
-            "SIMULATED": "yes" if self.simulated else "no",
+            "SIMULATED": "yes" if self.record.simulated else "no",
             "SOFTWARE": f"landslide-sar {landslide.__version__}",
-            "MODEL": ", ".join(models),
-            "BANDS": ", ".join(self.bands),
-            "SCENE": self.source,
-            "MEASURE": self.measure,
-            "THRESHOLD": f"{self.threshold.value:g}",
+            "MODEL": ", ".join(self.record.models),
+            "BANDS": ", ".join(self.record.bands),
+            "SCENE": self.record.scene,
+            "MEASURE": self.record.measure,
         }
+
+    def threshold_tag(self) -> dict[str, str]:
+        """Metadata of the rasters that depend on the threshold."""
+        return {"THRESHOLD": f"{self.threshold.value:g}"}
 
     def labels(self) -> MapLabels:
         """Title and source line of the map."""
-        event = self.info.get("event") or Path(self.source).stem
-        name = event.get("name", "") if isinstance(event, dict) else str(event)
-        simulated = "SIMULATED data: " if self.simulated else ""
-        images = [self._dated(band) for band in self.bands]
-        model = str(self.tasks[0].model_settings["_target_"]).rsplit(".", 1)[-1]
-        members = f"ensemble of {len(self.tasks)} {model}" if len(self.tasks) > 1 else model
+        record = self.record
+        simulated = "SIMULATED data: " if record.simulated else ""
+        images = [self._dated(band) for band in record.bands]
+        model, members = record.models[0].rsplit(".", 1)[-1], len(record.models)
+        models = f"ensemble of {members} {model}" if members > 1 else model
         return MapLabels(
-            title=f"Landslides mapped from radar\n{simulated}{name}",
+            title=f"Landslides mapped from radar\n{simulated}{record.event}",
             source=(
-                f"{simulated}{Path(self.source).stem}, {', '.join(images)}; {members}, "
+                f"{simulated}{Path(record.scene).stem}, {', '.join(images)}; {models}, "
                 f"threshold {self.threshold.value:.3g}; landslide-sar {landslide.__version__}"
                 + "".join(f". NOTE: {note}" for note in self.notes)
             ),
-            dates=self.dates,
+            dates=record.dates,
             shades=self._shades(),
         )
 
     def _shades(self) -> Shades:
-        if self.measure == "probability":
-            return Shades(self.measure, least=0.1, low=0, high=1)
-        value = self.threshold.value
-        return Shades(self.measure, least=value, low=value / 2, high=2 * value)
+        measure, value = self.record.measure, self.threshold.value
+        if measure == "probability":
+            return Shades(measure, least=0.1, low=0, high=1)
+        return Shades(measure, least=value, low=value / 2, high=2 * value)
 
     def _dated(self, band: str) -> str:
         """A band with the date of its image, or the dates of a ratio's images."""
-        days = [self.dates[part] for part in source_bands(band) if part in self.dates]
+        dates = self.record.dates
+        days = [dates[part] for part in source_bands(band) if part in dates]
         return f"{band} {'/'.join(days)}" if days else band
 
     def summary(self, polygons: gpd.GeoDataFrame, observed_pixels: int) -> dict[str, Any]:
-        """Counts and areas of the map, its model and its notes, for ``summary.json``.
+        """The record with counts, areas and threshold of the map, for ``summary.json``.
 
         Args:
             polygons: The mapped landslides.
@@ -161,23 +244,16 @@ class MappedScene:
         observed = observed_pixels * self.grid.pixel_area
         area = float(polygons.area_m2.sum())
         return {
-            "scene": self.source,
-            "simulated": self.simulated,
+            **asdict(self.record),
+            "images": [image._asdict() for image in self.record.images],
             "landslides": len(polygons),
             "landslide_area_m2": area,
             "observed_area_m2": observed,
             "observed_share": observed_pixels / (self.grid.height * self.grid.width),
-            "not_observed_known_by": self.scene.visibility.known_by,
             "landslide_share": area / observed if observed else 0.0,
             "largest_m2": float(polygons.area_m2.max()) if len(polygons) else 0.0,
-            "measure": self.measure,
-            "threshold": self.threshold.value,
-            "threshold_origin": self.threshold.origin,
-            "false_alarms": self.threshold.false_alarms,
-            "model": self.tasks[0].model_settings,
-            "members": len(self.tasks),
-            "bands": self.bands,
+            **self.threshold.summary(),
+            "members": len(self.record.models),
             "version": landslide.__version__,
             "notes": self.notes,
-            "levels_db": mean_levels(self.levels),
         }

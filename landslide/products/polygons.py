@@ -1,13 +1,11 @@
 """Polygons of landslides: what describes them, and the vector files that carry them."""
 
 import sqlite3
-from datetime import date
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
-import pandas as pd
 import pyogrio
 import rasterio
 import shapely
@@ -15,14 +13,12 @@ import shapely
 import landslide
 from landslide.data.scene import Composite
 from landslide.geo.grid import Grid
-from landslide.geo.polygons import ZonalStatistics
-from landslide.radar.bands import backscatter_bands
+from landslide.geo.polygons import FIXED_DATE, ZonalStatistics, undated_geopackages
+from landslide.products.images import Image
+from landslide.products.rapid_mapping import image_footprint, observed_event, source_table
 
 TERRAIN = ("slope", "aspect")
 """Bands whose means describe polygons, where the scene has them."""
-
-EVENT_TYPE, OBJECT = "6-Mass movement", "Landslide"
-"""Landslides in the domains of Copernicus EMS rapid mapping."""
 
 
 def describe_polygons(
@@ -77,72 +73,32 @@ def write_geopackage(
     path: Path,
     polygons: gpd.GeoDataFrame,
     grid: Grid,
-    bands: list[str],
-    info: dict[str, Any],
-    dates: dict[str, str],
+    images: Sequence[Image],
+    *,
+    simulated: bool,
 ) -> None:
-    """Write the layers of a mapped scene.
+    """Write the layers of a mapped scene; the bytes depend on nothing but these.
 
     ``landslides`` has all columns and opens in QGIS with its style. ``observedEventA``,
-    ``imageFootprintA`` and the table ``source`` have the names and attributes of the
-    vector packages of Copernicus EMS rapid mapping (online manual, "Vector package").
+    ``imageFootprintA`` and the table ``source`` are those of Copernicus EMS Rapid Mapping.
 
     Args:
         path: A new GeoPackage.
         polygons: Described landslides in the scene's CRS.
         grid: Grid of the scene.
-        bands: The network's input bands.
-        info: Content of ``scene.json``.
-        dates: Date (ISO 8601) of each backscatter band, where known.
+        images: The map's radar images.
+        simulated: Whether the scene is simulated.
     """
-    simulated = bool(info.get("simulated", False))
-    sources = _image_table(bands, grid, info, dates, simulated=simulated)
-    last_image = sources["src_id"].max() if len(sources) else 0
-    event = gpd.GeoDataFrame(
-        {
-            "event_type": EVENT_TYPE,
-            "obj_desc": OBJECT,
-            "det_method": "Automatic extraction",
-            "notation": "SIMULATED data" if simulated else f"landslide-sar {landslide.__version__}",
-            "or_src_id": last_image,
-            "dmg_src_id": last_image,
-            "area": polygons.area_m2,
-        },
-        geometry=polygons.geometry,
-        crs=polygons.crs,
-    )
-    footprint = gpd.GeoDataFrame(
-        {"obj_type": "Image Footprint", "or_src_id": sources["src_id"]},
-        geometry=[shapely.box(*grid.bounds)] * len(sources),
-        crs=grid.crs,
-    )
-    for layer, frame in (
-        ("landslides", polygons.assign(simulated=simulated)),
-        ("observedEventA", event),
-        ("imageFootprintA", footprint),
-    ):
-        frame.to_file(path, layer=layer, driver="GPKG", geometry_type="Polygon")
-    pyogrio.write_dataframe(sources, path, layer="source", driver="GPKG")
+    with undated_geopackages():
+        for layer, frame in (
+            ("landslides", polygons.assign(simulated=simulated)),
+            ("observedEventA", observed_event(polygons, images, simulated=simulated)),
+            ("imageFootprintA", image_footprint(images, grid)),
+        ):
+            frame.to_file(path, layer=layer, driver="GPKG", geometry_type="Polygon")
+        sources = source_table(images, grid, simulated=simulated)
+        pyogrio.write_dataframe(sources, path, layer="source", driver="GPKG")
     _store_style(path, ["landslides", "observedEventA"])
-
-
-def _image_table(
-    bands: list[str], grid: Grid, info: dict[str, Any], dates: dict[str, str], *, simulated: bool
-) -> pd.DataFrame:
-    """One row for each radar image."""
-    sensor = str(info.get("sensor") or "Sentinel-1")
-    images = backscatter_bands(bands)
-    days = [date.fromisoformat(dates[b][:10]) if dates.get(b) else None for b in images]
-    return pd.DataFrame(
-        {
-            "source_nam": [f"{'SIMULATED ' if simulated else ''}{sensor} {b}" for b in images],
-            "src_date": [day.strftime("%d/%m/%Y") if day else None for day in days],
-            "source_tm": None,
-            "sensor_gsd": f"{grid.transform.a:g} m",
-            "eventphase": ["Pre-event" if "pre" in b else "Post-event" for b in images],
-            "src_id": range(1, len(images) + 1),
-        }
-    )
 
 
 def _store_style(path: Path, layers: list[str]) -> None:
@@ -160,11 +116,12 @@ def _store_style(path: Path, layers: list[str]) -> None:
             connection.execute(
                 "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
                 "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description, "
-                "owner) VALUES ('', '', ?, 'geom', 'landslides', ?, '', 1, '', '')",
-                (layer, style),
+                "owner, update_time) VALUES ('', '', ?, 'geom', 'landslides', ?, '', 1, '', '', ?)",
+                (layer, style, FIXED_DATE),
             )
         connection.execute(
-            "INSERT INTO gpkg_contents (table_name, data_type, identifier) "
-            "VALUES ('layer_styles', 'attributes', 'layer_styles')"
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change) "
+            "VALUES ('layer_styles', 'attributes', 'layer_styles', ?)",
+            (FIXED_DATE,),
         )
     connection.close()

@@ -1,9 +1,9 @@
 """The value above which a pixel of a map is landslide, and where it comes from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import rasterio
@@ -16,7 +16,6 @@ from landslide.geo.grid import Grid
 from landslide.models.detectors import ANOMALY, MIN_SCORE
 from landslide.prediction.quiet import find_quiet_events
 from landslide.radar.bands import ORBITS, band_description
-from landslide.training.member import Member
 from landslide.training.network import Network
 
 DEFAULT_RATE = 0.01
@@ -39,6 +38,19 @@ class Threshold(NamedTuple):
     origin: str
     false_alarms: dict[str, Any] | None = None
 
+    def summary(self) -> dict[str, Any]:
+        """The threshold as ``summary.json`` keeps it."""
+        return {
+            "threshold": self.value,
+            "threshold_origin": self.origin,
+            "false_alarms": self.false_alarms,
+        }
+
+    @classmethod
+    def read(cls, summary: Mapping[str, Any]) -> Self:
+        """Read the threshold from the content of ``summary.json``."""
+        return cls(summary["threshold"], summary["threshold_origin"], summary["false_alarms"])
+
 
 NOT_CHOSEN = Threshold(math.nan, "not chosen yet")
 
@@ -50,7 +62,7 @@ def choose_threshold(
 
     Args:
         config: ``threshold``, ``percentile`` and ``false_alarms`` of ``conf/predict.yaml``.
-        network: The map's. The threshold is that of its first checkpoint.
+        network: The map's, whose first checkpoint's threshold counts.
         scene: The scene.
         info: Content of its ``scene.json``.
         raster: The finished map's probability or score.
@@ -58,11 +70,8 @@ def choose_threshold(
     Raises:
         InputError: No ground is observed and steep enough.
     """
-    if config.threshold is not None:
-        return Threshold(float(config.threshold), "as given")
-    if config.percentile is not None:
-        origin = f"percentile {config.percentile:g} of the scene's own values"
-        return Threshold(float(np.percentile(_sample(raster), config.percentile)), origin)
+    if given := given_threshold(config, raster):
+        return given
     if network.measure == "probability":
         return Threshold(network.tasks[0].threshold, "the checkpoint's")
     rate, values = config.false_alarms or DEFAULT_RATE, _sample(raster)
@@ -95,6 +104,20 @@ def choose_threshold(
     return Threshold(quiet.threshold(rate, values), origin, facts)
 
 
+def given_threshold(config: DictConfig, raster: Path) -> Threshold | None:
+    """The threshold that ``threshold`` or ``percentile`` of a configuration gives, if one does.
+
+    Raises:
+        InputError: A percentile is asked for, and no ground is observed and steep enough.
+    """
+    if config.threshold is not None:
+        return Threshold(float(config.threshold), "as given")
+    if config.percentile is not None:
+        origin = f"percentile {config.percentile:g} of the scene's own values"
+        return Threshold(float(np.percentile(_sample(raster), config.percentile)), origin)
+    return None
+
+
 def _quiet_dates(bands: Sequence[str]) -> str:
     """What a scene needs for false alarms to be measured."""
     if ANOMALY in map(band_description, bands):
@@ -102,8 +125,12 @@ def _quiet_dates(bands: Sequence[str]) -> str:
     return "a stack of three dates before the event or more, by a detector that reads it"
 
 
-def require_thresholds(config: DictConfig, task: Member) -> None:
+def require_thresholds(config: DictConfig, measure: str) -> None:
     """Check the options of the threshold before anything is computed.
+
+    Args:
+        config: ``threshold``, ``percentile`` and, where a model is at hand, ``false_alarms``.
+        measure: ``probability``, or another name of what is mapped.
 
     Raises:
         InputError: A given threshold is no probability, two options contradict each other, or a
@@ -111,12 +138,12 @@ def require_thresholds(config: DictConfig, task: Member) -> None:
     """
     if config.threshold is not None and config.percentile is not None:
         raise InputError("threshold and percentile are both given: leave one out")
-    if config.false_alarms is not None and task.measure == "probability":
+    if config.get("false_alarms") is not None and measure == "probability":
         raise InputError(
             f"false_alarms={config.false_alarms:g} is for detectors, whose scores have no "
             "threshold of their own: leave it out, or give it to train.py experiment=tonight"
         )
-    if config.threshold is not None and task.measure == "probability" and config.threshold > 1:
+    if config.threshold is not None and measure == "probability" and config.threshold > 1:
         raise InputError(f"threshold={config.threshold} is not a probability, from 0 to 1")
 
 

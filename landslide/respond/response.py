@@ -12,6 +12,7 @@ from rich.console import Console
 from landslide.config.paths import is_model_name
 from landslide.errors import InputError
 from landslide.geo.files import checksum
+from landslide.geo.stac import write_catalog
 from landslide.prepare.area import read_area
 from landslide.prepare.options import check_options
 from landslide.prepare.sources import PASSES, Event, Pass
@@ -192,6 +193,8 @@ class Response:
     def _say_what_is_due(self, sentence: str) -> None:
         """Print and record when images are expected."""
         write_page(self.record.write(), self.record.maps / "index.html")
+        if self.record.maps_made:
+            write_catalog(self.record.maps, self.record.event.name)
         due = "; ".join(
             f"{w.direction} track {w.track} on {format_time(w.due)} ({w.platform})"
             for w in self.watches

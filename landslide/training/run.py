@@ -35,6 +35,7 @@ from landslide.training.evaluation import (
     quiet_threshold,
 )
 from landslide.training.logistic import fit_detector
+from landslide.training.reliability import calibration, hit_by_size
 from landslide.training.task import LandslideTask, load_task, set_threshold
 from landslide.training.weights import start_from
 
@@ -84,6 +85,8 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
         "split": datamodule.split_digest,
         "tested": datamodule.tested_digest,
         "train_patches": len(datamodule.patches_of("train")),
+        "calibration": calibration(predictions["test"]),
+        "objects": {"hit": hit_by_size(predictions["test"], best.threshold)},
     }
     if quiet:
         found = mapped_share(quiet["test"], best.threshold)

@@ -20,7 +20,7 @@ from landslide.geo.folders import (
     require_free_folder,
     work_folder,
 )
-from landslide.products.mapping import PRODUCTS, product_checksums
+from landslide.products.writing import PRODUCTS, product_checksums
 
 
 class Killed(BaseException):

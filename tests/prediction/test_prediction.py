@@ -24,7 +24,7 @@ from landslide.prediction.stream import (
     predict_scene,
 )
 from landslide.prediction.windows import Predictor
-from landslide.products.mapping import PRODUCTS
+from landslide.products.writing import PRODUCTS
 from landslide.training.network import Network
 from landslide.training.task import save_task
 

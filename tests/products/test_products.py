@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
+from landslide.products.images import list_images
 from landslide.products.map import MapLabels, Shades
 from landslide.products.mask import clean_mask, write_mask
 from landslide.products.polygons import (
@@ -117,8 +118,8 @@ def test_polygons_carry_terrain_and_probability(folder: Path) -> None:
 def test_the_geopackage_has_style_and_rapid_mapping_layers(folder: Path) -> None:
     path = folder / "landslides.gpkg"
     bands = ["vv_pre", "vv_post1", "slope"]
-    dates = {"vv_pre": "2018-09-05"}
-    write_geopackage(path, described(folder), GRID, bands, {"simulated": True}, dates)
+    images = list_images(bands, {"dates": {"ascending": {"vv_pre": "2018-09-05"}}}, "ascending")
+    write_geopackage(path, described(folder), GRID, images, simulated=True)
     layers = {str(name) for name, _ in pyogrio.list_layers(path)}
     assert {"landslides", "observedEventA", "imageFootprintA", "source"} <= layers
     event = gpd.read_file(path, layer="observedEventA")
@@ -148,7 +149,8 @@ def test_a_map_without_landslides_is_a_map(folder: Path) -> None:
     polygons = clean_mask(folder / "landslides.tif", GRID, min_area=0, fill_holes=100)
     write_raster(folder / "scene.tif", np.zeros((120, 140), np.float32), GRID, ["slope"], np.nan)
     describe_polygons(polygons, folder / "probability.tif", folder / "scene.tif", GRID)
-    write_geopackage(folder / "empty.gpkg", simplify(polygons, 5), GRID, ["vv_pre"], {}, {})
+    images = list_images(["vv_pre"], {}, "ascending")
+    write_geopackage(folder / "empty.gpkg", simplify(polygons, 5), GRID, images, simulated=False)
     write_geojson(polygons, folder / "empty.geojson")
     assert len(gpd.read_file(folder / "empty.gpkg", layer="landslides")) == 0
     assert len(gpd.read_file(folder / "empty.geojson")) == 0

@@ -177,6 +177,9 @@ def test_maps_follow_the_images(
     assert changes_of(Path("maps") / expected[3])["confirmed"] >= 1
     withdrawn = sum(changes_of(Path("maps") / name)["withdrawn"] for name in expected)
     assert withdrawn >= 1
+    catalog = json.loads(Path("maps/catalog.json").read_text())
+    items = [link["href"] for link in catalog["links"] if link["rel"] == "item"]
+    assert items == [f"./{name}/item.json" for name in expected]
 
 
 def run_until_killed(config: DictConfig, steps: int) -> None:
