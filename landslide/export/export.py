@@ -1,14 +1,10 @@
 """Checkpoints become model files for other programs, which are compared before they are written."""
 
-import io
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig
-from torch.export import ExportedProgram
 
 from landslide.config.checks import check
 from landslide.config.paths import is_model_name
@@ -18,30 +14,24 @@ from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.export.deepness import deepness_metadata
 from landslide.export.exported import Exported
-from landslide.export.graph import Graph
 from landslide.export.metadata import describe
+from landslide.export.model_files import ONNX, TORCH, ModelFiles
 from landslide.export.verification import (
-    Outputs,
     expected_outputs,
     largest_differences,
     make_images,
     require_equal,
+    rounding_errors,
 )
 from landslide.geo.folders import replacing_files
 from landslide.models.halo import Halo
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network
-from landslide.training.onnx import open_session, to_onnx, torchs_warnings_ignored, trace
 from landslide.training.task import LandslideTask, load_task
-
-ONNX, TORCH = "model.onnx", "model.pt2"
 
 FILES = (ONNX, TORCH)
 """Files of an exported model; the last is written last."""
-
-METADATA = "metadata.json"
-"""Name of the metadata inside of ``model.pt2``."""
 
 COMPARED_SIDE = 256
 """Height in pixels of the images that a model of any size is compared on."""
@@ -75,12 +65,7 @@ def export_model(config: DictConfig) -> Exported:
     _require_size(config.size, network)
     scene = _open_scene(config, tasks, checkpoints)
     halo = network.measure_halo()
-    graph = Graph(tasks, config.tta).eval()
-    program = trace(graph, network.channels, network.size_multiple)
-    static = program
-    if config.size is not None:
-        static = trace(graph, network.channels, network.size_multiple, config.size)
-    model = to_onnx(static, graph.outputs)
+    model = ModelFiles.of(tasks, network.size_multiple, config.tta, config.size)
     exported = Exported(
         tasks=tasks,
         checkpoints=checkpoints,
@@ -88,14 +73,11 @@ def export_model(config: DictConfig) -> Exported:
         threshold=_threshold(config, tasks[0]),
         halo=halo.size if halo else None,
         size=config.size,
-        differences=_compare(model, program, network, config, scene),
+        differences=_compare(model, network, tasks, config, scene),
     )
-    require_equal(exported.differences)
-    metadata = describe(exported, graph.outputs)
     with replacing_files(folder, FILES) as work:
-        extra = _deepness(exported, graph.outputs, halo, scene) if config.size else {}
-        _write_onnx(model, {**metadata, **extra}, work / ONNX)
-        torch.export.save(program, work / TORCH, extra_files={METADATA: json.dumps(metadata)})
+        tiles = _deepness(exported, model.outputs, halo, scene) if config.size else {}
+        model.write(work, describe(exported, model.outputs), tiles)
     return exported
 
 
@@ -168,29 +150,28 @@ def _training_scene(task: LandslideTask, checkpoints: list[Path]) -> Path | None
 
 
 def _compare(
-    model: Any,  # noqa: ANN401
-    program: ExportedProgram,
+    model: ModelFiles,
     network: Network,
+    tasks: list[LandslideTask],
     config: DictConfig,
     scene: Scene | None,
 ) -> dict[str, dict[str, float]]:
-    """Largest difference of both files to ``predict.py``, by kind of input."""
-    multiple = network.size_multiple
-    height = config.size or -(-COMPARED_SIDE // multiple) * multiple
-    sides = (height, config.size or height + multiple)
-    images = make_images(network.tasks[0].bands, sides, scene)
+    """Largest difference of both files to ``predict.py``, by kind of input.
+
+    Raises:
+        InputError: One differs by more than rounding.
+    """
+    multiple, size = network.size_multiple, config.size
+    height = size or -(-COMPARED_SIDE // multiple) * multiple
+    images = make_images(network.tasks[0].bands, (height, size or height + multiple), scene)
     expected = expected_outputs(network, images)
-    written = io.BytesIO()
-    torch.export.save(program, written)
-    written.seek(0)
-    with torchs_warnings_ignored():
-        loaded = torch.export.load(written).module()
-    models: dict[str, Outputs] = {ONNX: open_session(model, network.device), TORCH: loaded}
     with torch.no_grad():
-        return {
+        differences = {
             name: largest_differences(run, images, expected, network.measure)
-            for name, run in models.items()
+            for name, run in model.opened().items()
         }
+    require_equal(differences, rounding_errors(tasks, config.tta, network, expected, images))
+    return differences
 
 
 def _deepness(
@@ -210,11 +191,3 @@ def _deepness(
         halo.grid,
         exported.threshold,
     )
-
-
-def _write_onnx(model: Any, metadata: Mapping[str, Any], path: Path) -> None:  # noqa: ANN401
-    """Write an ONNX model with its metadata, every value of which is JSON."""
-    del model.metadata_props[:]
-    for key, value in metadata.items():
-        model.metadata_props.add(key=key, value=json.dumps(value))
-    path.write_bytes(model.SerializeToString())

@@ -15,8 +15,9 @@ from landslide.errors import InputError
 IR_VERSION = 9
 """Version of the file format: onnxruntime 1.17, which QGIS plugins ship, reads none above 9."""
 
-MAX_BATCH, MAX_SIDE = 1024, 2**16
-"""Largest batch and side in pixels of a traced network, far beyond what memory holds."""
+MAX_BATCH, MIN_SIDE, MAX_SIDE = 1024, 32, 2**16
+"""Largest batch and sides in pixels of a traced network. Some networks fail below; the largest are
+far beyond what memory holds."""
 
 MISSING = (
     '{what} needs ONNX: pip install -e ".[onnx]", or choose another engine or a checkpoint of '
@@ -48,7 +49,7 @@ def trace(
     example = torch.rand(2, channels, side, side if size else 2 * side)
     sizes: dict[int, Any] = {0: Dim("batch", max=MAX_BATCH)}
     for axis, name in () if size else ((2, "rows"), (3, "columns")):
-        dimension = Dim(name, max=MAX_SIDE // multiple)
+        dimension = Dim(name, min=-(-MIN_SIDE // multiple), max=MAX_SIDE // multiple)
         sizes[axis] = multiple * dimension if multiple > 1 else dimension
     try:
         with torch.no_grad(), torchs_warnings_ignored():

@@ -14,10 +14,11 @@ from commands import composed, map_with, run_here
 from numpy.typing import NDArray
 
 from landslide.errors import InputError
-from landslide.export import export as exporting
+from landslide.export import model_files
 from landslide.export.deepness import tile_overlap
-from landslide.export.export import ONNX, TORCH, export_model
+from landslide.export.export import export_model
 from landslide.export.exported import Exported
+from landslide.export.model_files import ONNX, TORCH
 from landslide.training.network import Network
 from landslide.training.task import LandslideTask
 
@@ -205,11 +206,11 @@ def test_a_tile_that_the_halo_fills_is_refused() -> None:
 def test_a_model_that_differs_is_not_written(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Wrong(exporting.Graph):
+    class Wrong(model_files.Graph):
         def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(out + 1e-4 for out in super().forward(image))
 
-    monkeypatch.setattr(exporting, "Graph", Wrong)
+    monkeypatch.setattr(model_files, "Graph", Wrong)
     with pytest.raises(InputError, match=r"model.onnx differs from predict.py by 0.0001\d* on"):
         export_with(f"checkpoint={checkpoint}", f"output={tmp_path / 'm'}")
     assert not (tmp_path / "m").exists()
