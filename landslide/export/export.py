@@ -28,6 +28,7 @@ from landslide.models.halo import Halo
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network
+from landslide.training.onnx import traced_multiple
 from landslide.training.task import LandslideTask, load_task
 
 FILES = (ONNX, TORCH)
@@ -161,7 +162,7 @@ def _compare(
     Raises:
         InputError: One differs by more than rounding.
     """
-    multiple, size = network.size_multiple, config.size
+    multiple, size = traced_multiple(network.size_multiple), config.size
     height = size or -(-COMPARED_SIDE // multiple) * multiple
     images = make_images(network.tasks[0].bands, (height, size or height + multiple), scene)
     expected = expected_outputs(network, images)

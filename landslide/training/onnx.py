@@ -15,9 +15,12 @@ from landslide.errors import InputError
 IR_VERSION = 9
 """Version of the file format: onnxruntime 1.17, which QGIS plugins ship, reads none above 9."""
 
-MAX_BATCH, MIN_SIDE, MAX_SIDE = 1024, 32, 2**16
-"""Largest batch and sides in pixels of a traced network. Some networks fail below; the largest are
-far beyond what memory holds."""
+MAX_BATCH, MAX_SIDE = 1024, 2**16
+"""Largest batch and side in pixels of a traced network, far beyond what memory holds."""
+
+ANY_SIZE = 32
+"""What sides are multiples of in the trace of a network that takes any size: torch ties it to one
+of the ways in which the network treats sides that are even and odd at its levels."""
 
 MISSING = (
     '{what} needs ONNX: pip install -e ".[onnx]", or choose another engine or a checkpoint of '
@@ -30,6 +33,11 @@ def torchs_warnings_ignored() -> AbstractContextManager[None]:
     return warnings.catch_warnings(action="ignore")
 
 
+def traced_multiple(multiple: int) -> int:
+    """What sides are multiples of in the trace of a network, given what it needs itself."""
+    return multiple if multiple > 1 else ANY_SIZE
+
+
 def trace(
     model: nn.Module, channels: int, multiple: int, size: int | None = None
 ) -> ExportedProgram:
@@ -38,19 +46,19 @@ def trace(
     Args:
         model: In evaluation mode.
         channels: Input bands C.
-        multiple: What H and W are multiples of.
+        multiple: What H and W are multiples of, see ``traced_multiple``.
         size: The only H and W; None leaves them free.
 
     Raises:
         InputError: The module cannot be traced.
     """
-    side = size or 4 * max(multiple, 16)
+    multiple = traced_multiple(multiple)
+    side = size or 4 * multiple
     # Sides must differ, or they would be taken for one.
     example = torch.rand(2, channels, side, side if size else 2 * side)
     sizes: dict[int, Any] = {0: Dim("batch", max=MAX_BATCH)}
     for axis, name in () if size else ((2, "rows"), (3, "columns")):
-        dimension = Dim(name, min=-(-MIN_SIDE // multiple), max=MAX_SIDE // multiple)
-        sizes[axis] = multiple * dimension if multiple > 1 else dimension
+        sizes[axis] = multiple * Dim(name, max=MAX_SIDE // multiple)
     try:
         with torch.no_grad(), torchs_warnings_ignored():
             return torch.export.export(
