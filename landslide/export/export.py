@@ -12,8 +12,10 @@ from landslide.config.rules import EXPORT
 from landslide.data.identity import Identity
 from landslide.data.scene import Scene
 from landslide.errors import InputError
+from landslide.export.card import CARD, write_card
 from landslide.export.deepness import deepness_metadata
 from landslide.export.exported import Exported
+from landslide.export.item import write_item
 from landslide.export.metadata import describe
 from landslide.export.model_files import ONNX, TORCH, ModelFiles
 from landslide.export.verification import (
@@ -24,6 +26,7 @@ from landslide.export.verification import (
     rounding_errors,
 )
 from landslide.geo.folders import replacing_files
+from landslide.geo.stac import ITEM
 from landslide.models.halo import Halo
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.training.named_detectors import make_detector
@@ -31,8 +34,8 @@ from landslide.training.network import Network
 from landslide.training.onnx import traced_multiple
 from landslide.training.task import LandslideTask, load_task
 
-FILES = (ONNX, TORCH)
-"""Files of an exported model; the last is written last."""
+FILES = (ONNX, TORCH, CARD, ITEM)
+"""Files of an exported model; the last describes the others."""
 
 COMPARED_SIDE = 256
 """Height in pixels of the images that a model of any size is compared on."""
@@ -79,6 +82,8 @@ def export_model(config: DictConfig) -> Exported:
     with replacing_files(folder, FILES) as work:
         tiles = _deepness(exported, model.outputs, halo, scene) if config.size else {}
         model.write(work, describe(exported, model.outputs), tiles)
+        write_card(exported, work)
+        write_item(exported, work)
     return exported
 
 

@@ -1,10 +1,12 @@
 """What was exported, as the model's card and its catalogue item describe it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from landslide.training.network import TTA
+from landslide.training.onnx import traced_multiple
 from landslide.training.task import LandslideTask
 
 
@@ -35,3 +37,8 @@ class Exported:
     halo: int | None
     size: int | None
     differences: dict[str, dict[str, float]]
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width of an image are multiples of where they are free."""
+        return traced_multiple(math.lcm(*(task.size_multiple for task in self.tasks)))

@@ -1,6 +1,5 @@
 """What an exported model says about itself, and what ``predict.py`` reads from it."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import landslide
 from landslide.export.exported import Exported
 from landslide.radar.units import unit_of
 from landslide.training.member import MEMBERS, SIZE, ExportedMember
-from landslide.training.onnx import traced_multiple
 from landslide.training.task import LandslideTask
 
 
@@ -32,7 +30,7 @@ def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
         "tta": exported.tta,
         "halo": exported.halo,
         SIZE: exported.size,
-        "size_multiple": traced_multiple(math.lcm(*(t.size_multiple for t in exported.tasks))),
+        "size_multiple": exported.size_multiple,
         "normalization": [dict(task.hparams["normalization"]) for task in exported.tasks],
         "differences": exported.differences,
         "notes": notes(exported),

@@ -51,6 +51,7 @@ MEDIA_TYPES = {
     ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
     ".zip": "application/zip",
 }
+"""Media types by suffix; of others it is that of bytes."""
 
 SHA256 = "1220"
 """Begin of a multihash that is a SHA-256, of 32 bytes."""
@@ -68,7 +69,7 @@ def describe_file(path: Path, title: str, roles: Sequence[str], **fields: object
     return {
         "href": f"./{path.name}",
         "title": title,
-        "type": MEDIA_TYPES[path.suffix],
+        "type": MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
         "roles": list(roles),
         "file:size": path.stat().st_size,
         "file:checksum": SHA256 + checksum(path),

@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from rasterio.enums import WktVersion
 from shapely.geometry.base import BaseGeometry
 
 import landslide
@@ -91,7 +92,7 @@ def write_item(mapped: MappedScene, summary: Mapping[str, Any], folder: Path) ->
     }
     item = make_item(
         f"{Path(mapped.record.scene).stem}_{checksum(mask)[:12]}",
-        _describe_map(mapped, summary) | _time_of(mapped, mask) | _projection(mapped.grid),
+        _describe_map(mapped, summary) | _time_of(mapped, mask) | describe_projection(mapped.grid),
         assets,
         outline_in_degrees(observed_outline(mask), mapped.grid.crs),
         ["classification", "file", "processing", "projection", "raster"],
@@ -101,10 +102,14 @@ def write_item(mapped: MappedScene, summary: Mapping[str, Any], folder: Path) ->
 
 def _describe_map(mapped: MappedScene, summary: Mapping[str, Any]) -> dict[str, Any]:
     """What was mapped, by what and from what."""
-    labels, area = mapped.labels(), summary["landslide_area_m2"] / 1e6
+    labels, area, record = mapped.labels(), summary["landslide_area_m2"] / 1e6, mapped.record
+    newest = max((image.date for image in record.images if image.date), default=None)
+    model = record.models[0].rpartition(".")[2]
+    # Maps of one event must be told apart by their titles.
+    told_by = ", ".join(filter(None, (Path(record.scene).stem, newest, model)))
     measured = ("simulated", "measure", "threshold", "landslides", "landslide_area_m2")
     return {
-        "title": labels.title.replace("\n", ": "),
+        "title": f"{labels.title} ({told_by})".replace("\n", ": "),
         "description": (
             f"{summary['landslides']:,} landslides cover {area:.3f} km², "
             f"{100 * summary['landslide_share']:.2f} % of the observed ground."
@@ -127,13 +132,13 @@ def _time_of(mapped: MappedScene, mask: Path) -> dict[str, Any]:
     return single_time(datetime.fromtimestamp(file.stat().st_mtime, UTC))
 
 
-def _projection(grid: Grid) -> dict[str, Any]:
-    """The grid of all rasters."""
+def describe_projection(grid: Grid) -> dict[str, Any]:
+    """Properties of the grid that all rasters share."""
     authority = grid.crs.to_authority()
     code = ":".join(authority) if authority else None
     return {
         "proj:code": code,
-        **({} if code else {"proj:wkt2": grid.crs.to_wkt()}),
+        **({} if code else {"proj:wkt2": grid.crs.to_wkt(version=WktVersion.WKT2_2019)}),
         "proj:shape": [grid.height, grid.width],
         "proj:transform": list(grid.transform)[:6],
         "proj:bbox": list(grid.bounds),
