@@ -12,6 +12,7 @@ PROGRAMS = {
     "prepare": "make a scene from radar images, a DEM and an inventory",
     "train": "train a model on a scene; -m sweeps over settings",
     "predict": "map a scene with a checkpoint or a detector",
+    "export": "write a model for QGIS and other programs, as ONNX and torch.export",
     "polygons": "cut a finished map anew with another threshold or smallest area",
     "compare": "print the scores of maps beside each other",
     "catalog": "write a catalogue (STAC) of the maps in a folder",

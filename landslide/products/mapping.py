@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ from landslide.products.mapped import MappedScene, Record
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.products.writing import PRODUCTS, print_summary, write_products
 from landslide.training.cpu import tune_cpu
+from landslide.training.member import Member, load_members
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network, choose_device
-from landslide.training.task import LandslideTask, load_task
 
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
 
@@ -72,7 +73,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         raster = ProbabilityFile(folder, scene.grid, network.bands)
         predict_scene(scene, predictor, raster, watch)
         with watch("threshold"):
-            threshold = choose_threshold(config, tasks[0], scene, info, raster.raster)
+            threshold = choose_threshold(config, network, scene, info, raster.raster)
         mapped = MappedScene(scene, record, threshold)
         summary, metrics = write_products(folder, mapped, truth, config, watch)
     print_summary(summary, metrics, output)
@@ -81,7 +82,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
 
 def _open(
     config: DictConfig,
-) -> tuple[list[LandslideTask], SceneInput, Record, Truth | None]:
+) -> tuple[Sequence[Member], SceneInput, Record, Truth | None]:
     """Open all inputs, so that unsuitable ones are found before anything is computed."""
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: name a folder")
@@ -99,11 +100,11 @@ def _open(
     return tasks, source, Record.of(tasks, source, levels, inventory), truth
 
 
-def _tasks(config: DictConfig) -> tuple[list[LandslideTask], str | None]:
-    """The checkpoints, or a detector, and the orbit that they are to read."""
+def _tasks(config: DictConfig) -> tuple[Sequence[Member], str | None]:
+    """The members of the network, or a detector, and the orbit that they are to read."""
     names = _checkpoints(config)
     if not any(map(is_model_name, names)):
-        return [load_task(Path(name)) for name in names], config.orbit
+        return load_members([Path(name) for name in names]), config.orbit
     if len(names) > 1:
         raise InputError(f"checkpoint={config.checkpoint}: a detector maps by itself: name one")
     task = make_detector(names[0], str(config.scene), config.orbit)
