@@ -7,6 +7,7 @@ import torch
 from builders import save_checkpoint
 from commands import CONF, composed
 from omegaconf import OmegaConf
+from torch import nn
 
 from landslide.export.export import export_model
 from landslide.export.model_files import ONNX, TORCH
@@ -36,8 +37,10 @@ def task_of(model: str, *overrides: str) -> LandslideTask:
             task.model.offset.fill_(-1.0)
         return task.eval()
     with torch.no_grad():
-        for _ in range(100):  # until batch normalisation has forgotten its first statistics
-            task.model.train()(task.normalization(power))
+        for module in task.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0  # one pass sets all statistics
+        task.model.train()(task.normalization(power))
     return task.eval()
 
 
