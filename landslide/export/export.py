@@ -31,7 +31,7 @@ from landslide.models.halo import Halo
 from landslide.prediction.inputs import balance_input, open_input
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network
-from landslide.training.onnx import traced_multiple
+from landslide.training.onnx import require_packages, traced_multiple
 from landslide.training.task import LandslideTask, load_task
 
 FILES = (ONNX, TORCH, CARD, ITEM)
@@ -57,6 +57,7 @@ def export_model(config: DictConfig) -> Exported:
         InputError: A checkpoint or an option is unsuitable, or a file differs from ``predict.py``.
     """
     check(config, EXPORT)
+    require_packages("onnx", "onnxscript", "onnxruntime")
     folder = Path(config.output)
     if folder.is_file():
         raise InputError(f"output={folder} is a file: name a folder")

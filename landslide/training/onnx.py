@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,16 @@ ANY_SIZE = 32
 """What sides are multiples of in the trace of a network that takes any size: torch ties it to one
 of the ways in which the network treats sides that are even and odd at its levels."""
 
-MISSING = (
-    '{what} needs ONNX: pip install -e ".[onnx]", or choose another engine or a checkpoint of '
-    "train.py"
-)
+
+def require_packages(*names: str) -> None:
+    """Require packages of the extra ``onnx``.
+
+    Raises:
+        InputError: One is not installed.
+    """
+    for name in names:
+        if find_spec(name) is None:
+            raise InputError(f'ONNX needs the package {name}: pip install -e ".[onnx]"')
 
 
 def torchs_warnings_ignored() -> AbstractContextManager[None]:
@@ -87,11 +94,7 @@ def to_onnx(program: ExportedProgram, outputs: Sequence[str]) -> Any:  # noqa: A
     Raises:
         InputError: ONNX is not installed, or it lacks one of the module's operations.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(MISSING.format(what="writing ONNX")) from error
+    require_packages("onnx", "onnxscript")
     try:
         with torchs_warnings_ignored():
             # The exporter that is not dynamo's is silently wrong for work in place on slices.
@@ -155,10 +158,9 @@ def open_session(model: Any, device: torch.device) -> Session:  # noqa: ANN401
     Raises:
         InputError: onnxruntime is missing, has no CUDA, or cannot read the file.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InputError(MISSING.format(what="onnxruntime")) from error
+    require_packages("onnxruntime")
+    import onnxruntime
+
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.type == "cuda":
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

@@ -140,30 +140,47 @@ def test_the_file_says_what_it_reads_and_how_equal_it_is(exported: Path) -> None
 
 
 @pytest.mark.slow
-def test_an_ensemble_with_flips_is_one_model(tmp_path: Path) -> None:
+def test_an_ensemble_is_one_model_of_mean_and_spread(tmp_path: Path) -> None:
     other = make_task(normalization=MINMAX)
     perturb(other)
-    tasks = [perturbed_task().eval(), other.eval()]
+    tasks = [perturbed_task(), other]
     for name, task in zip("ab", tasks, strict=True):
         save_checkpoint(task, tmp_path / f"{name}.ckpt")
     names = f"checkpoint=[{tmp_path / 'a.ckpt'},{tmp_path / 'b.ckpt'}]"
-    export_with(names, f"output={tmp_path / 'm'}", "tta=flips")
+    export_with(names, f"output={tmp_path / 'm'}")
     image, valid = broken_image()
-    image[0] = np.random.default_rng(1).gamma(4, 0.05, image[0].shape)
     mean, spread = run_onnx(tmp_path / "m" / ONNX, image)
-    flips = [(), (2,), (3,), (2, 3)]
-    members = []
-    for task in tasks:
+    members = [as_trained(task, image, valid) for task in tasks]
+    np.testing.assert_allclose(mean[:, 0], np.mean(members, axis=0), atol=1e-5)
+    np.testing.assert_allclose(spread[:, 0], np.std(members, axis=0), atol=1e-5)
+    assert spread.max() > 0.01
+
+
+@pytest.mark.slow
+def test_flips_are_inside_and_mirror_directions(tmp_path: Path) -> None:
+    bands = ["vv_pre", "vv_post1", "aspect"]
+    model = {"_target_": "landslide.models.UNet", "in_channels": 3, "filters": 2}
+    task = make_task(bands=bands, model=model)
+    perturb(task)
+    image = np.random.default_rng(0).gamma(4, 0.05, (1, 3, 64, 96)).astype(np.float32)
+    image[:, 2] = np.random.default_rng(1).uniform(0, 360, (1, 64, 96))
+    task.normalization.fit([torch.from_numpy(image)])
+    path = save_checkpoint(task, tmp_path / "a.ckpt")
+    export_with(f"checkpoint={path}", f"output={tmp_path / 'm'}", "tta=flips")
+    (found,) = run_onnx(tmp_path / "m" / ONNX, image)
+    flipped = []
+    for axes, aspect in (
+        ((), lambda a: a),
+        ((2,), lambda a: 180 - a),  # north becomes south
+        ((3,), lambda a: 360 - a),
+        ((2, 3), lambda a: 180 + a),
+    ):
+        mirrored = np.flip(image, axes).copy()
+        mirrored[:, 2] = aspect(mirrored[:, 2]) % 360
         with torch.no_grad():
-            each = [
-                torch.sigmoid(task(torch.from_numpy(np.flip(image, axes).copy()))).flip(axes)
-                for axes in flips
-            ]
-        members.append(torch.stack(each).mean(dim=0).numpy())
-    valid[0] = True
-    for found, function in ((mean, np.mean), (spread, np.std)):
-        expected = np.where(valid, function(members, axis=0)[:, 0], 0)
-        np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
+            flipped.append(torch.sigmoid(task.eval()(torch.from_numpy(mirrored))).flip(axes))
+    assert (flipped[0] - flipped[1]).abs().max() > 1e-3
+    np.testing.assert_allclose(found, torch.stack(flipped).mean(dim=0), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -340,10 +357,17 @@ def test_files_that_are_not_ours_are_refused(
 
 
 def test_without_onnxruntime_one_sentence_says_what_to_install(
-    exported: Path, scene_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Path,
+    checkpoint: Path,
+    scene_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(InputError, match=r"needs ONNX: pip install -e \"\.\[onnx\]\""):
+    message = r"needs the package onnxruntime: pip install -e \"\.\[onnx\]\""
+    with pytest.raises(InputError, match=message):
+        export_with(f"checkpoint={checkpoint}", f"output={tmp_path / 'm'}")
+    with pytest.raises(InputError, match=message):
         map_with(
             f"checkpoint={exported / ONNX}", f"scene={scene_root}", f"output={tmp_path / 'map'}"
         )
