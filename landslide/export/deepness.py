@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from landslide.errors import InputError
+from landslide.models.halo import Halo
 
 CENTIMETRES = 100
 
@@ -16,8 +17,7 @@ def deepness_metadata(
     channels: int,
     resolution: float,
     size: int,
-    halo: int,
-    grid: int,
+    halo: Halo,
     threshold: float,
 ) -> dict[str, Any]:
     """Metadata of Deepness 0.6, each of whose values is written as JSON.
@@ -27,8 +27,7 @@ def deepness_metadata(
         channels: Number of input bands.
         resolution: Side of a pixel in metres.
         size: Side of a tile in pixels.
-        halo: Pixels at a tile's edges that other tiles must provide.
-        grid: Number that the starts of tiles must be multiples of.
+        halo: What must overlap for joined tiles to equal one pass.
         threshold: Value from which a pixel is landslide.
     """
     names = {outputs[0]: "landslide"}
@@ -38,7 +37,7 @@ def deepness_metadata(
         "resolution": resolution * CENTIMETRES,
         "tile_size": size,  # its code
         "tiles_size": size,  # its documentation
-        "tiles_overlap": tile_overlap(size, halo, grid),
+        "tiles_overlap": tile_overlap(size, halo),
         "seg_thresh": round(threshold, 2),
         "seg_small_segment": 0,  # otherwise a median filter of 9 px erases small landslides
         # It divides by 255 and standardises: these undo that.
@@ -47,7 +46,7 @@ def deepness_metadata(
     }
 
 
-def tile_overlap(size: int, halo: int, grid: int) -> int:
+def tile_overlap(size: int, halo: Halo) -> int:
     """Overlap of tiles in whole percent, such that their joined cores equal one pass.
 
     Half of the overlap is cut off on each side. Because of pooling, tiles must also start on the
@@ -57,16 +56,12 @@ def tile_overlap(size: int, halo: int, grid: int) -> int:
     Raises:
         InputError: The tile is too small for the halo.
     """
-    least = math.ceil(200 * halo / size)
+    least = math.ceil(200 * halo.size / size)
     for percent in range(least, MAX_OVERLAP + 1):
         overlap = int(size * percent / 100 * 2) // 2  # as Deepness computes it
-        if overlap >= 2 * halo and (size - overlap) % grid == 0:
+        if overlap >= 2 * halo.size and (size - overlap) % halo.grid == 0:
             return percent
     raise InputError(
-        f"size={size} leaves nothing of a tile but the {halo} px around it that the network sees: "
-        f"give {_round_up(4 * halo, grid)} or more"
+        f"size={size} leaves nothing of a tile but the {halo.size} px around it that the network "
+        f"sees: give {4 * halo.size} or more"
     )
-
-
-def _round_up(pixels: int, grid: int) -> int:
-    return -(-pixels // grid) * grid

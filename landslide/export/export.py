@@ -68,20 +68,20 @@ def export_model(config: DictConfig) -> Exported:
     tasks, checkpoints = _load(config)
     network = Network(tasks, torch.device("cpu"), config.tta)
     _require_size(config.size, network)
+    threshold, halo = _threshold(config, tasks[0]), network.measure_halo()
     scene = _open_scene(config, tasks, checkpoints)
-    halo = network.measure_halo()
+    tiles = _deepness(network, config.size, halo, threshold, scene) if config.size else {}
     model = ModelFiles.of(tasks, network.size_multiple, config.tta, config.size)
     exported = Exported(
         tasks=tasks,
         checkpoints=checkpoints,
         tta=config.tta,
-        threshold=_threshold(config, tasks[0]),
+        threshold=threshold,
         halo=halo.size if halo else None,
         size=config.size,
         differences=_compare(model, network, tasks, config, scene),
     )
     with replacing_files(folder, FILES) as work:
-        tiles = _deepness(exported, model.outputs, halo, scene) if config.size else {}
         model.write(work, describe(exported, model.outputs), tiles)
         write_card(exported, work)
         write_item(exported, work)
@@ -106,6 +106,8 @@ def _load(config: DictConfig) -> tuple[list[LandslideTask], list[Path]]:
 
 def _threshold(config: DictConfig, task: LandslideTask) -> float:
     if config.threshold is not None:
+        if config.threshold > 1 and task.measure == "probability":
+            raise InputError(f"threshold={config.threshold} is not a probability, from 0 to 1")
         return float(config.threshold)
     if task.measure == "score":
         raise InputError(
@@ -137,23 +139,25 @@ def _require_size(size: int | None, network: Network) -> None:
 def _open_scene(
     config: DictConfig, tasks: list[LandslideTask], checkpoints: list[Path]
 ) -> Scene | None:
-    """The scene that was named, or that of the training if it is still there; balanced."""
+    """The scene that was named, or that of the training if it still has the bands; balanced."""
     path = config.scene or _training_scene(tasks[0], checkpoints)
     if path is None:
         return None
-    scene = open_input(tasks, str(path)).scene
+    try:
+        scene = open_input(tasks, str(path)).scene
+    except InputError:
+        if config.scene is not None:
+            raise
+        return None
     balance_input(tasks, scene)
     return scene
 
 
 def _training_scene(task: LandslideTask, checkpoints: list[Path]) -> Path | None:
-    """Folder of the scene that the run of a checkpoint lists among its data."""
-    for checkpoint in checkpoints[:1]:
-        identity = Identity.read(checkpoint.parent.parent)
-        for file in map(Path, identity.data if identity else ()):
-            if file.name == f"{task.orbit}.tif" and file.exists():
-                return file.parent
-    return None
+    """Folder of the scene that the run of the first checkpoint lists among its data."""
+    identity = Identity.read(checkpoints[0].parent.parent) if checkpoints else None
+    files = map(Path, identity.data if identity else ())
+    return next((file.parent for file in files if file.name == f"{task.orbit}.tif"), None)
 
 
 def _compare(
@@ -182,19 +186,10 @@ def _compare(
 
 
 def _deepness(
-    exported: Exported, outputs: tuple[str, ...], halo: Halo | None, scene: Scene | None
+    network: Network, size: int, halo: Halo | None, threshold: float, scene: Scene | None
 ) -> dict[str, Any]:
     """Metadata for Deepness, whose tiles have one size."""
-    assert exported.size is not None
     # Windows that are blended overlap by half.
-    halo = halo or Halo(1, exported.size // 4)
+    halo = halo or Halo(1, size // 4)
     resolution = scene.grid.pixel_area**0.5 if scene else RESOLUTION
-    return deepness_metadata(
-        outputs,
-        len(exported.tasks[0].bands),
-        resolution,
-        exported.size,
-        halo.size,
-        halo.grid,
-        exported.threshold,
-    )
+    return deepness_metadata(network.bands, network.channels, resolution, size, halo, threshold)

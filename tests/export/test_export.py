@@ -19,6 +19,7 @@ from landslide.export.deepness import tile_overlap
 from landslide.export.export import export_model
 from landslide.export.exported import Exported
 from landslide.export.model_files import ONNX, TORCH
+from landslide.models.halo import Halo
 from landslide.training.network import Network
 from landslide.training.task import LandslideTask
 
@@ -208,7 +209,7 @@ def test_a_file_for_qgis_has_one_size_and_tells_deepness_how_to_tile(
 @pytest.mark.parametrize("size", [256, 480, 512, 1024])
 @pytest.mark.parametrize("halo", [16, 48, 96])
 def test_tiles_overlap_by_the_halo_and_start_on_the_networks_grid(size: int, halo: int) -> None:
-    percent = tile_overlap(size, halo, 16)
+    percent = tile_overlap(size, Halo(16, halo))
     overlap = int(size * percent / 100 * 2) // 2
     assert overlap // 2 >= halo
     assert (size - overlap) % 16 == 0
@@ -216,7 +217,7 @@ def test_tiles_overlap_by_the_halo_and_start_on_the_networks_grid(size: int, hal
 
 def test_a_tile_that_the_halo_fills_is_refused() -> None:
     with pytest.raises(InputError, match="give 384 or more"):
-        tile_overlap(192, 96, 16)
+        tile_overlap(192, Halo(16, 96))
 
 
 @pytest.mark.slow
@@ -239,6 +240,8 @@ def test_a_model_that_differs_is_not_written(
         (["size=500"], "size=500 is not a multiple of 16 px"),
         (["size=0"], "size=0 is not a whole number from 1"),
         (["tta=twice"], "tta=twice is not one of none, flips"),
+        (["size=192"], "size=192 leaves nothing of a tile but the 96 px"),
+        (["threshold=2"], "threshold=2 is not a probability"),
         (["checkpoint=log_ratio"], "checkpoint=log_ratio takes its bands from a scene"),
         (["checkpoint=missing.ckpt"], "there is no checkpoint missing.ckpt"),
     ],
