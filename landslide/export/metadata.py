@@ -1,7 +1,6 @@
 """What an exported model says about itself, and what ``predict.py`` reads from it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import landslide
@@ -35,7 +34,7 @@ def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
         "differences": exported.differences,
         "notes": notes(exported),
         MEMBERS: [
-            ExportedMember.of(task, Path()).facts() | {"threshold": exported.threshold}
+            ExportedMember.facts_of(task) | {"threshold": exported.threshold}
             for task in exported.tasks
         ],
     }
@@ -63,8 +62,8 @@ def notes(exported: Exported) -> list[str]:
         )
     if any(task.balance for task in tasks):
         found.append(
-            "the model was trained on dates of one brightness: predict.py measures and takes out "
-            "what whole dates differ by, and the exported model does not"
+            "the model reads dates of one brightness, which predict.py makes of a scene: "
+            "`landslide composite` writes them"
         )
     found.append("layover and shadow are mapped like the rest")
     if tasks[0].measure == "score":

@@ -28,8 +28,8 @@ from landslide.products.mapped import MappedScene, Record
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.products.writing import PRODUCTS, print_summary, write_products
 from landslide.training.cpu import tune_cpu
-from landslide.training.member import Member, load_members
-from landslide.training.named_detectors import make_detector
+from landslide.training.member import Member
+from landslide.training.named_detectors import load_or_make
 from landslide.training.network import Network, choose_device
 
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
@@ -91,24 +91,14 @@ def _open(
             f"output={config.output} holds a scene, and the map would replace its landslides.tif: "
             "name another folder"
         )
-    tasks, orbit = _tasks(config)
+    names = _checkpoints(config)
+    tasks, orbit = load_or_make(names, str(config.scene), config.orbit)
     require_thresholds(config, tasks[0].measure)
     source = open_input(tasks, str(config.scene), orbit)
     levels = balance_input(tasks, source.scene)
     inventory = Path(config.inventory) if config.inventory else source.truth
     truth = open_truth(inventory, source.scene.grid) if inventory else None
     return tasks, source, Record.of(tasks, source, levels, inventory), truth
-
-
-def _tasks(config: DictConfig) -> tuple[Sequence[Member], str | None]:
-    """The members of the network, or a detector, and the orbit that they are to read."""
-    names = _checkpoints(config)
-    if not any(map(is_model_name, names)):
-        return load_members([Path(name) for name in names]), config.orbit
-    if len(names) > 1:
-        raise InputError(f"checkpoint={config.checkpoint}: a detector maps by itself: name one")
-    task = make_detector(names[0], str(config.scene), config.orbit)
-    return [task], task.orbit
 
 
 def _checkpoints(config: DictConfig) -> list[str]:

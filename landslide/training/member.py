@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -26,12 +26,14 @@ class ExportedMember:
 
     Attributes:
         file: The exported model.
+        size: The only height and width that it takes; None leaves them free.
         window: Grid and size of its ``Halo``; empty if it has none.
 
     The others are those of ``LandslideTask``.
     """
 
     file: Path
+    size: int | None
     model_settings: Config
     bands: list[str]
     orbit: str
@@ -46,29 +48,13 @@ class ExportedMember:
     per_window: bool
     window: list[int]
 
-    @classmethod
-    def of(cls, task: LandslideTask, file: Path) -> Self:
-        """Facts of a checkpoint."""
-        return cls(
-            file=file,
-            model_settings=task.model_settings,
-            bands=task.bands,
-            orbit=task.orbit,
-            patch_size=task.patch_size,
-            threshold=task.threshold,
-            simulated=task.simulated,
-            implanted=task.implanted,
-            measure=task.measure,
-            unit=task.unit,
-            size_multiple=task.size_multiple,
-            balance=task.balance,
-            per_window=task.per_window,
-            window=list(task.measure_halo() or ()),
-        )
-
-    def facts(self) -> dict[str, Any]:
-        """All but the file, as plain values."""
-        return {name: value for name, value in asdict(self).items() if name != "file"}
+    @staticmethod
+    def facts_of(task: LandslideTask) -> dict[str, Any]:
+        """What a file says of a checkpoint: all attributes but its own, as plain values."""
+        own = {"file", "size", "window"}
+        names = [field.name for field in fields(ExportedMember) if field.name not in own]
+        facts = {name: getattr(task, name) for name in names}
+        return facts | {"window": list(task.measure_halo() or ())}
 
     def measure_halo(self) -> Halo | None:
         """The halo that makes windows exact, or None."""
@@ -82,8 +68,8 @@ def load_members(paths: Sequence[Path]) -> list[LandslideTask] | list[ExportedMe
     """Load checkpoints, or the members of one exported model.
 
     Raises:
-        InputError: A file is missing or not of this program, an exported model is named beside
-            others, or it takes images of one size only.
+        InputError: A file is missing or not of this program, or an exported model is named beside
+            others.
     """
     exported = [path for path in paths if path.suffix == SUFFIX]
     if not exported:
@@ -103,14 +89,10 @@ def _load_exported(path: Path) -> list[ExportedMember]:
         raise InputError(
             f"{path} was not written by this program: name a model.onnx of `landslide export`"
         )
-    if size := json.loads(metadata[SIZE]):
-        raise InputError(
-            f"{path} takes images of {size} x {size} px only, for QGIS: export it without size= "
-            "to map with it here"
-        )
     try:
-        return [ExportedMember(file=path, **facts) for facts in json.loads(metadata[MEMBERS])]
-    except TypeError as error:
+        members = json.loads(metadata[MEMBERS])
+        return [ExportedMember(path, json.loads(metadata[SIZE]), **facts) for facts in members]
+    except (TypeError, KeyError) as error:
         raise InputError(
             f"{path} does not fit this version of the program ({error}): export it again"
         ) from error

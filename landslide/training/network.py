@@ -164,7 +164,8 @@ def _open_exported(
     """An exported model in onnxruntime.
 
     Raises:
-        InputError: An option is given that was settled when the model was exported.
+        InputError: An option is given that was settled when the model was exported, or the model
+            takes images of one size only.
     """
     for option, given in (
         (f"engine={engine}", engine not in (None, "onnx")),
@@ -176,6 +177,11 @@ def _open_exported(
                 f"{option}: {member.file} runs in onnxruntime as it was exported: leave that out, "
                 "or name the checkpoint that it was made of"
             )
+    if member.size is not None:
+        raise InputError(
+            f"{member.file} takes images of {member.size} x {member.size} px only, for QGIS: "
+            "export it without size= to map with it here"
+        )
     session = open_session(member.file, device)
     return lambda image: torch.cat(session(image), dim=1)
 

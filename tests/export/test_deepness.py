@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from builders import make_scene, read_band
-from commands import composed, map_with
+import torch
+from builders import BANDS, make_scene, make_task, perturb, read_band, save_checkpoint
+from commands import composed, map_with, run_here
 from numpy.typing import NDArray
 
 from landslide.export.export import export_model
@@ -144,25 +145,31 @@ def map_in_deepness(model: Path, image: NDArray[np.float32], outside: float) -> 
     return result[0, :height, :width]
 
 
+def rain_on(scene: Path, band: int, decibels: float) -> None:
+    """Brighten an image of a scene as a whole."""
+    with rasterio.open(scene / "ascending.tif", "r+") as source:
+        source.write(source.read(band) * 10 ** (decibels / 10), band)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("outside", [np.nan, 0.0])
 @pytest.mark.usefixtures("deepness")
-def test_deepness_maps_what_predict_maps(outside: float, checkpoint: Path, tmp_path: Path) -> None:
+def test_deepness_maps_what_predict_maps(outside: float, tmp_path: Path) -> None:
     scene = make_scene(tmp_path / "scene", (700, 900))
-    export_model(
-        composed(
-            f"checkpoint={checkpoint}",
-            f"output={tmp_path / 'model'}",
-            "size=512",
-            f"scene={scene}",
-            name="export",
-        )
-    )
-    map_with(
-        f"checkpoint={checkpoint}", f"scene={scene}", f"output={tmp_path / 'map'}", "min_area=0"
-    )
-    with rasterio.open(scene / "ascending.tif") as source:
+    rain_on(scene, band=2, decibels=3)
+    kind = "landslide.data.normalization.ZScore"
+    task = make_task(normalization={"_target_": kind, "balance": True})
+    perturb(task)
+    power = 0.1 * torch.rand(1, 4, 64, 64) + 0.05
+    power[:, 3] *= 200  # degrees
+    task.normalization.fit([power])
+    words = [f"checkpoint={save_checkpoint(task, tmp_path / 'a.ckpt')}", f"scene={scene}"]
+    export_model(composed(*words, f"output={tmp_path / 'model'}", "size=512", name="export"))
+    map_with(*words, f"output={tmp_path / 'map'}", "min_area=0")
+    run_here("composite", *words, f"output={tmp_path / 'input.tif'}", cwd=tmp_path)
+    with rasterio.open(tmp_path / "input.tif") as source:
         image = source.read()
+        assert list(source.descriptions) == BANDS
     expected = read_band(tmp_path / "map" / "landslides.tif")
     found = map_in_deepness(tmp_path / "model" / ONNX, image, outside) - 1
     observed = expected != UNKNOWN
