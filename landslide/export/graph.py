@@ -14,6 +14,19 @@ from landslide.training.task import LandslideTask
 SPREAD = "spread"
 
 
+class ChannelsLast(nn.Module):
+    """A network in the layout in which torch's convolutions are fastest; ONNX has only one."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to logits (B, 1, H, W)."""
+        logits: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        return logits
+
+
 class Graph(nn.Module):
     """Checkpoints with their normalisation, flips and gaps, as ``predict.py`` applies them.
 
@@ -37,10 +50,7 @@ class Graph(nn.Module):
         super().__init__()
         first = tasks[0]
         self.normalizations = nn.ModuleList(task.normalization for task in tasks)
-        self.networks = nn.ModuleList(
-            fold(task.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-            for task in tasks
-        )
+        self.networks = nn.ModuleList(ChannelsLast(fold(task.model)) for task in tasks)
         models = list(zip(self.normalizations, self.networks, strict=True))
         self.function = Function(models, tta, first.bands, first.measure)
         self.outputs = (first.measure, SPREAD) if len(tasks) > 1 else (first.measure,)
