@@ -57,9 +57,9 @@ class ModelFiles(NamedTuple):
     def opened(self) -> dict[str, Outputs]:
         """The models as other programs run them, by file."""
         written = io.BytesIO()
-        torch.export.save(self.program, written)
-        written.seek(0)
         with torchs_warnings_ignored():
+            torch.export.save(self.program, written)
+            written.seek(0)
             loaded = torch.export.load(written).module()
         return {ONNX: open_session(self.onnx, torch.device("cpu")), TORCH: loaded}
 
@@ -78,4 +78,5 @@ class ModelFiles(NamedTuple):
             self.onnx.metadata_props.add(key=key, value=json.dumps(value))
         (folder / ONNX).write_bytes(self.onnx.SerializeToString())
         extra = {METADATA: json.dumps(metadata)}
-        torch.export.save(self.program, folder / TORCH, extra_files=extra)
+        with torchs_warnings_ignored():
+            torch.export.save(self.program, folder / TORCH, extra_files=extra)
