@@ -157,6 +157,7 @@ def rain_on(scene: Path, band: int, decibels: float) -> None:
 def test_deepness_maps_what_predict_maps(outside: float, tmp_path: Path) -> None:
     scene = make_scene(tmp_path / "scene", (700, 900))
     rain_on(scene, band=2, decibels=3)
+    torch.manual_seed(0)
     kind = "landslide.data.normalization.ZScore"
     task = make_task(normalization={"_target_": kind, "balance": True})
     perturb(task)
@@ -174,5 +175,5 @@ def test_deepness_maps_what_predict_maps(outside: float, tmp_path: Path) -> None
     found = map_in_deepness(tmp_path / "model" / ONNX, image, outside) - 1
     observed = expected != UNKNOWN
     assert (found[~observed] == 0).all()
-    assert 0.005 < expected[observed].mean() < 0.9
+    assert 0.02 < expected[observed].mean() < 0.98  # both classes are there
     assert (found == expected)[observed].mean() > 0.999

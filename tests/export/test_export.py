@@ -33,6 +33,11 @@ CPU = torch.device("cpu")
 MINMAX = {"_target_": "landslide.data.normalization.PatchMinMax"}
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def export_with(*overrides: str) -> Exported:
     return export_model(composed(*overrides, name="export"))
 
