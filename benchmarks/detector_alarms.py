@@ -126,8 +126,9 @@ def score_scene(
             add_anomaly(root, QUIET)
         task = make_detector(detector, str(root))
         task.normalization.balance = balance
-        score = predict(Network([task], torch.device("cpu")), root)[0].to_numpy()
-        events = find_quiet_events(task, root, "ascending", info) if quiet else None
+        network = Network([task], torch.device("cpu"))
+        score = predict(network, root)[0].to_numpy()
+        events = find_quiet_events(network, root, "ascending", info) if quiet else None
     return np.where(score > MIN_SCORE, score, np.nan), events
 
 

@@ -36,7 +36,7 @@ from landslide.models.layers import SameConvTranspose2d
 from landslide.prediction.stream import ProbabilityFile, Stopwatch, choose_predictor, predict_scene
 from landslide.products.mask import write_mask
 from landslide.training.cpu import tune_cpu
-from landslide.training.network import Network
+from landslide.training.network import Function, Network
 from landslide.training.task import LandslideTask
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,9 +112,8 @@ def predict_unfolded(task: LandslideTask, image: Tensor, side: int, device: torc
     """Predict blocks with their 96 px halo, with the network as trained."""
     network = Network([task], device)
     layout = torch.channels_last
-    network.members = [
-        (task.normalization, lambda x: task.model(x.contiguous(memory_format=layout)))
-    ]
+    model = (task.normalization, lambda x: task.model(x.contiguous(memory_format=layout)))
+    network.function = Function([model], "none", task.bands, task.measure)
     predict_blocks(network, image, side)
 
 

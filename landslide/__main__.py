@@ -12,6 +12,8 @@ PROGRAMS = {
     "prepare": "make a scene from radar images, a DEM and an inventory",
     "train": "train a model on a scene; -m sweeps over settings",
     "predict": "map a scene with a checkpoint or a detector",
+    "export": "write a model for QGIS and other programs, as ONNX and torch.export",
+    "composite": "write the bands of a scene as a model reads them, for QGIS",
     "polygons": "cut a finished map anew with another threshold or smallest area",
     "compare": "print the scores of maps beside each other",
     "catalog": "write a catalogue (STAC) of the maps in a folder",

@@ -37,9 +37,9 @@ from landslide.prediction.stream import (
 from landslide.products import mapping
 from landslide.products.mask import clean_mask, write_mask
 from landslide.products.polygons import describe_polygons
+from landslide.training.member import load_members
 from landslide.training.metrics import pixel_metrics
 from landslide.training.network import TTA, Network, choose_device
-from landslide.training.task import load_task
 
 PathLike = str | Path
 
@@ -108,15 +108,16 @@ def read_truth(scene: PathLike) -> xr.DataArray:
 
 
 def load_checkpoint(
-    *paths: PathLike, device: str = "auto", tta: TTA = "none", engine: str = "torch"
+    *paths: PathLike, device: str = "auto", tta: TTA = "none", engine: str | None = None
 ) -> Network:
-    """Load a checkpoint, or several as an ensemble.
+    """Load a checkpoint, several as an ensemble, or an exported model.
 
     Args:
-        *paths: Checkpoints of ``train.py``, all with the same bands.
+        *paths: Checkpoints of ``train.py``, all with the same bands, or one ``model.onnx``.
         device: ``auto``, ``cpu`` or ``cuda``.
         tta: ``flips`` averages over the four flips.
-        engine: ``torch``, ``openvino`` or ``compiled``.
+        engine: ``torch``, ``openvino``, ``onnx`` or ``compiled``; default: ``torch``, or ``onnx``
+            for an exported model.
 
     Returns:
         A network that maps measurements to probability.
@@ -126,7 +127,7 @@ def load_checkpoint(
     """
     if not paths:
         raise InputError("load_checkpoint needs at least one checkpoint: name the path of one")
-    tasks = [load_task(Path(path)) for path in paths]
+    tasks = load_members([Path(path) for path in paths])
     return Network(tasks, choose_device(device), tta, engine)
 
 

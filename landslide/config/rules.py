@@ -81,6 +81,13 @@ PREDICT: Mapping[str, Rule] = {
     "device": choice("auto", "cpu", "cuda"),
 }
 
+EXPORT: Mapping[str, Rule] = {
+    "tta": choice("none", "flips"),
+    "size": optional(COUNT),
+    "threshold": optional(NOT_NEGATIVE),
+    "overwrite": SWITCH,
+}
+
 ANOMALY: Mapping[str, Rule] = {
     "quiet": Rule(int, lambda value: value in (0, *range(2, 9)), "0 or a whole number from 2 to 8")
 }

@@ -17,7 +17,7 @@ from landslide.geo.files import write_json
 
 IDENTITY = "identity.json"
 
-OTHER_ROOMS = ("prepare", "simulate", "study", "prediction", "products", "respond")
+OTHER_ROOMS = ("prepare", "simulate", "study", "prediction", "export", "products", "respond")
 """Folders of the package whose code does not change a training run's numbers: they make its
 scenes, whose content counts, or read its results."""
 

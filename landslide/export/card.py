@@ -12,6 +12,7 @@ import numpy as np
 
 import landslide
 from landslide.export.exported import Exported
+from landslide.export.metadata import notes
 from landslide.export.origin import Origin, unique
 from landslide.export.protocol import describe_licence, describe_protocol, describe_scenes
 from landslide.geo.files import write_text
@@ -34,7 +35,8 @@ NEVER = (
     "Proof that nothing failed: it does not see layover, shadow and landslides of a few pixels, "
     "nor those that leave backscatter as it was.",
     "Decisions on lives or property that nobody who knows the place has checked.",
-    "Other sensors, units, pixel sizes or bands than those of its training.",
+    "Other sensors, bands and units than those above, or pixels of another size than it was made "
+    "for.",
 )
 
 
@@ -55,10 +57,11 @@ def write_card(exported: Exported, folder: Path) -> None:
         escape=False,
         name=name_of(exported),
         purpose=describe(exported),
-        warnings=warnings_of(exported),
+        remarks=remarks_of(exported),
         bands=[{"name": b, "unit": unit_of(b), "meaning": meaning_of(b)} for b in tasks[0].bands],
         sides=_sides(exported),
-        usage=_usage(exported),
+        threshold=f"{exported.threshold:.4g}",
+        flips=exported.tta == "flips",
         scenes=unique(line for each in origins for line in describe_scenes(each, orbits)),
         implanted=any(task.implanted for task in tasks),
         licence=describe_licence(origins, orbits),
@@ -66,7 +69,8 @@ def write_card(exported: Exported, folder: Path) -> None:
         scores=_score_rows(metrics),
         headings=headings,
         scored=_scored(exported),
-        spread=_spread(metrics),
+        spread=_spread(len(metrics), len(tasks)),
+        trained=tasks[0].measure == "probability",
         sizes=_size_rows(metrics),
         calibration=_calibration_rows(metrics),
         quiet=_quiet(metrics),
@@ -75,7 +79,6 @@ def write_card(exported: Exported, folder: Path) -> None:
         differences=exported.differences,
         misuse=[*NEVER, *_misuse(exported)],
         version=landslide.__version__,
-        members=len(tasks),
     )
     write_text(folder / CARD, page)
 
@@ -100,44 +103,13 @@ def describe(exported: Exported) -> str:
     return f"From radar images of the {orbits} orbit, {what} of every pixel{members}."
 
 
-def warnings_of(exported: Exported) -> list[str]:
-    """What a reader must not overlook."""
-    tasks, found = exported.tasks, []
-    if any(task.simulated for task in tasks):
-        found.append("It was trained on SIMULATED images and is unproven on real ones.")
-    if any(task.implanted for task in tasks):
-        found.append("It was trained on IMPLANTED landslides in quiet images.")
-    if tasks[0].measure == "score":
-        found.append("Its score ranks ground and is no probability.")
-    return found
-
-
-def _usage(exported: Exported) -> list[str]:
-    first, per_window = exported.tasks[0], exported.tasks[0].normalization.per_window
-    lines = [
-        "A pixel that any band did not measure (NaN, infinite, or backscatter of 0 and less) is "
-        "not observed.",
-        f"A pixel counts as landslide above {exported.threshold:.4g}.",
-    ]
-    if exported.tta == "flips":
-        lines.append("Its output is the mean over the four flips of the input.")
-    if any(task.normalization.balance for task in exported.tasks):
-        lines.append(
-            "It was trained on dates whose overall brightness was balanced. `predict.py` does that "
-            "first; who runs these files elsewhere must do it, or rain looks like landslides."
-        )
-    if per_window:
-        lines.append(
-            f"It scales each input by its own minimum and maximum: give it {first.patch_size} px, "
-            "as in training."
-        )
-    elif exported.halo is not None:
-        lines.append(f"It sees {exported.halo} px around a pixel: cut so many off each tile.")
-    return lines
+def remarks_of(exported: Exported) -> list[str]:
+    """What whoever runs the model must know, in sentences."""
+    return [f"{note[0].upper()}{note[1:]}." for note in notes(exported)]
 
 
 def _sides(exported: Exported) -> str:
-    multiple = exported.tasks[0].size_multiple
+    multiple = exported.size_multiple
     free = f"multiples of {multiple} px" if multiple > 1 else "of any size"
     if exported.size is None:
         return free
@@ -164,9 +136,12 @@ def _score_rows(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def _spread(metrics: Sequence[Mapping[str, Any]]) -> str:
-    if len(metrics) > 1:
-        return f"Mean ± standard deviation over {len(metrics)} members."
+def _spread(scored: int, members: int) -> str:
+    """What the spread of the scores is over."""
+    if scored < members:
+        return f"Scores of {scored} of the {members} members are known."
+    if members > 1:
+        return f"Mean ± standard deviation over {members} members."
     return "One run: how much another seed or another split would change is not known."
 
 

@@ -1,16 +1,21 @@
 """What was exported, as the model's card and its catalogue item describe it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from landslide.training.network import TTA
+from landslide.training.onnx import traced_multiple
 from landslide.training.task import LandslideTask
 
 
 @dataclass(frozen=True)
 class Exported:
     """One model that was written as ``model.onnx`` and ``model.pt2``.
+
+    Their input is (B, C, H, W) in the scene's units. Their output is (B, 1, H, W), the probability
+    or score; an ensemble has a second output of the same shape, its spread.
 
     Attributes:
         tasks: The loaded checkpoints, or a detector; several are one model, an ensemble.
@@ -22,7 +27,7 @@ class Exported:
         size: Height and width in pixels of the only input that the ONNX file takes; None where
             it takes any multiple of the model's.
         differences: Largest difference to ``predict.py``, by file (``model.onnx``) and kind of
-            input (``random``, ``real``, ``broken``).
+            input (``random``, ``broken``, ``scene``).
     """
 
     tasks: Sequence[LandslideTask]
@@ -32,3 +37,8 @@ class Exported:
     halo: int | None
     size: int | None
     differences: dict[str, dict[str, float]]
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width of an image are multiples of where they are free."""
+        return traced_multiple(math.lcm(*(task.size_multiple for task in self.tasks)))

@@ -12,7 +12,7 @@ import shapely
 import torch
 
 import landslide
-from landslide.export.card import CARD, architecture_of, describe, name_of, warnings_of
+from landslide.export.card import CARD, architecture_of, describe, name_of, remarks_of
 from landslide.export.exported import Exported
 from landslide.export.origin import Origin, unique
 from landslide.geo.files import checksum, write_json
@@ -48,7 +48,7 @@ def write_item(exported: Exported, folder: Path) -> None:
         f"{architecture}_{checksum(folder / 'model.onnx')[:12]}",
         {
             "title": f"Landslide {exported.tasks[0].measure} from radar: {architecture}",
-            "description": " ".join([describe(exported), *warnings_of(exported)]),
+            "description": " ".join([describe(exported), *remarks_of(exported)]),
             **_time_of(exported, origins),
             # Whoever shares the weights states their licence; the card says what is known.
             "license": "other",
@@ -109,7 +109,8 @@ def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, 
                 "name": "measurements",
                 "description": (
                     "Bands in their units as measured: the model scales them itself. A pixel that "
-                    "any band did not measure (NaN, infinite, or backscatter of 0 and less) gives 0"
+                    "any band did not measure (NaN, infinite, or backscatter of 0 and less) is not "
+                    "observed, and gives the least value of the output"
                 ),
                 "bands": first.bands,
                 "input": _structure([FREE, len(first.bands), side, side], "bands"),
@@ -129,12 +130,12 @@ def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, 
         ],
         "mlm:hyperparameters": {
             "patch_size": first.patch_size,
-            "size_multiple": first.size_multiple,
+            "size_multiple": exported.size_multiple,
             "threshold": exported.threshold,
             "halo": exported.halo,
             "tta": exported.tta,
             "members": len(exported.tasks),
-            **{name: first.hparams[name] for name in ("model", "normalization", "loss")},
+            **{name: first.hparams[name] for name in ("model", "normalization")},
         },
     }
 
@@ -175,7 +176,7 @@ def _describe_training(exported: Exported, origins: Sequence[Origin]) -> dict[st
     return {
         "landslide:simulated": any(task.simulated for task in exported.tasks),
         "landslide:implanted": any(task.implanted for task in exported.tasks),
-        "landslide:balanced_dates": any(task.normalization.balance for task in exported.tasks),
+        "landslide:balanced_dates": any(task.balance for task in exported.tasks),
         "landslide:differences": exported.differences,
         **({"landslide:training_events": events} if events else {}),
         **({"landslide:test_scores": scores} if scores else {}),

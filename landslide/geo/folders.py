@@ -9,7 +9,7 @@ last: where it exists, the results are complete and of one run. Files of other n
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +82,17 @@ def require_free_folder(root: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def replacing_scene(root: Path) -> Iterator[Path]:
-    """Yield an empty folder whose content replaces that of a scene when all went well.
+def replacing_files(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield an empty folder whose content replaces that of another when all went well.
+
+    Args:
+        folder: The other folder. What it holds under ``names`` is removed.
+        names: Files, of which the last describes the others.
 
     Raises:
-        InputError: Another process is writing the scene.
+        InputError: Another process is writing to ``folder``.
     """
-    with _locked_work_folder(root) as work:
+    with _locked_work_folder(folder) as work:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         try:
@@ -96,10 +100,18 @@ def replacing_scene(root: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(work)
             raise
-        written = {path.name for path in work.iterdir()}
-        others = sorted(written - {*SCENE_CONTENTS, SCENE_INFO})
-        _replace_all(work, root, [*others, *SCENE_CONTENTS, SCENE_INFO])
-        shutil.rmtree(pieces_folder(root), ignore_errors=True)
+        others = sorted({path.name for path in work.iterdir()} - set(names))
+        _replace_all(work, folder, [*others, *names])
+        shutil.rmtree(pieces_folder(folder), ignore_errors=True)
+
+
+def replacing_scene(root: Path) -> AbstractContextManager[Path]:
+    """Yield an empty folder whose content replaces that of a scene when all went well.
+
+    Raises:
+        InputError: Another process is writing the scene.
+    """
+    return replacing_files(root, (*SCENE_CONTENTS, SCENE_INFO))
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def to_cog(raster: Path, tags: dict[str, str]) -> None:
         compress="DEFLATE",
         level=1,  # higher levels take half as long again to save 1 %
         predictor="YES",
-        blocksize=2 * TILE_SIZE,
+        blocksize=TILE_SIZE,
         overview_resampling=resampling,
         bigtiff="IF_SAFER",
         num_threads="ALL_CPUS",

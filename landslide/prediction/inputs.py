@@ -11,7 +11,7 @@ from landslide.errors import InputError
 from landslide.geo.metadata import is_simulated, scene_info
 from landslide.radar.balance import Levels
 from landslide.radar.bands import orbits_of, require_distinct_bands
-from landslide.training.task import LandslideTask
+from landslide.training.member import Member
 
 
 class SceneInput(NamedTuple):
@@ -28,7 +28,7 @@ class SceneInput(NamedTuple):
     info: dict[str, Any]
 
 
-def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = None) -> SceneInput:
+def open_input(tasks: Sequence[Member], path: str, orbit: str | None = None) -> SceneInput:
     """Open a scene folder or a GeoTIFF with the bands of checkpoints.
 
     Args:
@@ -61,7 +61,7 @@ def open_input(tasks: Sequence[LandslideTask], path: str, orbit: str | None = No
     return SceneInput(scene, truth, info)
 
 
-def balance_input(tasks: Sequence[LandslideTask], scene: Scene) -> Levels:
+def balance_input(tasks: Sequence[Member], scene: Scene) -> Levels:
     """Balance the scene's dates if the checkpoints were trained on balanced dates.
 
     Returns:
@@ -70,12 +70,12 @@ def balance_input(tasks: Sequence[LandslideTask], scene: Scene) -> Levels:
     Raises:
         InputError: Only some members of an ensemble were trained on balanced dates.
     """
-    balanced = {task.normalization.balance for task in tasks}
+    balanced = {task.balance for task in tasks}
     if len(balanced) > 1:
         raise InputError(
             "checkpoint: some members of the ensemble were trained on balanced dates "
             "(normalization.balance=true) and some were not: map with each kind by itself"
         )
-    if all(task.normalization.per_window for task in tasks):
+    if all(task.per_window for task in tasks):
         return {}
     return balance_dates(scene) if balanced == {True} else measure_levels(scene)

@@ -28,7 +28,6 @@ from landslide.prediction.quiet_events import (
 from landslide.prediction.stream import Stopwatch, choose_predictor, predict_scene
 from landslide.radar.bands import orbits_of
 from landslide.training.network import Network
-from landslide.training.task import LandslideTask
 
 MAX_EVENTS = 8
 """Quiet events that are tried, at most, evenly over the dates."""
@@ -114,7 +113,7 @@ def _exceeded(parts: Sequence[NDArray[np.float32]], rate: float) -> float:
 
 
 def find_quiet_events(
-    task: LandslideTask, root: Path, orbit: str, info: Mapping[str, Any]
+    network: Network, root: Path, orbit: str, info: Mapping[str, Any]
 ) -> QuietEvents | None:
     """Apply a detector to a scene's dates before the event, as if an event lay between them.
 
@@ -123,7 +122,7 @@ def find_quiet_events(
     that are nearest to the real one.
 
     Args:
-        task: The detector.
+        network: The detector's.
         root: Scene folder.
         orbit: Orbit of bands that name none.
         info: Content of ``scene.json``, whose ``stack`` says which dates are before the event.
@@ -132,17 +131,17 @@ def find_quiet_events(
         Scores; None where there are fewer than two quiet events (see ``list_quiet_events``), or too
         few dates for the detector.
     """
-    orbits = dict.fromkeys([orbit, *orbits_of(task.bands)])
-    known = {name: list_quiet_events(task.bands, root, name, info) for name in orbits}
-    network, scores = Network([task], task.device), {}
+    bands, scores = network.tasks[0].bands, {}
+    orbits = dict.fromkeys([orbit, *orbits_of(bands)])
+    known = {name: list_quiet_events(bands, root, name, info) for name in orbits}
     before, after = [], []
     for chosen in _nearest_events(known):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             write_json(folder / SCENE_INFO, {"geometry": info.get("geometry")})
             for name, event in chosen.items():
-                write_composite(event, task.bands, root / f"{name}.tif", folder)
-            values = _score(network, Scene.of(folder, orbit, task.bands, truth=False))
+                write_composite(event, bands, root / f"{name}.tif", folder)
+            values = _score(network, Scene.of(folder, orbit, bands, truth=False))
         if len(values):
             middle, unit = _level(np.sort(values))
             days = " ".join(day.isoformat() for day in chosen[orbit].after)

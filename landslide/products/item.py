@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from rasterio.enums import WktVersion
 from shapely.geometry.base import BaseGeometry
 
 import landslide
@@ -91,7 +92,7 @@ def write_item(mapped: MappedScene, summary: Mapping[str, Any], folder: Path) ->
     }
     item = make_item(
         f"{Path(mapped.record.scene).stem}_{checksum(mask)[:12]}",
-        _describe_map(mapped, summary) | _time_of(mapped, mask) | _projection(mapped.grid),
+        _describe_map(mapped, summary) | _time_of(mapped, mask) | describe_projection(mapped.grid),
         assets,
         outline_in_degrees(observed_outline(mask), mapped.grid.crs),
         ["classification", "file", "processing", "projection", "raster"],
@@ -131,13 +132,13 @@ def _time_of(mapped: MappedScene, mask: Path) -> dict[str, Any]:
     return single_time(datetime.fromtimestamp(file.stat().st_mtime, UTC))
 
 
-def _projection(grid: Grid) -> dict[str, Any]:
-    """The grid of all rasters."""
+def describe_projection(grid: Grid) -> dict[str, Any]:
+    """Properties of the grid that all rasters share."""
     authority = grid.crs.to_authority()
     code = ":".join(authority) if authority else None
     return {
         "proj:code": code,
-        **({} if code else {"proj:wkt2": grid.crs.to_wkt()}),
+        **({} if code else {"proj:wkt2": grid.crs.to_wkt(version=WktVersion.WKT2_2019)}),
         "proj:shape": [grid.height, grid.width],
         "proj:transform": list(grid.transform)[:6],
         "proj:bbox": list(grid.bounds),

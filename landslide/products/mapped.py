@@ -10,7 +10,6 @@ import geopandas as gpd
 import landslide
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
-from landslide.models.detectors import Detector
 from landslide.prediction.inputs import SceneInput
 from landslide.products.images import Image, dates_of, list_images
 from landslide.products.map import MapLabels, Shades
@@ -18,7 +17,7 @@ from landslide.products.threshold import NOT_CHOSEN, Threshold
 from landslide.radar.balance import Levels, describe_level_changes, mean_levels
 from landslide.radar.bands import ORBITS, naming_notes, source_bands
 from landslide.radar.visibility import NODATA_ONLY
-from landslide.training.task import LandslideTask
+from landslide.training.member import Member
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Record:
     @classmethod
     def of(
         cls,
-        tasks: Sequence[LandslideTask],
+        tasks: Sequence[Member],
         source: SceneInput,
         levels: Levels,
         inventory: Path | None,
@@ -88,7 +87,7 @@ class Record:
             if isinstance(event, Mapping)
             else (event, None)
         )
-        measure = _measure_of(tasks[0])
+        measure = f"score ({tasks[0].unit})" if tasks[0].measure == "score" else tasks[0].measure
         local = [Path(file) for file in scene.files if Path(file).is_file()]
         return cls(
             scene=path,
@@ -101,8 +100,8 @@ class Record:
             inventory=without_signature(str(inventory)) if inventory else None,
             not_observed_known_by=scene.visibility.known_by,
             measure=measure,
-            model=tasks[0].hparams["model"],
-            models=[str(task.hparams["model"]["_target_"]) for task in tasks],
+            model=tasks[0].model_settings,
+            models=[str(task.model_settings["_target_"]) for task in tasks],
             bands=list(bands),
             notes=_notes(tasks, scene, levels, measure, Path(path).stem, simulated=simulated),
             levels_db=mean_levels(levels),
@@ -127,14 +126,8 @@ def without_signature(path: str) -> str:
     return path.partition("?")[0] if "://" in path else path
 
 
-def _measure_of(task: LandslideTask) -> str:
-    if isinstance(task.model, Detector) and task.measure == "score":
-        return f"score ({task.model.unit})"
-    return task.measure
-
-
 def _notes(
-    tasks: Sequence[LandslideTask],
+    tasks: Sequence[Member],
     scene: Scene,
     levels: Levels,
     measure: str,

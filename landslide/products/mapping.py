@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,9 @@ from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.products.writing import PRODUCTS, print_summary, write_products
 from landslide.radar.balance import Levels
 from landslide.training.cpu import tune_cpu
-from landslide.training.named_detectors import make_detector
+from landslide.training.member import Member
+from landslide.training.named_detectors import load_or_make
 from landslide.training.network import Network, choose_device
-from landslide.training.task import LandslideTask, load_task
 
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
 
@@ -85,7 +86,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
         else:
             predict_scene(scene, predictor, raster, watch)
         with watch("threshold"):
-            threshold = choose_threshold(config, tasks[0], scene, info, raster.raster)
+            threshold = choose_threshold(config, predictor.network, scene, info, raster.raster)
         mapped = MappedScene(scene, record, threshold)
         summary, metrics = write_products(folder, mapped, truth, config, watch)
     print_summary(summary, metrics, output)
@@ -147,30 +148,19 @@ def _require_free(output: Path) -> None:
         )
 
 
-def _open(config: DictConfig) -> tuple[list[LandslideTask], SceneInput, Levels]:
+def _open(config: DictConfig) -> tuple[Sequence[Member], SceneInput, Levels]:
     """Open checkpoints and scene; balance its dates, whose levels are returned."""
-    tasks, orbit = _tasks(config)
+    tasks, orbit = load_or_make(_checkpoints(config), str(config.scene), config.orbit)
     require_thresholds(config, tasks[0].measure)
     source = open_input(tasks, str(config.scene), orbit)
     return tasks, source, balance_input(tasks, source.scene)
 
 
-def _predictor(config: DictConfig, tasks: list[LandslideTask], scene: Scene) -> Predictor:
+def _predictor(config: DictConfig, tasks: Sequence[Member], scene: Scene) -> Predictor:
     device = choose_device(config.device)
     network = Network(tasks, device, config.tta, config.engine, config.precision)
     window: dict[str, Any] = OmegaConf.to_container(config.window)  # type: ignore[assignment]
     return choose_predictor(network, scene.grid, window)
-
-
-def _tasks(config: DictConfig) -> tuple[list[LandslideTask], str | None]:
-    """The checkpoints, or a detector, and the orbit that they are to read."""
-    names = _checkpoints(config)
-    if not any(map(is_model_name, names)):
-        return [load_task(Path(name)) for name in names], config.orbit
-    if len(names) > 1:
-        raise InputError(f"checkpoint={config.checkpoint}: a detector maps by itself: name one")
-    task = make_detector(names[0], str(config.scene), config.orbit)
-    return [task], task.orbit
 
 
 def _checkpoints(config: DictConfig) -> list[str]:

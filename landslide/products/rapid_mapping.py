@@ -4,9 +4,10 @@ Names and attributes follow the Manual for CEMS Rapid Mapping Products (JRC Tech
 JRC121741, status of 31 August 2020) and its online version (emergency.copernicus.eu/mapping/book,
 pages "File naming" 138123, "Vector package" 138109, "Domains" 138130). Deliveries since 2023 name
 their files with a version and without the release (``_v1``, not ``_r1_v1``) and show what was not
-analysed in a layer of its own, ``notAnalysedA``; both are followed here. The manual leaves open the
-attributes of that layer, which are those of ``imageFootprintA`` here. A package of the service
-also has ``.kmz``, ``.gpkg``, the ready-to-print map and the summary table, which are not made.
+analysed in a layer of its own, ``notAnalysedA``; both are followed here. The manual has no such
+layer: its ``obj_type`` is that of the styles in deliveries, and ``or_src_id`` that of
+``imageFootprintA``. A package of the service also has ``.kmz``, ``.gpkg``, the ready-to-print map
+and the summary table, which are not made.
 """
 
 import tempfile

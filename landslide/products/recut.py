@@ -79,7 +79,7 @@ def _reopen(config: DictConfig, summary: dict[str, Any]) -> tuple[MappedScene, T
         record = Record.read(summary)
     except KeyError as error:
         raise InputError(
-            f"map={config.map} was made by version {summary.get('version')}, which did not note "
+            f"map={config.map} was made by an earlier version of the program, which did not note "
             "what it takes to cut it anew: make it with predict.py once more"
         ) from error
     require_thresholds(config, record.measure)

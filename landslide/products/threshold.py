@@ -16,7 +16,7 @@ from landslide.geo.grid import Grid
 from landslide.models.detectors import ANOMALY, MIN_SCORE
 from landslide.prediction.quiet import find_quiet_events
 from landslide.radar.bands import ORBITS, band_description
-from landslide.training.task import LandslideTask
+from landslide.training.network import Network
 
 DEFAULT_RATE = 0.01
 """Share of quiet ground that a detector may map."""
@@ -56,13 +56,13 @@ NOT_CHOSEN = Threshold(math.nan, "not chosen yet")
 
 
 def choose_threshold(
-    config: DictConfig, task: LandslideTask, scene: Scene, info: dict[str, Any], raster: Path
+    config: DictConfig, network: Network, scene: Scene, info: dict[str, Any], raster: Path
 ) -> Threshold:
     """Choose the threshold of a map.
 
     Args:
         config: ``threshold``, ``percentile`` and ``false_alarms`` of ``conf/predict.yaml``.
-        task: The first model.
+        network: The map's, whose first checkpoint's threshold counts.
         scene: The scene.
         info: Content of its ``scene.json``.
         raster: The finished map's probability or score.
@@ -72,17 +72,19 @@ def choose_threshold(
     """
     if given := given_threshold(config, raster):
         return given
-    if task.measure == "probability":
-        return Threshold(task.threshold, "the checkpoint's")
+    if network.measure == "probability":
+        return Threshold(network.tasks[0].threshold, "the checkpoint's")
     rate, values = config.false_alarms or DEFAULT_RATE, _sample(raster)
     path = Path(scene.path)
-    quiet = find_quiet_events(task, path.parent, path.stem, info) if path.stem in ORBITS else None
+    quiet = None
+    if path.stem in ORBITS:
+        quiet = find_quiet_events(network, path.parent, path.stem, info)
     if quiet is None:
         return Threshold(
             float(np.percentile(values, 100 * (1 - rate))),
             f"percentile {100 * (1 - rate):g} of the scene's own scores: that share of the ground "
             "is mapped whether or not it failed, since false alarms of this detector can only be "
-            f"measured on {_quiet_dates(task.bands)}",
+            f"measured on {_quiet_dates(network.tasks[0].bands)}",
         )
     found = quiet.rates(rate)
     origin, shares = f"{100 * rate:g} % of quiet ground may be mapped", list(found.values())

@@ -19,9 +19,10 @@ from landslide.prepare.sources import Pass
 from landslide.products.mapping import map_scene
 from landslide.radar.bands import orbits_of
 from landslide.respond.changes import compare_maps, count_changes, write_changes
+from landslide.training.member import load_members
 from landslide.training.named_detectors import BOTH
 from landslide.training.run import train
-from landslide.training.task import is_readable, load_task
+from landslide.training.task import is_readable
 
 FUSED = "fused"
 """What a network is called that reads both orbits, as in ``dataset=quiet_fused``."""
@@ -88,7 +89,7 @@ def orbits_of_map(checkpoint: str, seen: Sequence[Pass]) -> list[str]:
     """
     if is_model_name(checkpoint):
         return list(seen)
-    task = load_task(Path(checkpoint))
+    task = load_members([Path(checkpoint)])[0]
     return sorted({task.orbit, *orbits_of(task.bands)})
 
 

@@ -1,5 +1,6 @@
 """Detectors by name: tasks that map a scene without a checkpoint."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -7,14 +8,44 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from landslide.config.paths import configuration_folder, is_scene_folder, require_scene
+from landslide.config.paths import (
+    configuration_folder,
+    is_model_name,
+    is_scene_folder,
+    require_scene,
+)
 from landslide.errors import InputError
 from landslide.models.detectors import Detector
 from landslide.radar.bands import ORBIT_MARK, ORBITS, described_bands, require_dates_after
+from landslide.training.member import Member, load_members
 from landslide.training.task import LandslideTask
 
 BOTH = "both"
 """As ``orbit``: a detector joins the orbits of a scene."""
+
+
+def load_or_make(
+    names: Sequence[str], scene: str, orbit: str | None = None
+) -> tuple[Sequence[Member], str | None]:
+    """Load checkpoints or an exported model, or make a detector.
+
+    Args:
+        names: Files, or the name of one detector.
+        scene: See ``make_detector``.
+        orbit: Orbit that the scene is to be read from, if one was chosen.
+
+    Returns:
+        The members of the network, and the orbit that they are to read.
+
+    Raises:
+        InputError: A file is not usable, or a detector is named beside others.
+    """
+    if not any(map(is_model_name, names)):
+        return load_members([Path(name) for name in names]), orbit
+    if len(names) > 1:
+        raise InputError(f"checkpoint=[{','.join(names)}]: a detector maps by itself: name one")
+    task = make_detector(names[0], scene, orbit)
+    return [task], task.orbit
 
 
 def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideTask:

@@ -1,24 +1,23 @@
-"""Checkpoints as one function from measurements to probability, and the engines that compute it.
+"""Checkpoints as one function from measurements to probability.
 
 Of a detector that was not fitted it is the score itself.
 """
 
 import math
-import os
-import shutil
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from landslide.errors import InputError
-from landslide.models.folding import Strips, fold, is_papers
 from landslide.models.halo import Halo
 from landslide.radar.bands import is_direction
 from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirror
-from landslide.training.task import LandslideTask
+from landslide.training.engines import ENGINES, Logits
+from landslide.training.member import ExportedMember, Member
+from landslide.training.onnx import open_session
+from landslide.training.task import LandslideTask, Measure
 
 TTA = Literal["none", "flips"]
 
@@ -28,17 +27,63 @@ FLIPS: dict[str, list[list[int]]] = {
 }
 """Axes along which the image is mirrored before the network, and its output mirrored back."""
 
-Logits = Callable[[Tensor], Tensor]
+
+class Function:
+    """Models as one function of measurements, in torch.
+
+    Args:
+        models: Normalisation and logits of each.
+        tta: ``flips`` averages over the four flips.
+        bands: Names of the input channels.
+        measure: What the output is.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[tuple[nn.Module, Logits]],
+        tta: TTA,
+        bands: Sequence[str],
+        measure: Measure,
+    ) -> None:
+        self._models, self._flips, self._measure = models, FLIPS[tta], measure
+        self._directions = [i for i, band in enumerate(bands) if is_direction(band)]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Map measurements (B, C, H, W), NaN where invalid, to (B, K, H, W).
+
+        Channel 0 is the probability or score, averaged over flips and models. Channel 1 of
+        several models is the standard deviation over them.
+        """
+        outputs = torch.cat([self._model(*model, image) for model in self._models], dim=1)
+        if len(self._models) == 1:
+            return outputs
+        return torch.stack([outputs.mean(dim=1), outputs.std(dim=1, correction=0)], dim=1)
+
+    def _model(self, normalization: nn.Module, logits: Logits, image: Tensor) -> Tensor:
+        """Mean over the flips, (B, 1, H, W)."""
+        if len(self._flips) == 1:
+            return self._output(logits(normalization(image)))
+        # Mirroring comes before the normalisation, since it changes directions in degrees.
+        outputs = []
+        for axes in self._flips:
+            x = normalization(mirror(image, axes, self._directions))
+            outputs.append(self._output(logits(x)).flip(axes))
+        return torch.stack(outputs).mean(dim=0)
+
+    def _output(self, logits: Tensor) -> Tensor:
+        """Probability of logits; of a score the logit is the score."""
+        return logits.sigmoid_() if self._measure == "probability" else logits
 
 
 class Network:
     """One or several checkpoints that map measurements to probability.
 
     Args:
-        tasks: Loaded checkpoints of the same bands; several are an ensemble.
-        device: Device that torch computes on.
+        tasks: Loaded checkpoints of the same bands; several are an ensemble. Or the members of
+            an exported model.
+        device: Device to compute on.
         tta: ``flips`` averages over the four flips.
-        engine: A name in ``ENGINES``.
+        engine: A name in ``ENGINES``; default: ``torch``, or ``onnx`` for an exported model.
         precision: ``full``, or ``half`` for 16 bits, which are faster on a GPU and on a CPU with
             AMX and change the probability of few pixels.
 
@@ -48,15 +93,15 @@ class Network:
 
     def __init__(
         self,
-        tasks: Sequence[LandslideTask],
+        tasks: Sequence[Member],
         device: torch.device,
         tta: TTA = "none",
-        engine: str = "torch",
+        engine: str | None = None,
         precision: str = "full",
     ) -> None:
         for option, value, choices in (
             ("tta", tta, FLIPS),
-            ("engine", engine, ENGINES),
+            ("engine", engine or "torch", ENGINES),
             ("precision", precision, ("full", "half")),
         ):
             if value not in choices:
@@ -74,25 +119,30 @@ class Network:
                 )
         self.device = device
         self.tasks = tasks
-        self.flips = FLIPS[tta]
         self.measure = tasks[0].measure
         self.bands = (self.measure, "spread") if len(tasks) > 1 else (self.measure,)
-        self.per_window = any(task.normalization.per_window for task in tasks)
+        self.per_window = any(task.per_window for task in tasks)
         self.patch_size = tasks[0].patch_size
         self.channels = len(tasks[0].bands)
         self.size_multiple = math.lcm(*(task.size_multiple for task in tasks))
-        self.directions = [i for i, band in enumerate(tasks[0].bands) if is_direction(band)]
-        self.members: list[tuple[nn.Module, Logits]] = [
-            (task.normalization.to(device), ENGINES[engine](task, device, precision == "half"))
-            for task in tasks
-        ]
+        self.function: Callable[[Tensor], Tensor]
+        if isinstance(tasks[0], ExportedMember):
+            self.function = _open_exported(tasks[0], device, tta, engine, precision)
+        else:
+            make_logits = ENGINES[engine or "torch"]
+            models = [
+                (task.normalization.to(device), make_logits(task, device, precision == "half"))
+                for task in tasks
+                if isinstance(task, LandslideTask)
+            ]
+            self.function = Function(models, tta, tasks[0].bands, self.measure)
 
     def measure_halo(self) -> Halo | None:
         """Measure the halo that makes windows exact; None where they can only be blended."""
         if self.per_window:
             return None
         # A halo does not depend on weights, by which most members differ.
-        models = [task.hparams["model"] for task in self.tasks]
+        models = [task.model_settings for task in self.tasks]
         distinct = [task for i, task in enumerate(self.tasks) if models.index(models[i]) == i]
         halos = [task.measure_halo() for task in distinct]
         known = [halo for halo in halos if halo is not None]
@@ -104,117 +154,36 @@ class Network:
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:
-        """Map measurements (B, C, H, W) to (B, K, H, W) on the CPU.
-
-        Channel 0 is the probability or score, averaged over flips and members. Channel 1 of an
-        ensemble is the standard deviation over its members.
-        """
-        image = image.to(self.device)
-        members = torch.cat([self._member(*member, image) for member in self.members], dim=1)
-        if len(self.members) == 1:
-            return members.cpu()
-        mean, spread = members.mean(dim=1), members.std(dim=1, correction=0)
-        return torch.stack([mean, spread], dim=1).cpu()
-
-    def _member(self, normalization: nn.Module, logits: Logits, image: Tensor) -> Tensor:
-        """Mean over the flips, (B, 1, H, W)."""
-        if len(self.flips) == 1:
-            return self._measure(logits(normalization(image)))
-        # Mirroring comes before the normalisation, since it changes directions in degrees.
-        outputs = []
-        for axes in self.flips:
-            x = normalization(mirror(image, axes, self.directions))
-            outputs.append(self._measure(logits(x)).flip(axes))
-        return torch.stack(outputs).mean(dim=0)
-
-    def _measure(self, logits: Tensor) -> Tensor:
-        """Probability of logits; of a score the logit is the score."""
-        return logits.sigmoid_() if self.measure == "probability" else logits
+        """Map measurements (B, C, H, W) to (B, K, H, W) on the CPU, see ``Function``."""
+        return self.function(image.to(self.device)).cpu()
 
 
-def torch_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
-    """The folded network in torch; half precision is bfloat16 on a CPU, float16 on a GPU."""
-    network = fold(task.model).to(device)
-    if device.type == "cpu" and is_papers(network):
-        network = Strips(network)
-    return _torch_logits(network, device, half)
-
-
-def compiled_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
-    """The folded network compiled by ``torch.compile``, for GPUs; compiling takes minutes.
+def _open_exported(
+    member: ExportedMember, device: torch.device, tta: TTA, engine: str | None, precision: str
+) -> Callable[[Tensor], Tensor]:
+    """An exported model in onnxruntime.
 
     Raises:
-        InputError: There is no C++ compiler.
+        InputError: An option is given that was settled when the model was exported, or the model
+            takes images of one size only.
     """
-    compiler = os.environ.get("CXX", "c++")
-    if shutil.which(compiler) is None:
+    for option, given in (
+        (f"engine={engine}", engine not in (None, "onnx")),
+        (f"tta={tta}", tta != "none"),
+        (f"precision={precision}", precision != "full"),
+    ):
+        if given:
+            raise InputError(
+                f"{option}: {member.file} runs in onnxruntime as it was exported: leave that out, "
+                "or name the checkpoint that it was made of"
+            )
+    if member.size is not None:
         raise InputError(
-            f"engine=compiled needs a C++ compiler and there is no {compiler}: install g++, or "
-            "choose engine=torch"
+            f"{member.file} takes images of {member.size} x {member.size} px only, for QGIS: "
+            "export it without size= to map with it here"
         )
-    network = fold(task.model).to(device)
-    network.compile()
-    return _torch_logits(network, device, half)
-
-
-def _torch_logits(network: nn.Module, device: torch.device, half: bool) -> Logits:
-    half_type = torch.bfloat16 if device.type == "cpu" else torch.float16
-    dtype = half_type if half else torch.float32
-    network = network.to(dtype)
-    # Convolutions are fastest in the layout channels last.
-    return lambda x: network(x.to(dtype, memory_format=torch.channels_last)).float()
-
-
-def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
-    """The folded network in Intel's OpenVINO, in single precision or bfloat16 on the CPU.
-
-    Raises:
-        InputError: OpenVINO is not installed, or the device is not the CPU.
-    """
-    try:
-        import openvino
-        from openvino import opset13
-        from openvino.frontend.pytorch import ConversionExtension
-    except ImportError as error:
-        raise InputError(
-            'engine=openvino needs OpenVINO: pip install -e ".[openvino]", or choose engine=torch'
-        ) from error
-    if device.type != "cpu":
-        raise InputError(f"engine=openvino runs on the CPU: leave out device={device.type}")
-    example = torch.zeros(1, len(task.bands), task.patch_size, task.patch_size)
-
-    # OpenVINO's own conversion is a transposition out of the convolutions' layout, which makes a
-    # pass a twelfth longer.
-    def pixel_shuffle(context: Any) -> Any:  # noqa: ANN401
-        image, factor = context.get_input(0), context.get_values_from_const_input(1)
-        return opset13.depth_to_space(image, "depth_first", factor).outputs()
-
-    with warnings.catch_warnings():
-        # The tracer warns that it is deprecated and that it checks a window's size only once.
-        warnings.simplefilter("ignore")
-        converted = openvino.convert_model(
-            fold(task.model),
-            example_input=example,
-            extension=[ConversionExtension("aten::pixel_shuffle", pixel_shuffle)],
-        )
-    options = {
-        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    request = openvino.compile_model(converted, "CPU", options).create_infer_request()
-
-    def logits(x: Tensor) -> Tensor:
-        result = request.infer({0: x.contiguous().numpy()}, share_inputs=True)[0]
-        return torch.from_numpy(result.copy())  # the next call overwrites the result
-
-    return logits
-
-
-ENGINES: dict[str, Callable[[LandslideTask, torch.device, bool], Logits]] = {
-    "torch": torch_engine,
-    "compiled": compiled_engine,
-    "openvino": openvino_engine,
-}
+    session = open_session(member.file, device)
+    return lambda image: torch.cat(session(image), dim=1)
 
 
 def choose_device(name: str) -> torch.device:

@@ -109,6 +109,26 @@ class LandslideTask(LightningModule):
         unfitted = isinstance(self.model, Detector) and not self.model.fitted
         return "score" if unfitted else "probability"
 
+    @property
+    def unit(self) -> str | None:
+        """Unit of a detector's score; None for other models."""
+        return self.model.unit if isinstance(self.model, Detector) else None
+
+    @property
+    def model_settings(self) -> Config:
+        """``_target_`` and arguments of the model."""
+        return self.hparams["model"]  # type: ignore[no-any-return]
+
+    @property
+    def balance(self) -> bool:
+        """Whether it was trained on scenes whose dates are balanced."""
+        return self.normalization.balance
+
+    @property
+    def per_window(self) -> bool:
+        """Whether it scales each window by itself."""
+        return self.normalization.per_window
+
     def measure_halo(self) -> Halo | None:
         """Return the halo that makes windows exact, or None; measure it if it is not known."""
         known = self.hparams["halo"]

@@ -10,6 +10,7 @@ from commands import SMALL, run_program
 from described_runs import export, make_described_scene, make_run, sizes
 
 from landslide.export.card import write_card
+from landslide.training.named_detectors import make_detector
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,21 @@ def test_an_ensemble_has_the_spread_of_its_members(scene: Path, tmp_path: Path) 
     assert table_row(card, "96.1") == ["96.1", "92.9", "70"]  # pooled over members
     assert "the ensemble itself was not scored" in card
     assert card.count("Test event") == 1
+
+
+def test_an_ensemble_says_which_members_were_scored(scene: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", scene=scene)
+    lonely = save_checkpoint(make_task(), tmp_path / "lonely.ckpt")
+    card = card_of(tmp_path / "model", run, lonely)
+    assert "Scores of 1 of the 2 members are known." in card
+
+
+def test_a_detector_was_not_trained(scene: Path, tmp_path: Path) -> None:
+    tasks = [make_detector("log_ratio", str(scene))]
+    card = card_of(tmp_path / "model", tasks=tasks, threshold=2.0)
+    assert "It is a detector and was not trained." in card
+    assert "no probability" in card
+    assert "Scores are not known." in card
 
 
 @pytest.mark.slow

@@ -9,12 +9,14 @@ import geopandas as gpd
 import pytest
 import shapely
 from builders import make_task, save_checkpoint
+from commands import run_here
 from described_runs import export, make_described_scene, make_run
 from stac_schemas import pystac, validate_core, validate_extensions
 
 from landslide.export.card import write_card
 from landslide.export.exported import Exported
 from landslide.export.item import write_item
+from landslide.training.named_detectors import make_detector
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,17 @@ def test_an_item_describes_input_and_outputs(runs: list[Path], tmp_path: Path) -
     assert not properties["mlm:pretrained"]
 
 
+def test_a_detector_is_a_valid_item_of_scores(runs: list[Path], tmp_path: Path) -> None:
+    tasks = [make_detector("log_ratio", str(runs[0].parents[2] / "scene"))]
+    item = item_of(export(tmp_path, tasks=tasks, threshold=2.0), tmp_path)
+    validate_core(tmp_path / "item.json")
+    [output] = item["properties"]["mlm:output"]
+    assert output["name"] == "score"
+    assert "Score in dB" in output["description"]
+    assert "above 2" in output["description"]
+    assert len(validate_extensions(tmp_path / "item.json")) == 4
+
+
 def test_a_start_from_other_weights_is_told(runs: list[Path], tmp_path: Path) -> None:
     scene = runs[0].parents[2] / "scene"
     run = make_run(tmp_path / "run", scene=scene)
@@ -116,3 +129,17 @@ def test_a_start_from_other_weights_is_told(runs: list[Path], tmp_path: Path) ->
     properties = item_of(export(tmp_path / "model", run), tmp_path / "model")["properties"]
     assert properties["mlm:pretrained"]
     assert properties["mlm:pretrained_source"] == "earlier/best.ckpt"
+
+
+@pytest.mark.slow
+def test_an_export_of_the_program_is_described(runs: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the optional extra onnx")
+    run_here("export", f"checkpoint={runs[0]}", f"output={tmp_path / 'model'}", cwd=tmp_path)
+    validate_core(tmp_path / "model" / "item.json")
+    item = pystac.Item.from_file(str(tmp_path / "model" / "item.json"))
+    assert set(item.assets) == {path.name for path in (tmp_path / "model").iterdir()} - {
+        "item.json"
+    }
+    for files in item.properties["landslide:differences"].values():
+        assert max(files.values()) < 1e-5
+    assert "Test event" in (tmp_path / "model" / "MODEL_CARD.md").read_text()

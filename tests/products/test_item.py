@@ -18,7 +18,7 @@ from stac_schemas import pystac, validate_core, validate_extensions
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import write_raster
 from landslide.geo.stac import make_item, outline_in_degrees, time_range
-from landslide.products.item import FILES, observed_outline
+from landslide.products.item import FILES, describe_projection, observed_outline
 from landslide.products.mapping import PRODUCTS
 
 
@@ -136,6 +136,15 @@ def test_the_outline_of_what_was_observed_is_its_convex_hull(tmp_path: Path) -> 
     expected = shapely.union_all(pixels).convex_hull
     found = observed_outline(tmp_path / "landslides.tif")
     assert found.symmetric_difference(expected).area < 1e-6 * expected.area
+
+
+def test_a_projection_without_a_code_is_written_out() -> None:
+    crs = CRS.from_proj4("+proj=laea +lat_0=43 +lon_0=142 +datum=WGS84 +units=m")
+    found = describe_projection(Grid(crs, Affine(10, 0, 0, 0, -10, 0), 8, 9))
+    assert found["proj:code"] is None
+    assert found["proj:shape"] == [8, 9]
+    assert found["proj:wkt2"].startswith("PROJCRS[")  # WKT1 begins with PROJCS
+    assert CRS.from_wkt(found["proj:wkt2"]) == crs
 
 
 def test_a_footprint_over_the_antimeridian_is_cut_there() -> None:

@@ -177,7 +177,7 @@ def test_what_is_no_finished_map_is_one_sentence(copied: Path, tmp_path: Path) -
     summary = json.loads((copied / "summary.json").read_text())
     del summary["images"]
     (copied / "summary.json").write_text(json.dumps(summary))
-    with pytest.raises(InputError, match="was made by version"):
+    with pytest.raises(InputError, match="was made by an earlier version"):
         recut(f"map={copied}")
     work_folder(copied).mkdir(parents=True)
     (work_folder(copied) / "finished.txt").write_text("0\n")

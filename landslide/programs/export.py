@@ -1,0 +1,32 @@
+"""Export a model: ``landslide export checkpoint=best.ckpt output=models/mine``."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from landslide.config.checks import check
+from landslide.config.paths import is_model_name, require_checkpoints
+from landslide.config.rules import EXPORT
+
+
+def export(config: DictConfig) -> None:
+    """Write a model for other programs, and print how far it differs from ``predict.py``."""
+    check(config, EXPORT)
+    names = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
+    require_checkpoints([name for name in names if not is_model_name(name)])
+    from landslide.export.export import FILES, export_model
+    from landslide.export.metadata import notes
+
+    exported = export_model(config)
+    kinds = list(next(iter(exported.differences.values())))
+    table = Table("", *kinds, title="Largest difference to predict.py, by input")
+    for file, differences in exported.differences.items():
+        table.add_row(file, *(f"{differences[kind]:.1e}" for kind in kinds))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for note in notes(exported):
+        console.print(f"Note: {note}")
+    for name in FILES:
+        console.print(str(Path(config.output) / name))

@@ -1,0 +1,69 @@
+"""Every model of the configuration is exported, under every normalisation."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from builders import save_checkpoint
+from commands import CONF, composed
+from omegaconf import OmegaConf
+from torch import nn
+
+from landslide.export.export import export_model
+from landslide.export.model_files import ONNX, TORCH
+from landslide.models.detectors import Detector
+from landslide.training.task import LandslideTask
+
+pytest.importorskip("onnxruntime", reason="an optional extra")
+
+NORMALIZATIONS = sorted(path.stem for path in (CONF / "normalization").glob("*.yaml"))
+DATASETS = {"change_z": "stack_ascending", "anomaly": "anomaly_ascending"}
+DETECTORS = ["anomaly", "change_z", "log_ratio", "slope"]
+NETWORKS = sorted({path.stem for path in (CONF / "model").glob("*.yaml")} - {*DETECTORS})
+
+
+def task_of(model: str, *overrides: str) -> LandslideTask:
+    """A task with statistics as training leaves them, of random weights."""
+    dataset = DATASETS.get(model, "ascending_baa_s")
+    config = composed(f"model={model}", f"dataset={dataset}", "threshold=0.5", *overrides)
+    torch.manual_seed(0)
+    task = LandslideTask(**OmegaConf.to_container(config.task, resolve=True))  # type: ignore[arg-type]
+    power = 10 ** (2 * torch.rand(4, len(task.bands), 64, 64) - 2)
+    power[:, -1] = 60 * torch.rand(4, 64, 64)  # slope
+    task.normalization.fit([power])
+    if isinstance(task.model, Detector):
+        with torch.no_grad():
+            task.model.scale.fill_(0.5)
+            task.model.offset.fill_(-1.0)
+        return task.eval()
+    with torch.no_grad():
+        for module in task.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0  # one pass sets all statistics
+        task.model.train()(task.normalization(power))
+    return task.eval()
+
+
+def export_task(task: LandslideTask, folder: Path) -> None:
+    path = save_checkpoint(task, folder / "a.ckpt")
+    words = (f"checkpoint={path}", f"output={folder / 'model'}")
+    exported = export_model(composed(*words, name="export"))
+    assert set(exported.differences) == {ONNX, TORCH}
+    assert (folder / "model" / ONNX).stat().st_size > 1000
+    assert (folder / "model" / TORCH).stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("model", NETWORKS)
+def test_every_network_is_exported(model: str, normalization: str, tmp_path: Path) -> None:
+    # More than rounding off predict.py, the files would not be written.
+    export_task(task_of(model, f"normalization={normalization}"), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", DETECTORS)
+def test_every_detector_is_exported(model: str, tmp_path: Path) -> None:
+    task = task_of(model)
+    assert task.measure == "probability"
+    export_task(task, tmp_path)
