@@ -71,7 +71,7 @@ def compute_parts(
         folder: Of the work; results that it holds are used. Without a launcher nothing is
             written.
         launcher: Spreads the parts; None computes one after the other, here.
-        advance: Is called when a part is done.
+        advance: Is called when a part that is spread is done.
 
     Returns:
         The results in order.
@@ -81,11 +81,7 @@ def compute_parts(
         RuntimeError: The launcher failed.
     """
     if launcher is None:
-        results = []
-        for part in parts:
-            results.append(function(part))
-            advance()
-        return results
+        return [function(part) for part in parts]
     folder = folder.resolve()
     _write_pickle(folder / WORK, (Path.cwd(), function, list(parts)))
     missing = [number for number in range(len(parts)) if not _result(folder, number).exists()]

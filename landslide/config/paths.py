@@ -32,6 +32,22 @@ def require_checkpoints(names: str | Sequence[str]) -> None:
             )
 
 
+def checkpoint_names(checkpoint: str | Sequence[str]) -> list[str]:
+    """The names in an option that takes one checkpoint or a list of them."""
+    return [checkpoint] if isinstance(checkpoint, str) else [str(name) for name in checkpoint]
+
+
+def require_models(checkpoint: str | Sequence[str]) -> list[str]:
+    """Require that checkpoints exist, and return their names; names of detectors are no files.
+
+    Raises:
+        InputError: One is missing or is a folder.
+    """
+    names = checkpoint_names(checkpoint)
+    require_checkpoints([name for name in names if not is_model_name(name)])
+    return names
+
+
 def is_model_name(checkpoint: str) -> bool:
     """Whether a checkpoint is an option of the group ``model``, such as ``log_ratio``; no file."""
     path = Path(checkpoint)

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from landslide.config.checks import check
-from landslide.config.paths import is_model_name
+from landslide.config.paths import checkpoint_names, is_model_name
 from landslide.config.rules import EXPORT
 from landslide.data.identity import Identity
 from landslide.data.scene import Scene
@@ -90,8 +90,7 @@ def export_model(config: DictConfig) -> Exported:
 
 def _load(config: DictConfig) -> tuple[list[LandslideTask], list[Path]]:
     """The checkpoints and their files; of a detector that is named there is no file."""
-    names = config.checkpoint
-    names = [str(name) for name in (names if isinstance(names, ListConfig) else [names])]
+    names = checkpoint_names(config.checkpoint)
     if not any(map(is_model_name, names)):
         paths = [Path(name) for name in names]
         return [load_task(path) for path in paths], paths

@@ -54,10 +54,6 @@ class Parts:
         """
         folder = self.folder / path.parent.name / path.stem
         pieces = divide(path, grid, self.number if self.launcher else 1, folder)
-        results = compute_parts(function, pieces, folder, self.launcher, self._piece_done)
+        results = compute_parts(function, pieces, folder, self.launcher, self.advance)
         join(pieces, path, profile)
         return results
-
-    def _piece_done(self) -> None:
-        if self.launcher is not None:
-            self.advance()

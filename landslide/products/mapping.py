@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
 import landslide
 from landslide.config.checks import check
-from landslide.config.paths import is_model_name
+from landslide.config.paths import checkpoint_names, is_model_name
 from landslide.config.rules import PREDICT
 from landslide.data.scene import Scene
 from landslide.errors import InputError, failures_as_input_errors
@@ -150,7 +150,9 @@ def _require_free(output: Path) -> None:
 
 def _open(config: DictConfig) -> tuple[Sequence[Member], SceneInput, Levels]:
     """Open checkpoints and scene; balance its dates, whose levels are returned."""
-    tasks, orbit = load_or_make(_checkpoints(config), str(config.scene), config.orbit)
+    tasks, orbit = load_or_make(
+        checkpoint_names(config.checkpoint), str(config.scene), config.orbit
+    )
     require_thresholds(config, tasks[0].measure)
     source = open_input(tasks, str(config.scene), orbit)
     return tasks, source, balance_input(tasks, source.scene)
@@ -161,11 +163,6 @@ def _predictor(config: DictConfig, tasks: Sequence[Member], scene: Scene) -> Pre
     network = Network(tasks, device, config.tta, config.engine, config.precision)
     window: dict[str, Any] = OmegaConf.to_container(config.window)  # type: ignore[assignment]
     return choose_predictor(network, scene.grid, window)
-
-
-def _checkpoints(config: DictConfig) -> list[str]:
-    names = config.checkpoint
-    return [str(name) for name in (names if isinstance(names, ListConfig) else [names])]
 
 
 def _settings(config: DictConfig, source: SceneInput, predictor: Predictor) -> dict[str, Any]:
@@ -179,7 +176,7 @@ def _settings(config: DictConfig, source: SceneInput, predictor: Predictor) -> d
         "version": landslide.__version__,
         "checkpoints": [
             name if is_model_name(name) else hashlib.sha256(Path(name).read_bytes()).hexdigest()
-            for name in _checkpoints(config)
+            for name in checkpoint_names(config.checkpoint)
         ],
         "scene": [
             without_signature(str(source.scene.path)),

@@ -6,14 +6,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from landslide.config.checks import check
-from landslide.config.paths import is_model_name, require_checkpoints
+from landslide.config.paths import require_models
 
 
 def composite(config: DictConfig) -> None:
     """Write the bands that a model reads, balanced where it was trained so."""
     check(config, {})
-    names = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
-    require_checkpoints([name for name in names if not is_model_name(name)])
+    names = require_models(config.checkpoint)
     from landslide.prediction.composite import write_composite
     from landslide.prediction.inputs import balance_input, open_input
     from landslide.radar.balance import describe_level_changes

@@ -7,15 +7,14 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.config.checks import check
-from landslide.config.paths import is_model_name, require_checkpoints
+from landslide.config.paths import require_models
 from landslide.config.rules import EXPORT
 
 
 def export(config: DictConfig) -> None:
     """Write a model for other programs, and print how far it differs from ``predict.py``."""
     check(config, EXPORT)
-    names = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
-    require_checkpoints([name for name in names if not is_model_name(name)])
+    require_models(config.checkpoint)
     from landslide.export.export import FILES, export_model
     from landslide.export.metadata import notes
 

@@ -5,7 +5,7 @@ import sys
 from omegaconf import DictConfig
 
 from landslide.config.checks import check
-from landslide.config.paths import is_model_name, require_checkpoints
+from landslide.config.paths import require_models
 from landslide.config.rules import RESPOND
 
 TRY_AGAIN_LATER = 75
@@ -15,8 +15,8 @@ TRY_AGAIN_LATER = 75
 def respond(config: DictConfig) -> None:
     """Do what can be done now; exit with status 75 while no image after the event is there."""
     check(config, RESPOND)
-    if config.checkpoint is not None and not is_model_name(config.checkpoint):
-        require_checkpoints(config.checkpoint)
+    if config.checkpoint is not None:
+        require_models(config.checkpoint)
     from landslide.respond.response import respond_to_event
 
     if not respond_to_event(config):

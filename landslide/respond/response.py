@@ -170,9 +170,7 @@ class Response:
         identity = checkpoint if is_model_name(checkpoint) else checksum(Path(checkpoint))
         # An image of an orbit that the checkpoint does not read makes no other map.
         read = {orbit: images[orbit] for orbit in orbits}
-        made_from = digest(
-            options_of_scene(self.preparation), read, identity, list(self.config.predict)
-        )
+        made_from = digest(options, read, identity, list(self.config.predict))
         if self.record.has(made_from):
             return
         scene = self.root / "scenes" / name
