@@ -1,11 +1,16 @@
 """How tests run programs and compose their configurations."""
 
+import multiprocessing
 import os
-import subprocess
 import sys
+import warnings
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cache
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -28,18 +33,78 @@ QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 """Options that leave the loggers of this process as they are."""
 
 
-def run_program(program: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    script = program.endswith(".py")
-    words = [str(REPOSITORY / program)] if script else ["-m", "landslide", program]
-    command = [sys.executable, *words, *overrides]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Processes forked from one that has imported what takes long, and has no threads."""
+
+PROCESSES.set_forkserver_preload(
+    [
+        "landslide.export.export",
+        "landslide.products.mapping",
+        "landslide.programs.respond",
+        "landslide.respond.response",
+        "landslide.study.job",
+        "landslide.study.page",
+    ]
+)
+
+
+class Finished(NamedTuple):
+    """A program that ended: its exit status, and what it printed."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def run_program(
+    program: str, *words: str, cwd: Path, env: Mapping[str, str] | None = None
+) -> Finished:
+    """Run a program to its end, see ``start_program``."""
+    with TemporaryDirectory() as folder:
+        printed = Path(folder, "stdout"), Path(folder, "stderr")
+        process = start_program(program, *words, cwd=cwd, env=env, printed=printed)
+        process.join()
+        stdout, stderr = (path.read_text() for path in printed)
+        return Finished(process.exitcode, stdout, stderr)
+
+
+def start_program(
+    program: str,
+    *words: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    printed: tuple[Path, Path] = (Path(os.devnull), Path(os.devnull)),
+) -> ForkServerProcess:
+    """Start a program as a process of its own that need not import what takes long.
+
+    Args:
+        program: Script, or name of a program.
+        words: Its command line.
+        cwd: Folder that it starts in.
+        env: Environment variables besides those of this process.
+        printed: Files of its standard output and standard error.
+    """
+    env = {**os.environ, "PYTHONWARNINGS": "ignore", **(env or {})}
+    process = PROCESSES.Process(target=_be_program, args=(program, words, cwd, env, printed))
+    process.start()
+    return process
+
+
+def _be_program(
+    program: str,
+    words: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    printed: tuple[Path, Path],
+) -> None:
+    for number, path in enumerate(printed, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    warnings.simplefilter("ignore")
+    sys.argv = [str(REPOSITORY / program), *words]  # what processes of its own are started by
+    main([program.removesuffix(".py"), *words])
 
 
 def run_here(*words: str, cwd: Path) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+import torch
 from builders import make_scene, make_stack, perturbed_task, save_checkpoint
+
+# Torch rounds by the number of threads, and small networks gain nothing from two.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
 
 
 def pytest_collection_finish() -> None:

@@ -19,6 +19,7 @@ from landslide.export.item import write_item
 from landslide.export.metadata import describe
 from landslide.export.model_files import ONNX, TORCH, ModelFiles
 from landslide.export.verification import (
+    TOLERANCE,
     expected_outputs,
     largest_differences,
     make_images,
@@ -180,7 +181,10 @@ def _compare(
             name: largest_differences(run, images, expected, network.measure)
             for name, run in model.opened().items()
         }
-    require_equal(differences, rounding_errors(tasks, config.tta, network, expected, images))
+    # Double precision takes longer than all else, and few models round by more than the tolerance.
+    if any(found > TOLERANCE for kinds in differences.values() for found in kinds.values()):
+        rounding = rounding_errors(tasks, config.tta, network, expected, images)
+        require_equal(differences, rounding)
     return differences
 
 

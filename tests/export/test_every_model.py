@@ -20,6 +20,18 @@ NORMALIZATIONS = sorted(path.stem for path in (CONF / "normalization").glob("*.y
 DATASETS = {"change_z": "stack_ascending", "anomaly": "anomaly_ascending"}
 DETECTORS = ["anomaly", "change_z", "log_ratio", "slope"]
 NETWORKS = sorted({path.stem for path in (CONF / "model").glob("*.yaml")} - {*DETECTORS})
+OWN = ["model.filters=2"]
+LIBRARYS = ["+model.encoder_depth=3"]
+SMALL_MODELS = {
+    "attention_unet": OWN,
+    "unet": OWN,
+    "unet_dropout": OWN,
+    "deeplabv3plus": LIBRARYS,
+    "segformer": ["+model.encoder_depth=4", "+model.decoder_segmentation_channels=16"],
+    "smp_unet": [*LIBRARYS, "+model.decoder_channels=[16,8,4]"],
+    "unetplusplus": [*LIBRARYS, "+model.decoder_channels=[16,8,4]"],
+}
+"""Fewer layers and channels of each network, with all kinds of operations."""
 
 
 def task_of(model: str, *overrides: str) -> LandslideTask:
@@ -58,7 +70,8 @@ def export_task(task: LandslideTask, folder: Path) -> None:
 @pytest.mark.parametrize("model", NETWORKS)
 def test_every_network_is_exported(model: str, normalization: str, tmp_path: Path) -> None:
     # More than rounding off predict.py, the files would not be written.
-    export_task(task_of(model, f"normalization={normalization}"), tmp_path)
+    small = SMALL_MODELS.get(model, [])
+    export_task(task_of(model, f"normalization={normalization}", *small), tmp_path)
 
 
 @pytest.mark.slow

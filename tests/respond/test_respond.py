@@ -1,7 +1,6 @@
 """A response to an event, against an archive on this machine in which images appear."""
 
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 import shapely
 from affine import Affine
 from builders import write_image
-from commands import SMALL, composed, run_here
+from commands import PROCESSES, SMALL, composed, run_here
 from geopandas.testing import assert_geodataframe_equal
 from omegaconf import DictConfig
 from rasterio.crs import CRS
@@ -203,9 +202,6 @@ def test_a_response_that_is_killed_at_random_moments_makes_the_same_maps(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, rng = respond_config(archive), np.random.default_rng(16)
-    # Children of a process of its own, which has no threads and has imported what takes long.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["landslide.respond.response"])
     kills = 0
     for images in WEEKS:
         for image in images:
@@ -213,7 +209,8 @@ def test_a_response_that_is_killed_at_random_moments_makes_the_same_maps(
         (tmp_path / "broken").mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / "broken")
         for _ in range(2):
-            process = context.Process(target=run_until_killed, args=(config, int(rng.integers(25))))
+            steps = int(rng.integers(25))
+            process = PROCESSES.Process(target=run_until_killed, args=(config, steps))
             process.start()
             process.join(300)
             kills += process.exitcode == -signal.SIGKILL

@@ -4,18 +4,16 @@ import json
 import math
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from builders import make_scene, write_run
-from commands import REPOSITORY, SMALL, composed, run_program
+from commands import REPOSITORY, SMALL, Finished, composed, run_program, start_program
 from hydra.core.utils import JobReturn, JobStatus
 from lightning import Trainer
 from omegaconf import OmegaConf
@@ -27,27 +25,14 @@ from landslide.training.run import train
 
 pytestmark = pytest.mark.slow
 
-# One thread each: the order of sums, and with it the last digits, depends on their number.
-ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
-TRAIN = [sys.executable, str(REPOSITORY / "train.py"), "-m", *SMALL]
-
-
-def sweep(
-    root: Path, folder: Path, *overrides: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(root, folder, *overrides),
-        cwd=folder.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**ENVIRONMENT, **(env or {})},
-    )
+def sweep(root: Path, folder: Path, *overrides: str, env: dict[str, str] | None = None) -> Finished:
+    return run_program(*command(root, folder, *overrides), cwd=folder.parent, env=env)
 
 
 def command(root: Path, folder: Path, *overrides: str) -> list[str]:
-    return [*TRAIN, f"dataset.root={root}", f"hydra.sweep.dir={folder}", *overrides]
+    options = [f"dataset.root={root}", f"hydra.sweep.dir={folder}", *overrides]
+    return ["train.py", "-m", *SMALL, *options]
 
 
 def results(folder: Path) -> dict[str, str]:
@@ -55,14 +40,14 @@ def results(folder: Path) -> dict[str, str]:
     return {path.parent.name: path.read_text() for path in folder.glob("*/metrics.json")}
 
 
-def kill_when(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+def kill_when(process: ForkServerProcess, happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not happened():
-        assert process.poll() is None, "the sweep ended before it could be killed"
+        assert process.is_alive(), "the sweep ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +64,7 @@ def test_a_sweep_killed_twice_ends_where_an_unbroken_one_does(
     folder = tmp_path / "sweep"
     overrides = ["batch_size=4,8", "trainer.max_epochs=4"]
     for finished in (0, 1):  # in the first run, then in the second
-        process = subprocess.Popen(
-            command(scene_root, folder, *overrides),
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=ENVIRONMENT,
-        )
+        process = start_program(*command(scene_root, folder, *overrides), cwd=tmp_path)
 
         def in_the_middle(finished: int = finished) -> bool:
             last = list(folder.glob("*/checkpoints/last.ckpt"))
