@@ -48,6 +48,9 @@ PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#fde3cf", VERMI
 MAX_PICTURE_SIDE = 1600
 """Longer side in pixels of the rasters in a picture."""
 
+PAGE_MARGIN = 1.7
+"""Inches of a page beside and above the map, for labels and colour bars."""
+
 SHORTEST_RING = 3
 """Corners of an outline that are drawn however small it is."""
 
@@ -192,10 +195,13 @@ def _read_product(raster: Path) -> NDArray[Any]:
 
 
 def _page(scene: Scene) -> tuple[Figure, Axes]:
+    """A page that is cropped when it is saved; matplotlib's own layout takes as long as drawing."""
     ratio = max(scene.grid.height / scene.grid.width, 0.2)
     width = 10.0 if ratio <= 1 else 10 / min(ratio, 2)
-    figure, axis = plt.subplots(figsize=(width, (width - 1.7) * ratio + 1.4), layout="constrained")
-    return figure, axis
+    height = (width - PAGE_MARGIN) * ratio + PAGE_MARGIN
+    figure = plt.figure(figsize=(width, height))
+    across, along = PAGE_MARGIN / width, PAGE_MARGIN / height
+    return figure, figure.add_axes((across / 2, along / 2, 1 - across, 1 - along))
 
 
 def _finish(
