@@ -103,8 +103,10 @@ def _details(power: Float) -> NDArray[np.float64]:
     decibels = np.full(power.shape, np.nan)
     valid = np.isfinite(power) & (power > 0)
     decibels[valid] = 10 * np.log10(power[valid])
-    weight = ndimage.gaussian_filter(valid.astype(float), BACKGROUND)
     smooth = ndimage.gaussian_filter(np.where(valid, decibels, 0), BACKGROUND)
+    if valid.all():
+        return decibels - smooth
+    weight = ndimage.gaussian_filter(valid.astype(float), BACKGROUND)
     return np.where(valid, decibels - smooth / np.maximum(weight, 1e-6), np.nan)
 
 
@@ -129,7 +131,9 @@ def _tile_shift(date: NDArray[np.float64], reference: NDArray[np.float64]) -> tu
     rows = cols = 0.0
     # The second pass corrects the error that the window's edge causes for a large shift.
     for _ in range(2):
-        moved = ndimage.shift(second, (-rows, -cols), order=3, mode="nearest")
+        moved = second
+        if rows or cols:
+            moved = ndimage.shift(second, (-rows, -cols), order=3, mode="nearest")
         step, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
             first * window, moved * window, upsample_factor=UPSAMPLING, normalization=None
         )
