@@ -1,6 +1,7 @@
 """Co-registration of a stack: how far each date lies off the others, in metres."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
@@ -17,6 +18,7 @@ from landslide.prepare.calibration import CalibratedBands
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.sampling import spread_windows
 from landslide.prepare.sources import Acquisition, Tile
+from landslide.prepare.threads import THREADS
 from landslide.radar.coregistration import TILE_SIZE, measure_shift
 
 PRECISION = 0.1
@@ -172,7 +174,8 @@ def _median_displacement(date: Float, others: Float, grid: Grid) -> Displacement
 
 def _shifts(date: Float, others: Float) -> NDArray[np.float64]:
     """Shifts (N, 2) in pixels of the tiles (T, P, H, W) that could be measured."""
-    found = [s for pair in zip(date, others, strict=True) if (s := measure_shift(*pair))]
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = [shift for shift in pool.map(measure_shift, date, others) if shift]
     return np.array([(shift.rows, shift.cols) for shift in found]).reshape(-1, 2)
 
 

@@ -1,10 +1,13 @@
 """Windows that several threads read while their results are written in order."""
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from rasterio.errors import NotGeoreferencedWarning
 
 from landslide.geo.grid import Window
 
@@ -25,7 +28,9 @@ def read_side_by_side(
         readers: One for each thread, since open rasters must not be shared between threads.
         windows: What to read.
     """
-    with ThreadPoolExecutor(len(readers)) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(len(readers)) as pool:
+        # rasterio silences it for the rasters in memory that it warps, which is not thread-safe.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         running: deque[tuple[Window, Future[T]]] = deque()
         for number, window in enumerate(windows):
             reader = readers[number % len(readers)]
