@@ -62,7 +62,7 @@ def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
     area = check_event(event, read_area(config.aoi), now or datetime.now(UTC))
     if config.plan:
         preparation = _compose_preparation(config, {})
-        table = show_views(preparation, event, area, root / "views.png")
+        table = show_views(preparation, event, area, config.slopes, root / "views.png")
         Console().print(table, f"Map of the best two tracks: {root / 'views.png'}")
         return True
     root.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from landslide.prepare.prepare import prepare_scene
 from landslide.prepare.sources import Pass
 from landslide.products.mapping import map_scene
 from landslide.radar.bands import orbits_of
+from landslide.respond.change_map import CHANGES_PICTURE, draw_changes
 from landslide.respond.changes import compare_maps, count_changes, write_changes
 from landslide.training.member import load_members
 from landslide.training.named_detectors import BOTH
@@ -123,5 +124,6 @@ def make_map(
         map_scene(config)
     changes = compare_maps(earlier, work)
     write_changes(changes, work / "changes.gpkg")
+    draw_changes(changes, scene / f"{basis['orbits'][0]}.tif", output.name, work / CHANGES_PICTURE)
     write_json(work / BASIS, {**basis, "changes": count_changes(changes)})
     work.rename(output)

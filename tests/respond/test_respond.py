@@ -177,6 +177,10 @@ def test_maps_follow_the_images(
     assert changes_of(Path("maps") / expected[3])["confirmed"] >= 1
     withdrawn = sum(changes_of(Path("maps") / name)["withdrawn"] for name in expected)
     assert withdrawn >= 1
+    page = Path("maps/index.html").read_text()
+    assert all(f'href="{name}/report.html"' in page for name in expected)
+    assert f'src="{expected[-1]}/changes.png"' in page
+    assert all(Path("maps", name, "changes.png").exists() for name in expected)
     catalog = json.loads(Path("maps/catalog.json").read_text())
     items = [link["href"] for link in catalog["links"] if link["rel"] == "item"]
     assert items == [f"./{name}/item.json" for name in expected]
@@ -325,6 +329,11 @@ def test_a_plan_fetches_no_image_and_tells_what_each_track_sees(
     assert "descending 46" in printed
     assert not archive.requests("/data")
     assert sorted(path.name for path in (tmp_path / "response").iterdir()) == ["views.png"]
+    slide = gpd.GeoSeries([shapely.box(*AOI).centroid.buffer(0.001)], crs=4326)
+    slide.to_file(tmp_path / "slide.gpkg")
+    more = {"plan": "true", "prepare": prepared, "slopes": tmp_path / "slide.gpkg"}
+    run_here("respond", *words(archive, **more), cwd=tmp_path)
+    assert "Ground of slide.gpkg" in capsys.readouterr().out
 
 
 @pytest.fixture
