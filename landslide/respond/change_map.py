@@ -10,6 +10,8 @@ from rasterio.enums import Resampling
 
 from landslide.geo.cartography import (
     BLUE,
+    GREEN,
+    ORANGE,
     VERMILION,
     YELLOW,
     draw_north_arrow,
@@ -27,18 +29,20 @@ CHANGES_PICTURE = "changes.png"
 """File of a map's folder."""
 
 STYLES = {
-    "confirmed": {"facecolor": BLUE, "edgecolor": BLUE},
-    "new": {"facecolor": VERMILION, "edgecolor": VERMILION},
-    "withdrawn": {"facecolor": "none", "edgecolor": YELLOW},
+    "confirmed": (BLUE, BLUE),
+    "new": (VERMILION, VERMILION),
+    "newly_observed": (ORANGE, ORANGE),
+    "withdrawn": ("none", YELLOW),
+    "unobserved": ("none", GREEN),
 }
-"""How polygons of each status are drawn, in the order of drawing."""
+"""Face and edge of the polygons of each status, in the order of drawing."""
 
 PICTURE_SIDE = 1600
 """Longer side in pixels of the backscatter beneath."""
 
 
 def draw_changes(changes: gpd.GeoDataFrame, image: Path, name: str, path: Path) -> None:
-    """Draw new, confirmed and withdrawn polygons over the latest backscatter.
+    """Draw the polygons of all statuses over the latest backscatter.
 
     Args:
         changes: Polygons with ``status`` and ``area_m2``.
@@ -57,10 +61,10 @@ def draw_changes(changes: gpd.GeoDataFrame, image: Path, name: str, path: Path) 
     ratio = min(max(grid.height / grid.width, 0.3), 2.0)
     figure, axis = plt.subplots(figsize=(9, 9 * ratio + 1), layout="constrained")
     show_image(axis, decibels, grid, cmap="gray", vmin=low, vmax=high)
-    for status, style in STYLES.items():
+    for status, (face, edge) in STYLES.items():
         chosen = changes[changes.status == status]
-        if len(chosen):
-            chosen.plot(ax=axis, linewidth=0.8, **style)  # edges keep small ones visible
+        if len(chosen):  # edges keep small ones visible
+            chosen.plot(ax=axis, linewidth=0.8, facecolor=face, edgecolor=edge)
     west, south, east, north = grid.bounds
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
     axis.set(xlabel=f"easting (km, {grid.crs})", ylabel="northing (km)")
@@ -68,14 +72,13 @@ def draw_changes(changes: gpd.GeoDataFrame, image: Path, name: str, path: Path) 
     label_kilometres(axis)
     draw_scale_bar(axis, east - west)
     draw_north_arrow(axis)
-    handles = [
-        Patch(
-            facecolor=style["facecolor"] if status != "withdrawn" else "0.4",
-            edgecolor=style["edgecolor"],
-            label=f"{status} ({count['polygons']:,}, {count['area_m2'] / 1e4:,.1f} ha)",
+    handles = []
+    for status, count in count_changes(changes).items():
+        face, edge = STYLES[status]
+        label = (
+            f"{status.replace('_', ' ')} ({count['polygons']:,}, {count['area_m2'] / 1e4:,.1f} ha)"
         )
-        for status, count in count_changes(changes).items()
-        for style in (STYLES[status],)
-    ]
+        face = "0.4" if face == "none" else face
+        handles.append(Patch(facecolor=face, edgecolor=edge, linewidth=1.5, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     save_figure(figure, path)

@@ -13,7 +13,7 @@ from landslide.config.checks import check
 from landslide.config.paths import configuration_folder, is_model_name
 from landslide.config.rules import PREDICT
 from landslide.geo.files import write_json
-from landslide.geo.folders import SCENE_INFO
+from landslide.geo.folders import BASIS, SCENE_INFO
 from landslide.prepare.prepare import prepare_scene
 from landslide.prepare.sources import Pass
 from landslide.products.mapping import map_scene
@@ -27,9 +27,6 @@ from landslide.training.task import is_readable
 
 FUSED = "fused"
 """What a network is called that reads both orbits, as in ``dataset=quiet_fused``."""
-
-BASIS = "basis.json"
-"""File of a map's folder that says what the map rests on."""
 
 
 def compose_program(name: str, words: Sequence[str]) -> DictConfig:

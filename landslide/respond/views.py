@@ -164,7 +164,7 @@ def view_of(track: Track, hills: Hills, event: Event) -> View:
     radar = RadarGeometry((look - 90) % 360, geometry.incidence)
     hidden = distortion(hills.elevation, POSTING, radar, 0.0)
     due, platform = track.next_overpass(event)
-    images = [item.footprint for overpass in track.complete for item in overpass.slices]
+    images = [item.footprint for overpass in track.complete(event) for item in overpass.slices]
     footprint = shapely.union_all([shapely.make_valid(image) for image in images])
     outside = geometry_mask(
         [reproject_shape(footprint, DEGREES, hills.grid.crs)],
