@@ -22,7 +22,7 @@ from landslide.geo.cartography import (
 )
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import open_raster, read_reduced, reading
-from landslide.radar.bands import is_backscatter
+from landslide.radar.bands import is_backscatter, polarisation_of
 from landslide.respond.changes import count_changes
 
 CHANGES_PICTURE = "changes.png"
@@ -53,7 +53,8 @@ def draw_changes(changes: gpd.GeoDataFrame, image: Path, name: str, path: Path) 
     with open_raster(image) as source, reading(image):
         grid = Grid.of(source)
         after = [band for band in source.descriptions if is_backscatter(band) and "post" in band]
-        number = source.descriptions.index(after[-1]) + 1
+        band = ([b for b in after if polarisation_of(b) == "vv"] or after)[-1]
+        number = source.descriptions.index(band) + 1
         power = read_reduced(source, number, PICTURE_SIDE, Resampling.average).filled(np.nan)
     decibels = 10 * np.log10(np.where(power > 0, power, np.nan))
     known = np.isfinite(decibels).any()
@@ -64,11 +65,11 @@ def draw_changes(changes: gpd.GeoDataFrame, image: Path, name: str, path: Path) 
     for status, (face, edge) in STYLES.items():
         chosen = changes[changes.status == status]
         if len(chosen):  # edges keep small ones visible
-            chosen.plot(ax=axis, linewidth=0.8, facecolor=face, edgecolor=edge)
+            chosen.plot(ax=axis, linewidth=1.2, facecolor=face, edgecolor=edge)
     west, south, east, north = grid.bounds
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
     axis.set(xlabel=f"easting (km, {grid.crs})", ylabel="northing (km)")
-    axis.set_title(f"Map {name} against the map before it, over {after[-1]}", fontsize=10)
+    axis.set_title(f"Map {name} against the map before it, over {band}", fontsize=10)
     label_kilometres(axis)
     draw_scale_bar(axis, east - west)
     draw_north_arrow(axis)
