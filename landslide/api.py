@@ -205,8 +205,9 @@ def find_landslides(
         raster = folder / "probability.tif"
         write_raster(raster, probability.values[:1], grid, ["probability"], np.nan)
         write_mask(folder, grid, threshold)
-        polygons = clean_mask(folder / "landslides.tif", grid, min_area, 0)
-        describe_polygons(polygons, raster, raster, grid)
+        mask = folder / "landslides.tif"
+        polygons = clean_mask(mask, grid, min_area, 0)
+        describe_polygons(polygons, mask, raster, raster, grid)
     return polygons
 
 

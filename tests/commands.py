@@ -104,7 +104,11 @@ def _be_program(
     os.environ.update(env)
     warnings.simplefilter("ignore")
     sys.argv = [str(REPOSITORY / program), *words]  # what processes of its own are started by
-    main([program.removesuffix(".py"), *words])
+    try:
+        main([program.removesuffix(".py"), *words])
+    finally:
+        for child in multiprocessing.active_children():  # joblib's, which wait for further work
+            child.terminate()
 
 
 def run_here(*words: str, cwd: Path) -> None:

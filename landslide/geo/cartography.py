@@ -1,6 +1,7 @@
 """Cartography that figures and maps share: colours, scale bar, north arrow, axes in kilometres."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import Bbox
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import ArrayLike
 
@@ -26,10 +28,24 @@ NOT_OBSERVED = YELLOW
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure, whole or not at all, and close it; a PDF records no date."""
-    undated = {"CreationDate": None}
+    style: dict[str, Any] = {"dpi": 150, "bbox_inches": crop(figure)}
+    style["metadata"] = {"CreationDate": None}
+    if path.suffix == ".png":
+        # Of speckle this is smaller than at the usual level, in a quarter of the time.
+        style["pil_kwargs"] = {"compress_level": 2}
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight", metadata=undated)
+        figure.savefig(temporary, **style)
     plt.close(figure)
+
+
+def crop(figure: Figure) -> Bbox | str:
+    """The part of a figure, in inches, that has something on it, with a margin.
+
+    matplotlib finds it by drawing the figure once more, which only its layouts need.
+    """
+    if figure.get_layout_engine() is not None:
+        return "tight"
+    return figure.get_tightbbox().padded(0.1)
 
 
 def show_image(axis: Axes, image: ArrayLike, grid: Grid, **style: object) -> AxesImage:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
@@ -37,13 +38,17 @@ def read_pixels(
         shape: (H, W) to resample to by nearest neighbour; None for every pixel.
     """
     stored = source.read(band, window=window, out_shape=shape)
-    valid = source.read_masks(band, window=window, out_shape=shape) > 0
     nodata = source.nodatavals[band - 1]
-    if nodata is not None:
+    values = stored.astype(np.float32, copy=False)
+    valid = np.isfinite(values)
+    # A mask takes as long as the band, and that of NaN shows what the values show.
+    if source.mask_flag_enums[band - 1] != [MaskFlags.nodata] or not np.isnan(nodata):
+        valid &= source.read_masks(band, window=window, out_shape=shape) > 0
+    if nodata is not None and not np.isnan(nodata):
         # GDAL considers either a mask or the nodata value, not both.
         valid &= stored != nodata
-    values = stored.astype(np.float32)
     scale, offset = source.scales[band - 1], source.offsets[band - 1]
     if (scale, offset) != (1.0, 0.0):
         values = values * np.float32(scale) + np.float32(offset)
-    return Pixels(values, valid & np.isfinite(values))
+        valid &= np.isfinite(values)
+    return Pixels(values, valid)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import geopandas as gpd
@@ -28,19 +30,40 @@ def outline_mask(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataF
     Returns:
         Landslides and unobserved areas, each with ``area_m2`` and ``perimeter_m``, largest first.
     """
-    found: dict[int, list[shapely.Geometry]] = {1: [], UNKNOWN: []}
+    found = {1: Outlines(), UNKNOWN: Outlines()}
     with rasterio.open(mask) as source:
         for outline, value in shapes(rasterio.band(source, 1), transform=grid.transform):
             if value in found:
-                found[int(value)].append(shapely.geometry.shape(outline))
-    return _measure(found[1], grid), _measure(found[UNKNOWN], grid)
+                found[int(value)].add(outline["coordinates"])
+    return found[1].measure(grid), found[UNKNOWN].measure(grid)
 
 
-def _measure(outlines: list[shapely.Geometry], grid: Grid) -> gpd.GeoDataFrame:
-    polygons = gpd.GeoDataFrame(geometry=outlines, crs=grid.crs)
-    polygons["area_m2"] = polygons.area.astype(float)
-    polygons["perimeter_m"] = polygons.length.astype(float)
-    return polygons.sort_values("area_m2", ascending=False, ignore_index=True)
+@dataclass
+class Outlines:
+    """Rings of polygons in arrays, which takes a sixth of the time of one object each."""
+
+    corners: list[NDArray[np.float64]] = field(default_factory=list)
+    """(N, 2) of each polygon, ring after ring."""
+    ring_sizes: list[int] = field(default_factory=list)
+    ring_counts: list[int] = field(default_factory=list)
+
+    def add(self, rings: Sequence[Sequence[tuple[float, float]]]) -> None:
+        """Add a polygon of closed rings, the outer one first."""
+        self.corners.append(np.array(list(chain.from_iterable(rings))))
+        self.ring_sizes += map(len, rings)
+        self.ring_counts.append(len(rings))
+
+    def measure(self, grid: Grid) -> gpd.GeoDataFrame:
+        """Polygons with ``area_m2`` and ``perimeter_m``, largest first."""
+        corners = np.concatenate([np.empty((0, 2)), *self.corners])
+        starts = [np.cumsum([0, *sizes]) for sizes in (self.ring_sizes, self.ring_counts)]
+        kind = shapely.GeometryType.POLYGON
+        polygons = gpd.GeoDataFrame(
+            geometry=shapely.from_ragged_array(kind, corners, tuple(starts)), crs=grid.crs
+        )
+        polygons["area_m2"] = polygons.area.astype(float)
+        polygons["perimeter_m"] = polygons.length.astype(float)
+        return polygons.sort_values("area_m2", ascending=False, ignore_index=True)
 
 
 def rasterize_window(
@@ -108,40 +131,45 @@ def undated_geopackages() -> Iterator[None]:
 
 
 class ZonalStatistics:
-    """Means of rasters within polygons, and the largest value of the first, block by block.
+    """Means of rasters within polygons, and the largest value of the first, part by part.
 
     Args:
-        polygons: Polygons that follow the pixel edges of the grid.
-        grid: Grid of the rasters.
+        count: Number of polygons.
         names: Names of the rasters; ``aspect`` is averaged as a direction.
     """
 
-    def __init__(self, polygons: gpd.GeoDataFrame, grid: Grid, names: Sequence[str]) -> None:
-        self.geometry, self.grid, self.names = polygons.geometry, grid, list(names)
-        self.length = len(polygons) + 1  # 0 is outside
+    def __init__(self, count: int, names: Sequence[str]) -> None:
+        self.names, self.length = list(names), count + 1  # 0 is outside
         self.count = {name: np.zeros(self.length) for name in names}
-        # Totals are complex because directions are averaged as unit vectors.
-        self.total = {name: np.zeros(self.length, dtype=complex) for name in names}
+        # Directions are averaged as unit vectors, whose totals are complex.
+        self.total = {
+            name: np.zeros(self.length, dtype=complex if name == "aspect" else float)
+            for name in names
+        }
         self.largest = np.full(self.length, -np.inf)
 
-    def touches(self, window: Window) -> bool:
-        """Whether any polygon lies in a window."""
-        x, y = self.grid.slices(window)
-        found = self.geometry.sindex.query(shapely.box(x.start, y.start, x.stop, y.stop))
-        return bool(len(found))
+    def add(self, ids: NDArray[np.int32], layers: Sequence[NDArray[np.float32]]) -> None:
+        """Add the pixels of a part of the scene.
 
-    def add(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
-        """Add the pixels of a window, one (H, W) array for each name; NaN does not count."""
-        ids = rasterize_window(self.geometry, range(1, self.length), self.grid, window)
-        for name, values in zip(self.names, layers, strict=True):
-            valid = (ids > 0) & np.isfinite(values)
-            inside, measured = ids[valid], values[valid].astype(float)
-            self.count[name] += np.bincount(inside, minlength=self.length)
-            vectors = np.exp(1j * np.deg2rad(measured)) if name == "aspect" else measured
-            self.total[name] += np.bincount(inside, vectors.real, minlength=self.length)
-            self.total[name] += 1j * np.bincount(inside, vectors.imag, minlength=self.length)
-        valid = (ids > 0) & np.isfinite(layers[0])
-        np.maximum.at(self.largest, ids[valid], layers[0][valid])
+        Args:
+            ids: (H, W) number of the polygon of each pixel, from 1; 0 is outside.
+            layers: One (H, W) array for each name; NaN does not count.
+        """
+        pixels = np.flatnonzero(ids)
+        inside = ids.ravel()[pixels]
+        for name, layer in zip(self.names, layers, strict=True):
+            values = layer.ravel()[pixels]
+            valid = np.isfinite(values)
+            number, measured = inside[valid], values[valid].astype(float)
+            self.count[name] += np.bincount(number, minlength=self.length)
+            if name == "aspect":
+                east, north = np.sin(np.deg2rad(measured)), np.cos(np.deg2rad(measured))
+                self.total[name] += np.bincount(number, north, minlength=self.length)
+                self.total[name] += 1j * np.bincount(number, east, minlength=self.length)
+            else:
+                self.total[name] += np.bincount(number, measured, minlength=self.length)
+            if name == self.names[0]:
+                np.maximum.at(self.largest, number, measured)
 
     def columns(self) -> Iterator[tuple[str, NDArray[np.float64]]]:
         """Yield names and values of the polygons' columns; NaN where nothing was measured."""

@@ -47,6 +47,7 @@ class AlignedTiles:
         self.crs: CRS = source.crs
         self.transform: Affine = source.transform
         self.tiles: list[PlacedTile] = []
+        self._spans: dict[Grid, NDArray[np.float64]] = {}
         self._turn = 360 / self.transform.a if self.crs.is_geographic else np.inf
         whole = np.isfinite(self._turn) and abs(self._turn - round(self._turn)) < ALIGNED
         self._turns = (-round(self._turn), 0, round(self._turn)) if whole else (0,)
@@ -82,10 +83,10 @@ class AlignedTiles:
 
     def pixel_span(self, grid: Grid) -> NDArray[np.float64]:
         """Columns and rows of the image that a pixel of a grid spans."""
-        span: NDArray[np.float64] = np.linalg.norm(
-            pixel_jacobian(self.grid(Window(0, 0, 1, 1)), grid), axis=1
-        )
-        return span
+        if grid not in self._spans:
+            jacobian = pixel_jacobian(self.grid(Window(0, 0, 1, 1)), grid)
+            self._spans[grid] = np.linalg.norm(jacobian, axis=1)
+        return self._spans[grid]
 
     def window_under(self, grid: Grid, window: Window, margin: float) -> Window | None:
         """Pixels of the image under a window of a grid.

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import rasterio
 from rasterio.enums import Resampling
+from rasterio.io import DatasetReader
 
 from landslide.errors import InputError
-from landslide.geo.grid import Grid
+from landslide.geo.grid import Grid, Window
 from landslide.geo.pieces import Piece
 from landslide.geo.polygons import write_polygons
 from landslide.geo.rasters import UNKNOWN, raster_profile
+from landslide.geo.relief import Float
 from landslide.prepare.aligned_tiles import Conversion
 from landslide.prepare.inventory_mask import InventoryMask
 from landslide.prepare.layers import Layer
@@ -23,6 +25,7 @@ from landslide.prepare.quality import Histogram
 from landslide.prepare.sources import Pass, Tile
 from landslide.prepare.stack import Stack
 from landslide.prepare.terrain import TerrainBands
+from landslide.prepare.threads import THREADS, read_side_by_side
 
 
 @dataclass(frozen=True)
@@ -71,32 +74,62 @@ def write_orbit(inputs: Composite, piece: Piece) -> dict[str, Histogram]:
         Histogram of each band, in the order of the file.
     """
     histograms = inputs.histograms()
-    grid, terrain, stack = piece.whole, inputs.terrain, inputs.stack
+    profile = composite_profile(piece.grid, len(histograms))
     with ExitStack() as files:
-        mosaics = {
-            band: files.enter_context(Mosaic(tiles, inputs.resampling))
-            for band, tiles in inputs.images.items()
-        }
-        warped = {
-            layer.name: files.enter_context(Mosaic(layer.images(), layer.resampling))
-            for layer in inputs.layers
-        }
-        dates = files.enter_context(rasterio.open(stack.path)) if stack else None
-        profile = composite_profile(piece.grid, len(histograms))
+        readers = [
+            files.enter_context(BlockReader(inputs, piece.whole)).read for _ in range(THREADS)
+        ]
         sink = files.enter_context(rasterio.open(piece.path, "w", **profile))
         sink.descriptions = tuple(histograms)
-        for window in piece.blocks():
-            block = terrain.read(grid, window, inputs.name) if terrain else {}
-            for band, mosaic in mosaics.items():
-                values = mosaic.read(grid, window)
-                block[band] = np.where(values > 0, values, np.float32(np.nan))
-            block |= {band: mosaic.read(grid, window) for band, mosaic in warped.items()}
-            if stack and dates:
-                block |= stack.statistics(dates, window)
+        for window, (block, counts) in read_side_by_side(readers, piece.blocks()):
             for index, (band, histogram) in enumerate(histograms.items(), 1):
                 sink.write(block[band], index, window=piece.inside(window).to_rasterio())
-                histogram.add(block[band])
+                histogram.merge(counts[band])
     return histograms
+
+
+class BlockReader:
+    """Reads all bands of a composite, block by block, from rasters of its own.
+
+    Args:
+        inputs: What the composite is made of.
+        grid: Grid of the scene.
+    """
+
+    def __init__(self, inputs: Composite, grid: Grid) -> None:
+        self.inputs = inputs
+        self.grid = grid
+        self._images = {b: Mosaic(t, inputs.resampling) for b, t in inputs.images.items()}
+        self._layers = {x.name: Mosaic(x.images(), x.resampling) for x in inputs.layers}
+        self._dates: DatasetReader | None = None
+        self._open_files = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open all rasters."""
+        for mosaic in (*self._images.values(), *self._layers.values()):
+            self._open_files.enter_context(mosaic)
+        if self.inputs.stack:
+            self._dates = self._open_files.enter_context(rasterio.open(self.inputs.stack.path))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all rasters."""
+        self._open_files.close()
+
+    def read(self, window: Window) -> tuple[dict[str, Float], dict[str, Histogram]]:
+        """Bands (H, W) of a window and the histogram of each."""
+        grid, terrain, stack = self.grid, self.inputs.terrain, self.inputs.stack
+        block = terrain.read(grid, window, self.inputs.name) if terrain else {}
+        for band, mosaic in self._images.items():
+            values = mosaic.read(grid, window)
+            block[band] = np.where(values > 0, values, np.float32(np.nan))
+        block |= {band: mosaic.read(grid, window) for band, mosaic in self._layers.items()}
+        if stack and self._dates:
+            block |= stack.statistics(self._dates, window)
+        counts = self.inputs.histograms()
+        for band, histogram in counts.items():
+            histogram.add(block[band])
+        return block, counts
 
 
 def _order(images: list[str], terrain: tuple[str, ...]) -> list[str]:

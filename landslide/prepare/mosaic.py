@@ -143,21 +143,38 @@ class Mosaic:
             return image[row : row + window.height, col : col + window.width]
         out = np.full((window.height, window.width), np.nan, np.float32)
         scale = 1 / span.clip(1) if self.widen else np.ones(2)
+        if image_grid.crs == grid.crs and resampling != Resampling.average:
+            image, image_grid = _measured_part(image, image_grid)
+        # Without nodata GDAL takes half the time or less, and does the same where none is missing.
+        nodata = np.nan if np.isnan(image).any() else None
         reproject(
             image,
             out,
             src_transform=image_grid.transform,
             src_crs=image_grid.crs,
-            src_nodata=np.nan,
+            src_nodata=nodata,
             dst_transform=transform,
             dst_crs=grid.crs,
-            dst_nodata=np.nan,
+            dst_nodata=nodata,
+            init_dest_nodata=False,  # it is NaN already
             resampling=resampling,
             tolerance=TOLERANCE,
             XSCALE=scale[0],
             YSCALE=scale[1],
         )
         return out
+
+
+def _measured_part(image: Float, grid: Grid) -> tuple[Float, Grid]:
+    """An image and its grid without the rows and columns at its edges that are all NaN."""
+    known = ~np.isnan(image)
+    rows, cols = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return image, grid
+    row, col = int(rows[0]), int(cols[0])
+    part = np.ascontiguousarray(image[row : rows[-1] + 1, col : cols[-1] + 1])
+    moved = grid.transform @ Affine.translation(col, row)
+    return part, Grid(grid.crs, moved, *part.shape)
 
 
 def _split(window: Window, source_pixels: float) -> list[Window]:

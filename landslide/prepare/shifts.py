@@ -1,6 +1,9 @@
 """Co-registration of a stack: how far each date lies off the others, in metres."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -15,6 +18,7 @@ from landslide.prepare.calibration import CalibratedBands
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.sampling import spread_windows
 from landslide.prepare.sources import Acquisition, Tile
+from landslide.prepare.threads import THREADS
 from landslide.radar.coregistration import TILE_SIZE, measure_shift
 
 PRECISION = 0.1
@@ -72,8 +76,8 @@ def measure_displacements(
 
     A date that lies far off moves their mean, and so what is found of the others. Where dates lie
     more than a third of a pixel from the median, all are measured again, against the rest. Dates
-    are read one by one, in at most 25 tiles, so memory depends neither on the scene nor on the
-    number of dates. The result is the median over the tiles.
+    are read one by one, in at most 25 tiles that are kept on disk, so memory depends neither on the
+    scene nor on the number of dates. The result is the median over the tiles.
 
     Args:
         dates: The dates of an orbit.
@@ -87,17 +91,22 @@ def measure_displacements(
     tiles = spread_windows(grid, TILE_SIZE)
     polarisations = list(next(iter(dates.values())).tiles)
 
-    def read(date: str) -> Float:
-        """Decibels (T, P, H, W) of a date's tiles; NaN where not measured."""
-        bands = [images[f"{polarisation}_{date}"] for polarisation in polarisations]
-        power = np.stack([_read_tiles(band, grid, tiles, resampling) for band in bands], axis=1)
-        decibels: Float = 10 * np.log10(np.where(power > 0, power, np.float32(np.nan)))
-        return decibels
+    with TemporaryDirectory() as folder:
 
-    found = _measure_against(list(dates), list(dates), read, grid)
-    rest = _dates_in_place(found, grid)
-    if MIN_REFERENCE <= len(rest) < len(dates):
-        found = _measure_against(list(dates), rest, read, grid)
+        def read(date: str) -> Float:
+            """Decibels (T, P, H, W) of a date's tiles; NaN where not measured."""
+            path = Path(folder, f"{date}.npy")
+            if not path.exists():
+                bands = [images[f"{polarisation}_{date}"] for polarisation in polarisations]
+                power = [_read_tiles(band, grid, tiles, resampling) for band in bands]
+                np.save(path, _decibels(np.stack(power, axis=1)))
+            decibels: Float = np.load(path)
+            return decibels
+
+        found = _measure_against(list(dates), list(dates), read, grid)
+        rest = _dates_in_place(found, grid)
+        if MIN_REFERENCE <= len(rest) < len(dates):
+            found = _measure_against(list(dates), rest, read, grid)
     return found
 
 
@@ -130,6 +139,11 @@ def _dates_in_place(found: Mapping[str, Displacement | None], grid: Grid) -> lis
     return [d for d, away in zip(known, distances, strict=True) if away <= LARGE * grid.transform.a]
 
 
+def _decibels(power: Float) -> Float:
+    decibels: Float = 10 * np.log10(np.where(power > 0, power, np.float32(np.nan)))
+    return decibels
+
+
 def _power(decibels: NDArray[np.floating]) -> Float:
     return (10 ** (decibels / 10)).astype(np.float32)
 
@@ -160,7 +174,8 @@ def _median_displacement(date: Float, others: Float, grid: Grid) -> Displacement
 
 def _shifts(date: Float, others: Float) -> NDArray[np.float64]:
     """Shifts (N, 2) in pixels of the tiles (T, P, H, W) that could be measured."""
-    found = [s for pair in zip(date, others, strict=True) if (s := measure_shift(*pair))]
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = [shift for shift in pool.map(measure_shift, date, others) if shift]
     return np.array([(shift.rows, shift.cols) for shift in found]).reshape(-1, 2)
 
 

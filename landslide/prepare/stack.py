@@ -1,6 +1,7 @@
 """Stacks: every date of an orbit on the scene's grid, and the bands that are made of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 
 from landslide.errors import InputError
-from landslide.geo.grid import Grid, Window
+from landslide.geo.grid import TILE_SIZE, Grid, Window
 from landslide.geo.pieces import Piece
 from landslide.geo.rasters import raster_profile
 from landslide.geo.relief import Float
@@ -24,6 +25,7 @@ from landslide.prepare.parts import Parts
 from landslide.prepare.progress import Advance
 from landslide.prepare.shifts import Displacement
 from landslide.prepare.sources import DATES, Acquisition, Tile
+from landslide.prepare.threads import THREADS, read_side_by_side
 from landslide.radar.stack import Side, StackStatistics, date_band, dates_path, stack_bands
 
 
@@ -97,7 +99,20 @@ class Stack:
         }
 
     def statistics(self, source: DatasetReader, window: Window) -> dict[str, Float]:
-        """Bands of the stack in a window of its opened raster; one date is read at a time."""
+        """Bands of the stack in a window of its opened raster.
+
+        One date of one row of tiles is read at a time, since sums take ten times its memory.
+        """
+        rows = range(window.row, window.row + window.height, TILE_SIZE)
+        strips = [
+            self._strip_statistics(
+                source, window._replace(row=row, height=min(TILE_SIZE, rows.stop - row))
+            )
+            for row in rows
+        ]
+        return {band: np.concatenate([strip[band] for strip in strips]) for band in strips[0]}
+
+    def _strip_statistics(self, source: DatasetReader, window: Window) -> dict[str, Float]:
         found = StackStatistics((window.height, window.width), self.polarisations)
         for index, date in enumerate(self.dates):
             numbers = [self.band_number(index, n) for n in range(len(self.polarisations))]
@@ -210,7 +225,7 @@ def write_dates(inputs: DateImages, advance: Advance, piece: Piece) -> dict[str,
     """
     profile = dates_profile(piece.grid, len(inputs.bands))
     measured = {}
-    with rasterio.open(piece.path, "w", **profile) as sink:
+    with rasterio.open(piece.path, "w", **profile, num_threads="all_cpus") as sink:
         sink.descriptions = tuple(inputs.bands)
         numbers = iter(sink.indexes)
         for name, grid in inputs.grids.items():
@@ -240,11 +255,17 @@ def _write_band(
     resampling: Resampling,
 ) -> int:
     """Write a band of a date block by block; return how many pixels were measured."""
+
+    def read(mosaic: Mosaic, window: Window) -> tuple[Float, int]:
+        values = mosaic.read(grid, window)
+        power = np.where(values > 0, values, np.float32(np.nan))
+        return power, int(np.isfinite(power).sum())
+
     measured = 0
-    with Mosaic(tiles, resampling) as mosaic:
-        for window in piece.blocks():
-            values = mosaic.read(grid, window)
-            power = np.where(values > 0, values, np.float32(np.nan))
-            measured += int(np.isfinite(power).sum())
+    with ExitStack() as files:
+        mosaics = [files.enter_context(Mosaic(tiles, resampling)) for _ in range(THREADS)]
+        readers = [partial(read, mosaic) for mosaic in mosaics]
+        for window, (power, pixels) in read_side_by_side(readers, piece.blocks()):
+            measured += pixels
             sink.write(power, number, window=piece.inside(window).to_rasterio())
     return measured

@@ -8,6 +8,7 @@ cubic kernel there, so every cell counts).
 """
 
 from collections.abc import Mapping
+from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -258,8 +259,8 @@ class TerrainBands:
     """
 
     def __init__(self, terrain: Terrain, slope: Resampling, mask: Resampling) -> None:
-        def band(number: int, resampling: Resampling) -> Mosaic:
-            return Mosaic([(Tile(terrain.path, number), keep_values)], resampling)
+        def band(number: int, resampling: Resampling) -> tuple[Tile, Resampling]:
+            return Tile(terrain.path, number), resampling
 
         self.terrain = terrain
         self.continuous = [band(number, slope) for number in (1, 2, 3)]
@@ -274,11 +275,11 @@ class TerrainBands:
     def read(self, grid: Grid, window: Window, name: Pass) -> dict[str, Float]:
         """Bands of an orbit in a window, by their names in the scene's files."""
 
-        def warp(mosaic: Mosaic) -> Float:
-            with mosaic:
+        def warp(tile: Tile, resampling: Resampling) -> Float:
+            with Mosaic([(tile, keep_values)], resampling) as mosaic:  # threads share none
                 return mosaic.read(grid, window)
 
-        slope, south, east = map(warp, self.continuous)
+        slope, south, east = starmap(warp, self.continuous)
         # The gradient, and hence this aspect, refers to the north of the DEM's grid.
         aspect = aspect_degrees(south, east) + np.float32(north_convergence(self.terrain.grid))
         flat = (south == 0) & (east == 0)
@@ -287,6 +288,6 @@ class TerrainBands:
             "aspect": np.where(flat, np.float32(0), aspect % np.float32(360)),
         }
         if name in self.angle:
-            bands["local_incidence_angle"] = warp(self.angle[name]).clip(0, 180)
-            bands["layover_shadow"] = warp(self.hidden[name])
+            bands["local_incidence_angle"] = warp(*self.angle[name]).clip(0, 180)
+            bands["layover_shadow"] = warp(*self.hidden[name])
         return bands

@@ -71,13 +71,14 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
 def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch, output = Stopwatch(), Path(config.output)
     _require_free(output)
-    tasks, source, levels = _open(config)
-    scene, _, info = source
-    inventory = Path(config.inventory) if config.inventory else source.truth
-    truth = open_truth(inventory, scene.grid) if inventory else None
-    record = Record.of(tasks, source, levels, inventory)
-    predictor = _predictor(config, tasks, scene)
-    settings = _settings(config, source, predictor)
+    with watch("open"):
+        tasks, source, levels = _open(config)
+        scene, _, info = source
+        inventory = Path(config.inventory) if config.inventory else source.truth
+        truth = open_truth(inventory, scene.grid) if inventory else None
+        record = Record.of(tasks, source, levels, inventory)
+        predictor = _predictor(config, tasks, scene)
+        settings = _settings(config, source, predictor)
     with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
         raster = ProbabilityFile(folder, scene.grid, predictor.network.bands)
         if launcher := Launcher.chosen():

@@ -6,11 +6,14 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
+from numpy.typing import NDArray
+from rasterio.io import DatasetWriter
 
 from landslide.geo.folders import measure_of
-from landslide.geo.grid import Grid
+from landslide.geo.grid import Grid, Window
 from landslide.geo.polygons import outline_mask, rasterize_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
+from landslide.geo.regions import Regions
 
 
 def write_mask(folder: Path, grid: Grid, threshold: float) -> int:
@@ -55,29 +58,54 @@ def clean_mask(mask: Path, grid: Grid, min_area: float, fill_holes: float) -> gp
         The remaining polygons, see ``outline_mask``.
     """
     polygons, unobserved = outline_mask(mask, grid)
-    rings = [ring for polygon in polygons.geometry for ring in polygon.interiors]
-    holes = gpd.GeoSeries([shapely.Polygon(ring) for ring in rings], crs=polygons.crs)
-    holes = holes[holes.area <= fill_holes].reset_index(drop=True)
+    if fill_holes and _fill_holes(mask, grid, polygons, unobserved, fill_holes):
+        polygons, _ = outline_mask(mask, grid)
+    kept = polygons[polygons.area_m2 >= min_area].copy()  # the first: the largest come first
+    if len(kept) < len(polygons):
+        _keep(mask, grid, polygons, len(kept))
+    return kept
+
+
+def _fill_holes(
+    mask: Path,
+    grid: Grid,
+    polygons: gpd.GeoDataFrame,
+    unobserved: gpd.GeoDataFrame,
+    largest: float,
+) -> bool:
+    """Fill holes in a mask raster, and return whether there were any."""
+    rings, polygon = shapely.get_rings(polygons.geometry.array, return_index=True)
+    inner = rings[np.diff(polygon, prepend=-1) == 0]
+    holes = gpd.GeoSeries(shapely.polygons(inner), crs=polygons.crs)
+    holes = holes[holes.area <= largest].reset_index(drop=True)
     if len(holes) and len(unobserved):
         # An unobserved pixel that only touches a hole does not count.
         indices, _ = unobserved.sindex.query(holes, predicate="contains")
         holes = holes.drop(index=np.unique(indices))
-    if len(holes):
-        _overwrite(mask, holes, 1, grid)
-        polygons, _ = outline_mask(mask, grid)
-    small = polygons.area_m2 < min_area
-    if small.any():
-        _overwrite(mask, polygons.geometry[small], 0, grid)
-    return polygons[~small].reset_index(drop=True)
-
-
-def _overwrite(mask: Path, geometries: gpd.GeoSeries, value: int, grid: Grid) -> None:
-    """Set the observed pixels within geometries to a value."""
+    if holes.empty:
+        return False
     with rasterio.open(mask, "r+") as raster:
         for block in grid.blocks():
-            inside = rasterize_window(geometries, [1] * len(geometries), grid, block) == 1
+            inside = rasterize_window(holes, [1] * len(holes), grid, block) == 1
             if inside.any():
-                window = block.to_rasterio()
-                values = raster.read(1, window=window)
-                values[inside & (values != UNKNOWN)] = value
-                raster.write(values, 1, window=window)
+                _overwrite(raster, block, inside, 1)
+    return True
+
+
+def _keep(mask: Path, grid: Grid, polygons: gpd.GeoDataFrame, count: int) -> None:
+    """Remove all but the first polygons from a mask raster."""
+    regions = Regions(mask, grid, polygons.geometry.array)
+    with rasterio.open(mask, "r+") as raster:
+        for strip in regions.strips:
+            small = regions.read(raster, strip) > count
+            if small.any():
+                _overwrite(raster, strip, small, 0)
+
+
+def _overwrite(
+    raster: DatasetWriter, window: Window, inside: NDArray[np.bool_], value: int
+) -> None:
+    """Set observed pixels of a window to a value."""
+    values = raster.read(1, window=window.to_rasterio())
+    values[inside & (values != UNKNOWN)] = value
+    raster.write(values, 1, window=window.to_rasterio())

@@ -14,6 +14,7 @@ import landslide
 from landslide.data.scene import Composite
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import FIXED_DATE, ZonalStatistics, undated_geopackages
+from landslide.geo.regions import Regions
 from landslide.products.images import Image
 from landslide.products.rapid_mapping import image_footprint, observed_event, source_table
 
@@ -22,12 +23,13 @@ TERRAIN = ("slope", "aspect")
 
 
 def describe_polygons(
-    polygons: gpd.GeoDataFrame, raster: Path, composite: Path | str, grid: Grid
+    polygons: gpd.GeoDataFrame, mask: Path, raster: Path, composite: Path | str, grid: Grid
 ) -> None:
     """Add ``id`` and statistics of the map's raster and of terrain to each polygon.
 
     Args:
-        polygons: Polygons on pixel edges; columns are added.
+        polygons: Outlines of the mask; columns are added.
+        mask: ``landslides.tif``.
         raster: Probability or score.
         composite: The scene's raster; ``slope`` and ``aspect`` are used where it has them.
         grid: Grid of the scene.
@@ -36,15 +38,17 @@ def describe_polygons(
     with rasterio.open(composite) as source:
         terrain = [band for band in TERRAIN if band in source.descriptions]
     heights = Composite(composite, terrain) if terrain else None
-    with rasterio.open(raster) as source:
+    regions = Regions(mask, grid, polygons.geometry.array)
+    with rasterio.open(raster) as source, rasterio.open(mask) as mapped:
         names = [name.replace("spread", "probability_spread") for name in source.descriptions]
-        statistics = ZonalStatistics(polygons, grid, [*names, *terrain])
-        for block in grid.blocks() if len(polygons) else []:
-            if statistics.touches(block):
-                layers = list(source.read(window=block.to_rasterio()))
+        statistics = ZonalStatistics(len(polygons), [*names, *terrain])
+        for strip in regions.strips:
+            ids = regions.read(mapped, strip)
+            if ids.any():
+                layers = list(source.read(window=strip.to_rasterio()))
                 if heights is not None:
-                    layers += list(heights[grid.slices(block)]["image"].numpy())
-                statistics.add(block, layers)
+                    layers += list(heights[grid.slices(strip)]["image"].numpy())
+                statistics.add(ids, layers)
     for name, column in statistics.columns():
         polygons[name] = column
 

@@ -68,37 +68,57 @@ def write_products(
     Raises:
         InputError: No pixel of the raster is observed.
     """
-    observed = write_mask(folder, mapped.grid, mapped.threshold.value)
+    with watch("mask"):
+        observed = write_mask(folder, mapped.grid, mapped.threshold.value)
     if not observed:
         raise InputError(f"{mapped.scene.path} has no pixel that is valid in all of its bands")
-    polygons = _write_polygons(config, mapped, folder)
-    metrics = _write_metrics(mapped, truth, folder)
-    for path in sorted(folder.glob("*.tif")):
-        if not path.is_symlink():
-            own = {} if path.name in MEASURES else mapped.threshold_tag()
-            to_cog(path, mapped.tags() | own)
+    polygons = _write_polygons(config, mapped, folder, watch)
+    with watch("metrics"):
+        metrics = _write_metrics(mapped, truth, folder)
+    with watch("cog"):
+        for path in sorted(folder.glob("*.tif")):
+            if not path.is_symlink():
+                own = {} if path.name in MEASURES else mapped.threshold_tag()
+                to_cog(path, mapped.tags() | own)
     summary = mapped.summary(polygons, observed)
-    _draw(config, mapped, polygons, folder)
-    write_report(folder, summary, metrics, polygons, mapped.labels())
-    write_item(mapped, summary, folder)
+    with watch("map"):
+        _draw(config, mapped, polygons, folder)
+    with watch("report"):
+        write_report(folder, summary, metrics, polygons, mapped.labels())
+        write_item(mapped, summary, folder)
     _require_named(folder)
-    summary |= {"files": product_checksums(folder), "seconds": watch.rounded()}
+    with watch("checksums"):
+        files = product_checksums(folder)
+    summary |= {"files": files, "seconds": watch.rounded()}
     write_json(folder / "summary.json", summary)
     return summary, metrics
 
 
-def _write_polygons(config: DictConfig, mapped: MappedScene, folder: Path) -> gpd.GeoDataFrame:
+def _write_polygons(
+    config: DictConfig, mapped: MappedScene, folder: Path, watch: Stopwatch
+) -> gpd.GeoDataFrame:
     """Clean the mask, and write its polygons."""
-    mask, record = folder / "landslides.tif", mapped.record
-    polygons = clean_mask(mask, mapped.grid, config.min_area, config.fill_holes)
-    describe_polygons(polygons, measure_of(folder), mapped.scene.path, mapped.grid)
-    polygons = simplify(polygons, config.simplify)
+    mask, grid = folder / "landslides.tif", mapped.grid
+    with watch("polygons"):
+        polygons = clean_mask(mask, grid, config.min_area, config.fill_holes)
+    with watch("zonal statistics"):
+        describe_polygons(polygons, mask, measure_of(folder), mapped.scene.path, grid)
+    with watch("vector files"):
+        polygons = simplify(polygons, config.simplify)
+        _write_vector_files(config, mapped, polygons, folder)
+    return polygons
+
+
+def _write_vector_files(
+    config: DictConfig, mapped: MappedScene, polygons: gpd.GeoDataFrame, folder: Path
+) -> None:
+    record = mapped.record
     facts: dict[str, Any] = {"images": record.images, "simulated": record.simulated}
     write_geopackage(folder / "landslides.gpkg", polygons, mapped.grid, **facts)
     if config.geojson:
         write_geojson(polygons, folder / "landslides.geojson")
     if config.ems:
-        _, unobserved = outline_mask(mask, mapped.grid)
+        _, unobserved = outline_mask(folder / "landslides.tif", mapped.grid)
         write_package(
             folder / "copernicus_ems.zip",
             polygons,
@@ -109,7 +129,6 @@ def _write_polygons(config: DictConfig, mapped: MappedScene, folder: Path) -> gp
             activation=config.ems_activation,
             area=config.ems_area,
         )
-    return polygons
 
 
 def _write_metrics(mapped: MappedScene, truth: Truth | None, folder: Path) -> dict[str, Any] | None:

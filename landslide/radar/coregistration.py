@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
-from skimage.registration import phase_cross_correlation
+from scipy import ndimage
 
 from landslide.geo.relief import Float
 
@@ -103,8 +102,10 @@ def _details(power: Float) -> NDArray[np.float64]:
     decibels = np.full(power.shape, np.nan)
     valid = np.isfinite(power) & (power > 0)
     decibels[valid] = 10 * np.log10(power[valid])
+    smooth: NDArray[np.float64] = ndimage.gaussian_filter(np.where(valid, decibels, 0), BACKGROUND)
+    if valid.all():
+        return decibels - smooth
     weight = ndimage.gaussian_filter(valid.astype(float), BACKGROUND)
-    smooth = ndimage.gaussian_filter(np.where(valid, decibels, 0), BACKGROUND)
     return np.where(valid, decibels - smooth / np.maximum(weight, 1e-6), np.nan)
 
 
@@ -121,15 +122,21 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
 
 def _tile_shift(date: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[float, float]:
     """Rows and columns by which one tile is displaced; NaN where too little was measured."""
+    # Scenes without a stack do without the half second that these take to import.
+    from scipy.signal.windows import tukey
+    from skimage.registration import phase_cross_correlation
+
     both = np.isfinite(date) & np.isfinite(reference)
     if both.mean() < MIN_VALID_SHARE:
         return np.nan, np.nan
-    window = np.outer(*(signal.windows.tukey(length, 0.25) for length in date.shape)) * both
+    window = np.outer(*(tukey(length, 0.25) for length in date.shape)) * both
     first, second = (np.where(both, image, 0) for image in (reference, date))
     rows = cols = 0.0
     # The second pass corrects the error that the window's edge causes for a large shift.
     for _ in range(2):
-        moved = ndimage.shift(second, (-rows, -cols), order=3, mode="nearest")
+        moved = second
+        if rows or cols:
+            moved = ndimage.shift(second, (-rows, -cols), order=3, mode="nearest")
         step, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
             first * window, moved * window, upsample_factor=UPSAMPLING, normalization=None
         )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
-from skimage.restoration import denoise_tv_bregman
 
 from landslide.geo.relief import Float, fill_from_nearest
 
@@ -25,6 +24,9 @@ def total_variation(power: Float, weight: float = TV_WEIGHT) -> Float:
     Returns:
         (H, W) linear power with the same pixels measured; others are NaN.
     """
+    # Scenes that are not despeckled do without the half second that this takes to import.
+    from skimage.restoration import denoise_tv_bregman
+
     valid = np.isfinite(power) & (power > 0)
     if not valid.any():
         return np.full_like(power, np.nan)

@@ -34,7 +34,8 @@ class DateStatistics:
             offset: Decibels by which the whole date is brighter than usual, as after rain. They are
                 no scatter of a pixel.
         """
-        valid = np.isfinite(power) & (power > 0)
+        measured = np.isfinite(power) & (power > 0)
+        valid = ... if measured.all() else measured  # whole arrays are three times as fast
         values = power[valid].astype(np.float64)
         decibels = 10 * np.log10(values) - offset
         self.count[valid] += 1

@@ -173,3 +173,31 @@ def test_fine_tiles_are_read_in_parts_that_fit_memory(
         whole = mosaic.read(GRID, WHOLE)
         monkeypatch.setattr("landslide.prepare.mosaic.MAX_PIXELS", 10_000)
         np.testing.assert_allclose(mosaic.read(GRID, WHOLE), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
+def test_a_missing_pixel_changes_nothing_away_from_it(resampling: str, tmp_path: Path) -> None:
+    image = np.random.default_rng(3).gamma(4, 0.025, (90, 90)).astype(np.float32)
+    lacking = image.copy()
+    lacking[40, 50] = np.nan
+    shifted = GRID.transform @ Affine.translation(20.37, 10.83)  # the grid reaches beyond the image
+    found = []
+    for number, values in enumerate((image, lacking)):
+        tile = write(tmp_path / f"{number}.tif", values, shifted, GRID.crs)
+        with Mosaic([(tile, keep_values)], Resampling[resampling]) as mosaic:
+            found.append(mosaic.read(GRID, WHOLE))
+    away = np.ones(found[0].shape, bool)
+    away[47:56, 66:75] = False
+    np.testing.assert_array_equal(found[0][away], found[1][away])
+    assert not np.array_equal(*found, equal_nan=True)
+    assert np.isnan(found[0]).any()
+
+
+def test_bilinear_values_are_the_weighted_means_of_four_pixels(tmp_path: Path) -> None:
+    image = np.random.default_rng(4).gamma(4, 0.025, (130, 130)).astype(np.float32)
+    shifted = GRID.transform @ Affine.translation(-4.25, -3.5)
+    tile = write(tmp_path / "image.tif", image, shifted, GRID.crs)
+    with Mosaic([(tile, keep_values)], Resampling.bilinear) as mosaic:
+        found = mosaic.read(GRID, WHOLE)
+    expected = ndimage.shift(image, (-3.5, -4.25), order=1)[:120, :120]
+    np.testing.assert_allclose(found, expected, rtol=2e-3)  # to a hundredth of a pixel

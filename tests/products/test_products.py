@@ -102,7 +102,8 @@ def described(folder: Path) -> gpd.GeoDataFrame:
     aspect = np.where(np.arange(140) % 2, 350, 10) * np.ones((120, 1), dtype=np.float32)
     bands = np.stack([slope, aspect.astype(np.float32)])
     write_raster(folder / "scene.tif", bands, GRID, ["slope", "aspect"], np.nan)
-    describe_polygons(polygons, folder / "probability.tif", folder / "scene.tif", GRID)
+    rasters = [folder / name for name in ("landslides.tif", "probability.tif", "scene.tif")]
+    describe_polygons(polygons, *rasters, GRID)
     return polygons
 
 
@@ -148,7 +149,8 @@ def test_a_map_without_landslides_is_a_map(folder: Path) -> None:
     write_mask(folder, GRID, 0.95)
     polygons = clean_mask(folder / "landslides.tif", GRID, min_area=0, fill_holes=100)
     write_raster(folder / "scene.tif", np.zeros((120, 140), np.float32), GRID, ["slope"], np.nan)
-    describe_polygons(polygons, folder / "probability.tif", folder / "scene.tif", GRID)
+    rasters = [folder / name for name in ("landslides.tif", "probability.tif", "scene.tif")]
+    describe_polygons(polygons, *rasters, GRID)
     images = list_images(["vv_pre"], {}, "ascending")
     write_geopackage(folder / "empty.gpkg", simplify(polygons, 5), GRID, images, simulated=False)
     write_geojson(polygons, folder / "empty.geojson")
