@@ -167,6 +167,8 @@ RESPOND: Mapping[str, Rule] = {
     "before": Rule(int, lambda value: value >= 5, "a whole number from 5"),
     "after": COUNT,
     "plan": SWITCH,
+    "checkpoint": optional(Rule(str, lambda _: True, "one checkpoint or detector")),
+    "slopes": optional(Rule(str, lambda _: True, "the path of an inventory or mask")),
 }
 
 PREPARE: Mapping[str, Rule] = {

@@ -21,6 +21,9 @@ from landslide.geo.files import put_in_place, remove
 PARTIAL_FOLDER = ".partial"
 """Name of the hidden folder, which holds the unfinished results and the writer's lock."""
 
+BASIS = "basis.json"
+"""File of a map of ``landslide respond`` that says what the map rests on."""
+
 SCENE_INFO = "scene.json"
 SCENE_CONTENTS = (
     "ascending.tif",

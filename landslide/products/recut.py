@@ -12,7 +12,7 @@ from landslide.config.paths import is_address
 from landslide.config.rules import POLYGONS
 from landslide.data.scene import Scene
 from landslide.errors import InputError, failures_as_input_errors
-from landslide.geo.folders import MEASURES, measure_of, replacing_products, work_folder
+from landslide.geo.folders import BASIS, MEASURES, measure_of, replacing_products, work_folder
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import open_raster
 from landslide.prediction.stream import Stopwatch
@@ -46,6 +46,11 @@ def recut_map(config: DictConfig) -> dict[str, Any]:
 def _recut_map(config: DictConfig) -> dict[str, Any]:
     watch, folder = Stopwatch(), Path(config.map)
     summary = _read_summary(folder)
+    if (folder / BASIS).exists():
+        raise InputError(
+            f"map={folder} is one of landslide respond, whose later maps are compared with it: "
+            f"respond with predict=['threshold=…'], or cut a copy of it without {BASIS}"
+        )
     mapped, truth = _reopen(config, summary)
     raster = measure_of(folder).resolve()
     with watch("threshold"):

@@ -3,37 +3,56 @@
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from landslide.geo.polygons import write_polygons
+from landslide.geo.grid import Grid
+from landslide.geo.polygons import outline_mask, write_polygons
+from landslide.geo.rasters import open_raster
 
-STATUSES = ("new", "confirmed", "withdrawn")
-"""What a polygon is: on the later map alone, on both, on the earlier map alone."""
+STATUSES = ("new", "newly_observed", "confirmed", "withdrawn", "unobserved")
+"""What a polygon is: on the later map alone; there alone, where the earlier map observed nothing;
+on both; on the earlier map alone; there alone, where the later map observed nothing."""
 
 CONFIRMED = 0.25
-"""Share of a polygon that the other map must cover to confirm it."""
+"""Share of a polygon that the other map must map to confirm it."""
+
+HIDDEN = 0.5
+"""Share of a polygon from which on the other map says nothing of it, if it did not observe that."""
 
 
 def compare_maps(earlier: Path | None, later: Path) -> gpd.GeoDataFrame:
     """Compare the polygons of two maps.
+
+    Each polygon is judged by its own area: by the share of it that the other map maps, and by the
+    share that the other map did not observe. So a small rest of a large polygon is confirmed, and
+    the large one is withdrawn.
 
     Args:
         earlier: Folder of the map before, if there is one; without it all polygons are new.
         later: Folder of a map.
 
     Returns:
-        Polygons of the later map, and those of the earlier one that are withdrawn, with ``status``
-        (see ``STATUSES``) and ``area_m2``. Of the two maps, areas that are mapped in both confirm a
-        polygon if they are a quarter of the smaller one of the polygons or more.
+        Polygons of the later map, and those of the earlier one that it does not confirm, with
+        ``status`` (see ``STATUSES``) and ``area_m2``.
     """
     new = _polygons(later)
-    old = _polygons(earlier) if earlier else new.iloc[:0]
-    old = old.to_crs(new.crs) if len(old) else old
-    kept, found_again = _confirmed(new, old)
-    status = pd.Series("new", index=new.index).where(~kept, "confirmed")
-    withdrawn = old[~found_again].assign(status="withdrawn")
+    if earlier is None:
+        return new.assign(status="new")
+    old = _polygons(earlier).to_crs(new.crs)
+    kept, kept_before = _shares(new, old) >= CONFIRMED, _shares(old, new) >= CONFIRMED
+    gone, come = old[~kept_before], new[~kept]
     return gpd.GeoDataFrame(
-        pd.concat([new.assign(status=status), withdrawn], ignore_index=True), crs=new.crs
+        pd.concat(
+            [
+                new[kept].assign(status="confirmed"),
+                come.assign(status=_judge(come, earlier, "new", "newly_observed")),
+                gone.assign(status=_judge(gone, later, "withdrawn", "unobserved")),
+            ],
+            ignore_index=True,
+        ),
+        crs=new.crs,
     )
 
 
@@ -60,21 +79,23 @@ def _polygons(folder: Path) -> gpd.GeoDataFrame:
     )
 
 
-def _confirmed(new: gpd.GeoDataFrame, old: gpd.GeoDataFrame) -> tuple[pd.Series, pd.Series]:
-    """Whether each polygon of either map is confirmed by one of the other."""
-    kept, found_again = (pd.Series(False, index=frame.index) for frame in (new, old))
-    if new.empty or old.empty:
-        return kept, found_again
-    first, second = old.sindex.query(new.geometry, predicate="intersects")
-    shared = new.geometry.iloc[first].intersection(old.geometry.iloc[second], align=False).area
-    smaller = pd.concat(
-        [
-            new.area_m2.iloc[first].reset_index(drop=True),
-            old.area_m2.iloc[second].reset_index(drop=True),
-        ],
-        axis=1,
-    ).min(axis=1)
-    enough = shared.to_numpy() >= CONFIRMED * smaller.to_numpy()
-    kept.iloc[first[enough]] = True
-    found_again.iloc[second[enough]] = True
-    return kept, found_again
+def _judge(polygons: gpd.GeoDataFrame, other: Path, seen: str, hidden: str) -> NDArray[np.str_]:
+    """One status or the other for each polygon, by what another map observed of it."""
+    mask = other / "landslides.tif"
+    with open_raster(mask) as source:
+        grid = Grid.of(source)
+    _, unobserved = outline_mask(mask, grid)
+    shares = _shares(polygons, unobserved.to_crs(polygons.crs))
+    return np.where(shares >= HIDDEN, hidden, seen)
+
+
+def _shares(polygons: gpd.GeoDataFrame, others: gpd.GeoDataFrame) -> NDArray[np.float64]:
+    """Share of each polygon that others cover, which do not overlap each other."""
+    covered = np.zeros(len(polygons))
+    if polygons.empty or others.empty:
+        return covered
+    first, second = others.sindex.query(polygons.geometry, predicate="intersects")
+    shared = polygons.geometry.iloc[first].intersection(others.geometry.iloc[second], align=False)
+    np.add.at(covered, first, shared.area.to_numpy())
+    shares: NDArray[np.float64] = covered / polygons.geometry.area.to_numpy()
+    return shares

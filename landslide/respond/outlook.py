@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 from shapely.geometry.base import BaseGeometry
@@ -31,16 +31,19 @@ class Flown(NamedTuple):
         time: When, in UTC.
         platform: Satellite, such as ``S1A``.
         items: The archive's names of its images.
+        coverage: Share of the area that they cover, [0, 1].
     """
 
     time: datetime
     platform: str
     items: tuple[str, ...]
+    coverage: float
 
     @classmethod
     def of(cls, overpass: Overpass) -> "Flown":
         """Read it from the archive's answer."""
-        return cls(overpass.time, overpass.platform, tuple(item.id for item in overpass.slices))
+        items = tuple(item.id for item in overpass.slices)
+        return cls(overpass.time, overpass.platform, items, overpass.coverage)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Watch:
         track: Number of the track.
         before: Passes before the event, in order of time.
         after: Passes after it.
+        left_out: Passes after it that cover less of the area than those before.
         due: When the next pass is expected.
         platform: Satellite of that pass.
     """
@@ -60,6 +64,7 @@ class Watch:
     track: int
     before: Sequence[Flown]
     after: Sequence[Flown]
+    left_out: Sequence[Flown]
     due: datetime
     platform: str
 
@@ -69,9 +74,11 @@ class Watch:
 
         Passes before the event that the archive has not got yet are not waited for.
         """
-        before, after = (tuple(map(Flown.of, passes)) for passes in (choice.before, choice.after))
+        passes = (choice.before, choice.after, choice.left_out(event))
+        before, after, left_out = (tuple(map(Flown.of, some)) for some in passes)
         due, platform = choice.track.next_overpass(event)
-        return cls(direction, choice.track.relative_orbit, before, after, due, platform)
+        number = choice.track.relative_orbit
+        return cls(direction, number, before, after, left_out, due, platform)
 
 
 def check_event(event: Event, area: BaseGeometry | None, now: datetime) -> BaseGeometry:
@@ -132,7 +139,7 @@ def digest(*inputs: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def images_of(watches: Sequence[Watch], *, after: bool) -> Mapping[str, Any]:
+def images_of(watches: Sequence[Watch], *, after: bool) -> dict[str, list[str]]:
     """Names of the images of each direction, those after the event on request."""
     return {
         watch.direction: [

@@ -6,11 +6,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from shapely.geometry.base import BaseGeometry
+
 from landslide.errors import InputError
 from landslide.geo.files import write_json
+from landslide.geo.folders import BASIS
 from landslide.prepare.sources import Event, Pass
 from landslide.respond.outlook import Watch
-from landslide.respond.steps import BASIS
 
 
 def format_time(time: datetime) -> str:
@@ -28,16 +30,17 @@ class Record:
         path: The file.
         maps: Folder of the maps.
         event: The event.
+        area: Its area, in EPSG:4326.
 
     Attributes:
         tracks: Track that is watched in each direction of flight.
 
     Raises:
-        InputError: The file is damaged, or of another event.
+        InputError: The file is damaged, or it or a map is of another event.
     """
 
-    def __init__(self, path: Path, maps: Path, event: Event) -> None:
-        self.path, self.maps, self.event = path, maps, event
+    def __init__(self, path: Path, maps: Path, event: Event, area: BaseGeometry) -> None:
+        self.path, self.maps, self.event, self.area = path, maps, event, area
         self._watches: Sequence[Watch] = ()
         content: dict[str, Any] = {}
         if path.exists():
@@ -57,6 +60,16 @@ class Record:
                 )
         else:
             self.tracks = {}
+        for folder in self.maps_made:
+            if _basis(folder).get("event") != self.described:
+                raise InputError(
+                    f"{folder} is a map of another event or area: choose another folder with maps="
+                )
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Time and area of the event, as maps keep it."""
+        return {"time": self._time, "area": list(self.area.bounds)}
 
     @property
     def _time(self) -> str:
@@ -72,6 +85,11 @@ class Record:
     def last_map(self) -> Path | None:
         """Folder of the map that was made last."""
         return next(reversed(self.maps_made), None)
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next map."""
+        return 1 + max((_basis(folder)["number"] for folder in self.maps_made), default=0)
 
     def has(self, made_from: str) -> bool:
         """Whether there is a map that was made from these inputs."""
@@ -110,6 +128,10 @@ def _describe(watch: Watch) -> dict[str, Any]:
         "track": watch.track,
         "before": [format_time(flown.time) for flown in watch.before],
         "after": [format_time(flown.time) for flown in watch.after],
+        "left_out": [
+            {"time": format_time(flown.time), "coverage": flown.coverage}
+            for flown in watch.left_out
+        ],
         "due": format_time(watch.due),
         "due_platform": watch.platform,
     }

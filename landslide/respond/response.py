@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from landslide.config.paths import is_model_name
-from landslide.errors import InputError
 from landslide.geo.files import checksum
 from landslide.geo.stac import write_catalog
 from landslide.prepare.area import read_area
@@ -50,33 +49,37 @@ def respond_to_event(config: DictConfig, now: datetime | None = None) -> bool:
         now: The present; that of the clock.
 
     Returns:
-        Whether there is a map; False while no image to map is there. A plan is True.
+        Whether there is a map; False while no image to map is there, or another run responds. A
+        plan is True.
 
     Raises:
-        InputError: The event, the area or an option cannot be used; the archive fails, or another
-            run responds to the event. What was complete is kept.
+        InputError: The event, the area or an option cannot be used, or the archive fails. What was
+            complete is kept.
     """
     root = Path(config.root)
     name = config.event.name or f"event of {str(config.event.date)[:10]}"
     event = Event.of(str(name), str(config.event.date))
-    area = check_event(event, read_area(config.aoi), now or datetime.now(UTC))
+    now = now or datetime.now(UTC)
+    area = check_event(event, read_area(config.aoi), now)
     if config.plan:
         preparation = _compose_preparation(config, {})
-        table = show_views(preparation, event, area, root / "views.png")
+        table = show_views(preparation, event, area, config.slopes, root / "views.png")
         Console().print(table, f"Map of the best two tracks: {root / 'views.png'}")
         return True
-    root.mkdir(parents=True, exist_ok=True)
+    maps = Path(config.maps or Path("maps") / root.resolve().name)
+    for folder in (root, maps):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / ".lock", timeout=0):
-            maps = Path(config.maps or Path("maps") / root.resolve().name)
-            record = Record(root / "response.json", maps, event)
+        with FileLock(root / ".lock", timeout=0), FileLock(maps / ".lock", timeout=0):
+            record = Record(root / "response.json", maps, event, area)
             preparation = _compose_preparation(config, record.tracks)
             watches = look(preparation, event, area)
             for watch in watches:  # folders are named by their options
                 preparation.sar.relative_orbit[watch.direction] = watch.track
-            return Response(config, preparation, watches, record).run()
-    except Timeout as error:
-        raise InputError(f"another run responds in {root}: wait until it has ended") from error
+            return Response(config, preparation, watches, record, now).run()
+    except Timeout:
+        Console(stderr=True, soft_wrap=True).print(f"Another run responds in {root} or {maps}.")
+        return False
 
 
 def _compose_preparation(config: DictConfig, tracks: Mapping[Pass, int]) -> DictConfig:
@@ -100,12 +103,19 @@ class Response:
         preparation: Composed from ``conf/prepare.yaml``.
         watches: What the archive has.
         record: What was done before.
+        now: The present.
     """
 
     def __init__(
-        self, config: DictConfig, preparation: DictConfig, watches: Sequence[Watch], record: Record
+        self,
+        config: DictConfig,
+        preparation: DictConfig,
+        watches: Sequence[Watch],
+        record: Record,
+        now: datetime,
     ) -> None:
         self.config, self.preparation, self.record = config, preparation, record
+        self.now = now
         self.watches = sorted(watches, key=lambda watch: watch.due)
         self.root = Path(config.root)
         self.thin: list[Watch] = []
@@ -153,31 +163,40 @@ class Response:
 
     def _network(self, kind: str) -> Path:
         """The network of an orbit, or of both, trained on the past."""
-        options, words = options_of_scene(self.preparation), list(self.config.train)
-        options["sar"] = {key: v for key, v in options["sar"].items() if key != "after"}
-        past = name_by_inputs("past", options, images_of(self.watches, after=False))
-        folder = self.root / "networks" / name_by_inputs(kind, past, words)
+        words, images = list(self.config.train), images_of(self.watches, after=False)
+        orbits = PASSES if kind == FUSED else [kind]
+        read = {orbit: images[orbit] for orbit in orbits if orbit in images}
+        folder = self.root / "networks" / name_by_inputs(kind, self._options(orbits), read, words)
+        past = name_by_inputs("past", self._options(PASSES), images)
         scene = self.root / "scenes" / past
         if not (folder / "metrics.json").exists():
             make_scene(self.preparation, scene, 0, self.console)
             self.console.print(f"Training {folder} on the past")
         return train_network(scene, kind, words, folder)
 
+    def _options(self, orbits: Sequence[str]) -> dict[str, Any]:
+        """Options of a scene on which the dates before the event depend in these orbits."""
+        options = options_of_scene(self.preparation)
+        sar = {key: value for key, value in options["sar"].items() if key != "after"}
+        tracks = {orbit: sar["relative_orbit"][orbit] for orbit in orbits}
+        return {**options, "sar": {**sar, "relative_orbit": tracks}}
+
     def _map(self, checkpoint: str, orbits: Sequence[str]) -> None:
         """Make the map of the images that are there, unless there is one."""
-        images, options = images_of(self.watches, after=True), options_of_scene(self.preparation)
-        name = name_by_inputs("scene", options, images)
+        images = images_of(self.watches, after=True)
+        name = name_by_inputs("scene", options_of_scene(self.preparation), images)
         identity = checkpoint if is_model_name(checkpoint) else checksum(Path(checkpoint))
         # An image of an orbit that the checkpoint does not read makes no other map.
         read = {orbit: images[orbit] for orbit in orbits}
-        made_from = digest(options, read, identity, list(self.config.predict))
+        made_from = digest(self._options(orbits), read, identity, list(self.config.predict))
         if self.record.has(made_from):
             return
         scene = self.root / "scenes" / name
         make_scene(self.preparation, scene, self.config.after, self.console)
         used = [(w, flown) for w in self.watches if w.direction in orbits for flown in w.after]
         basis = {
-            "number": len(self.record.maps_made) + 1,
+            "number": self.record.next_number,
+            "event": self.record.described,
             "made_from": made_from,
             "checkpoint": checkpoint,
             "orbits": orbits,
@@ -194,8 +213,16 @@ class Response:
         write_page(self.record.write(), self.record.maps / "index.html")
         if self.record.maps_made:
             write_catalog(self.record.maps, self.record.event.name)
+        for watch in self.watches:
+            for flown in watch.left_out:
+                self.console.print(
+                    f"{watch.direction} track {watch.track}: the image of "
+                    f"{format_time(flown.time)} is left out, because it covers "
+                    f"{flown.coverage:.0%} of the area, less than those before the event"
+                )
         due = "; ".join(
-            f"{w.direction} track {w.track} on {format_time(w.due)} ({w.platform})"
+            f"{w.direction} track {w.track} {'since' if w.due < self.now else 'on'} "
+            f"{format_time(w.due)} ({w.platform})"
             for w in self.watches
             if len(w.after) < self.config.after
         )

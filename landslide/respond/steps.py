@@ -13,11 +13,12 @@ from landslide.config.checks import check
 from landslide.config.paths import configuration_folder, is_model_name
 from landslide.config.rules import PREDICT
 from landslide.geo.files import write_json
-from landslide.geo.folders import SCENE_INFO
+from landslide.geo.folders import BASIS, SCENE_INFO
 from landslide.prepare.prepare import prepare_scene
 from landslide.prepare.sources import Pass
 from landslide.products.mapping import map_scene
 from landslide.radar.bands import orbits_of
+from landslide.respond.change_map import CHANGES_PICTURE, draw_changes
 from landslide.respond.changes import compare_maps, count_changes, write_changes
 from landslide.training.member import load_members
 from landslide.training.named_detectors import BOTH
@@ -26,9 +27,6 @@ from landslide.training.task import is_readable
 
 FUSED = "fused"
 """What a network is called that reads both orbits, as in ``dataset=quiet_fused``."""
-
-BASIS = "basis.json"
-"""File of a map's folder that says what the map rests on."""
 
 
 def compose_program(name: str, words: Sequence[str]) -> DictConfig:
@@ -123,5 +121,6 @@ def make_map(
         map_scene(config)
     changes = compare_maps(earlier, work)
     write_changes(changes, work / "changes.gpkg")
+    draw_changes(changes, scene / f"{basis['orbits'][0]}.tif", output.name, work / CHANGES_PICTURE)
     write_json(work / BASIS, {**basis, "changes": count_changes(changes)})
     work.rename(output)

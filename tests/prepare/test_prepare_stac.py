@@ -834,6 +834,15 @@ def test_the_next_pass_is_that_of_any_satellite_after_the_event() -> None:
         assert f"{time:%m-%d} {platform}" == due
 
 
+def test_a_satellite_that_has_stopped_flying_is_not_expected() -> None:
+    # S1B failed in December 2021; S1A has flown since.
+    dead, alive = make_item("2021-12-20T08:42:00Z"), make_item("2022-03-14T08:42:00Z")
+    dead = dead._replace(properties={**dead.properties, "platform": "sentinel-1b"})
+    track = group_tracks([dead, alive], AOI)[0]
+    time, platform = track.next_overpass(Event.of("", "2022-03-16T14:36Z"))
+    assert f"{time:%m-%d} {platform}" == "03-26 S1A"
+
+
 def test_a_request_that_cannot_be_met_names_what_is_available() -> None:
     slices = days(68, "08-24", "09-17") + days(170, "09-04", "09-16")
     with pytest.raises(InputError, match=r"relative_orbit.ascending=46 .* tracks are: 68, 170"):

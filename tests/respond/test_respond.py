@@ -16,6 +16,7 @@ import shapely
 from affine import Affine
 from builders import write_image
 from commands import SMALL, composed, run_here
+from filelock import FileLock
 from geopandas.testing import assert_geodataframe_equal
 from omegaconf import DictConfig
 from rasterio.crs import CRS
@@ -177,6 +178,10 @@ def test_maps_follow_the_images(
     assert changes_of(Path("maps") / expected[3])["confirmed"] >= 1
     withdrawn = sum(changes_of(Path("maps") / name)["withdrawn"] for name in expected)
     assert withdrawn >= 1
+    page = Path("maps/index.html").read_text()
+    assert all(f'href="{name}/report.html"' in page for name in expected)
+    assert f'src="{expected[-1]}/changes.png"' in page
+    assert all(Path("maps", name, "changes.png").exists() for name in expected)
     catalog = json.loads(Path("maps/catalog.json").read_text())
     items = [link["href"] for link in catalog["links"] if link["rel"] == "item"]
     assert items == [f"./{name}/item.json" for name in expected]
@@ -263,8 +268,9 @@ def test_without_an_image_the_program_ends_with_a_status_of_its_own(
         run_here("respond", *words(archive), cwd=tmp_path)
     assert ended.value.code == 75
     printed = capsys.readouterr().out
-    assert "No image to map is there yet. Due: descending track 46 on " in printed
-    assert "on 2018-09-07 20:43 UTC (S1A); ascending track 68 on 2018-09-17 08:42 UTC" in printed
+    assert "No image to map is there yet. Due: descending track 46 " in printed
+    # By today's clock both are overdue.
+    assert "46 since 2018-09-07 20:43 UTC (S1A); ascending track 68 since 2018-09-17" in printed
 
 
 @pytest.mark.parametrize(
@@ -325,6 +331,11 @@ def test_a_plan_fetches_no_image_and_tells_what_each_track_sees(
     assert "descending 46" in printed
     assert not archive.requests("/data")
     assert sorted(path.name for path in (tmp_path / "response").iterdir()) == ["views.png"]
+    slide = gpd.GeoSeries([shapely.box(*AOI).centroid.buffer(0.001)], crs=4326)
+    slide.to_file(tmp_path / "slide.gpkg")
+    more = {"plan": "true", "prepare": prepared, "slopes": tmp_path / "slide.gpkg"}
+    run_here("respond", *words(archive, **more), cwd=tmp_path)
+    assert "Ground of slide.gpkg" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -343,6 +354,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (output / "basis.json").write_text(json.dumps(basis))
 
     def read_by(checkpoint: str, seen: list[str]) -> list[str]:
+        if checkpoint == "log_ratio":
+            return seen
         kind = Path(checkpoint).read_text()
         return ["ascending", "descending"] if kind == "fused" else [kind]
 
@@ -402,3 +415,87 @@ def test_an_image_of_an_orbit_that_the_checkpoint_does_not_read_makes_no_map(
     assert respond_to_event(config, NOW)
     assert maps_in(tmp_path) == ["2018-09-07", "2018-09-19"]
     assert not trained
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_image_of_a_part_of_the_area_is_left_out_and_said(
+    archive: Archive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add_image(archive, "descending", "2018-09-07")
+    west, south, east, north = AOI
+    cut = shapely.box(west, south, west + 0.9 * (east - west), north)
+    archive.items["images"][-1]["geometry"] = shapely.geometry.mapping(cut)
+    assert not respond_to_event(respond_config(archive), NOW)
+    printed = capsys.readouterr().out
+    assert "2018-09-07 20:43 UTC is left out, because it covers 90% of the area" in printed
+    tracks = json.loads(Path("response/response.json").read_text())["tracks"]
+    left_out = {track["direction"]: track["left_out"] for track in tracks}
+    assert left_out["ascending"] == []
+    assert left_out["descending"][0]["time"] == "2018-09-07 20:43 UTC"
+    assert left_out["descending"][0]["coverage"] == pytest.approx(0.9)
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_image_that_covers_more_than_those_before_does_not_end_a_response(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    west, south, east, north = AOI
+    cut = shapely.geometry.mapping(shapely.box(west, south, west + 0.9 * (east - west), north))
+    for item in archive.items["images"]:
+        item["geometry"] = cut
+    for number, day in enumerate(("2018-09-07", "2018-09-19"), 1):
+        add_image(archive, "descending", day)
+        assert respond_to_event(respond_config(archive), NOW)
+        assert len(maps_in(tmp_path)) == number
+
+
+def test_a_track_that_appears_later_makes_no_second_map_of_the_same_images(
+    archive: Archive, tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = archive.items["images"]
+    first = [each for each in images if "_046" in each["id"]]
+    for checkpoint in ("log_ratio", "null"):
+        maps = f"maps/{checkpoint}"
+        config = respond_config(archive, checkpoint=checkpoint, maps=maps, root=f"r_{checkpoint}")
+        archive.items["images"] = list(first)
+        add_image(archive, "descending", "2018-09-07")
+        assert respond_to_event(config, NOW)
+        archive.items["images"] += [each for each in images if "_068" in each["id"]]
+        assert respond_to_event(config, NOW)
+        assert [path.name for path in Path(maps).glob("2018*")] == ["2018-09-07"]
+    assert set(trained) == {"descending"}
+
+
+@pytest.mark.usefixtures("trained")
+def test_maps_of_another_area_and_several_checkpoints_are_refused(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add_image(archive, "descending", "2018-09-07")
+    assert respond_to_event(respond_config(archive), NOW)
+    west, south, east, north = AOI
+    aoi = f"[{west},{south},{(west + east) / 2},{north}]"
+    with pytest.raises(InputError, match="maps/2018-09-07 is a map of another event or area"):
+        respond_to_event(respond_config(archive, root="other", aoi=aoi), NOW)
+    for name in ("summary.json", "probability.tif"):
+        Path("maps/2018-09-07", name).write_text("{}")
+    with pytest.raises(SystemExit, match="map=maps/2018-09-07 is one of landslide respond"):
+        run_here("polygons", "map=maps/2018-09-07", "threshold=0.4", cwd=tmp_path)
+    with pytest.raises(SystemExit, match=r"checkpoint=.*one checkpoint or detector"):
+        run_here("respond", *words(archive, checkpoint="[a.ckpt,b.ckpt]"), cwd=tmp_path)
+
+
+def test_a_run_that_meets_another_ends_with_the_status_of_trying_again(
+    archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "response").mkdir()
+    with FileLock(tmp_path / "response" / ".lock"), pytest.raises(SystemExit) as ended:
+        run_here("respond", *words(archive), cwd=tmp_path)
+    assert ended.value.code == 75
+    assert "Another run responds in response" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import shapely
@@ -11,6 +12,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
 from shapely.geometry.base import BaseGeometry
 
+from landslide.errors import InputError
 from landslide.geo.grid import Grid
 from landslide.prepare.sources import Dem, Event, Pass, Tile
 from landslide.prepare.stac.archive import ArchiveItem
@@ -53,16 +55,16 @@ def test_a_slope_that_faces_the_radar_too_steeply_is_seen_from_the_other_side(
     # degrees of incidence those of 47 degrees fold over.
     tracks = [track("ascending", 68), track("descending", 46)]
     gentle = read_hills(hills_of(tmp_path, 20, falls_to_east), AREA)
-    assert gentle.steep.mean() == 1
-    assert all(share_seen([view_of(each, gentle, EVENT)], gentle.steep) == 1 for each in tracks)
+    assert gentle.counted.mean() == 1
+    assert all(share_seen([view_of(each, gentle, EVENT)], gentle.counted) == 1 for each in tracks)
     hills = read_hills(hills_of(tmp_path, 12, falls_to_east), AREA)
     steep = Hills(hills.grid, hills.elevation * 5)  # 47 degrees, no shadow on the far side
     views = [view_of(each, steep, EVENT) for each in tracks]
-    shares = [share_seen([view], steep.steep) for view in views]
+    shares = [share_seen([view], steep.counted) for view in views]
     assert shares == ([1, 0] if falls_to_east else [0, 1])
-    assert share_seen(views, steep.steep) == 1
-    assert best_other(views[0], views, steep.steep) is views[1]
-    assert best_other(views[0], views[:1], steep.steep) is None
+    assert share_seen(views, steep.counted) == 1
+    assert best_other(views[0], views, steep.counted) is views[1]
+    assert best_other(views[0], views[:1], steep.counted) is None
     assert views[0].due == "2018-09-17 08:42 UTC (S1A)"
     draw_views(views, steep, "Test", tmp_path / "views.png")
     draw_views(views[:1], steep, "Test", tmp_path / "one.png")
@@ -73,12 +75,40 @@ def test_nothing_is_seen_beside_the_swath(tmp_path: Path) -> None:
     west, south, _, north = SWATH.bounds
     hills = read_hills(hills_of(tmp_path, 20, True), AREA)
     half = track("ascending", 68, shapely.box(west, south, AREA.centroid.x, north))
-    assert share_seen([view_of(half, hills, EVENT)], hills.steep) == pytest.approx(0.5, abs=0.02)
+    assert share_seen([view_of(half, hills, EVENT)], hills.counted) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_ground_of_an_inventory_or_of_a_mask_counts_instead(tmp_path: Path) -> None:
+    hills = read_hills(hills_of(tmp_path, 20, True), AREA)
+    west, south, _, north = SWATH.bounds
+    half = view_of(
+        track("ascending", 68, shapely.box(west, south, AREA.centroid.x, north)), hills, EVENT
+    )
+    seen = shapely.box(601_000, 4_731_000, 602_000, 4_732_000)
+    unseen = shapely.box(604_000, 4_731_000, 604_500, 4_733_000)  # as large
+    geopandas.GeoSeries([seen, unseen], crs=UTM).to_crs(4326).to_file(tmp_path / "slides.gpkg")
+    outlines = hills.choose(tmp_path / "slides.gpkg")
+    assert share_seen([half], outlines.counted) == pytest.approx(0.5, abs=0.03)
+    # Susceptibility at 100 m, unknown in the south, high in the quarter of the area that is seen.
+    susceptible = np.zeros((80, 80), np.float32)
+    susceptible[:, :45] = 0.7
+    susceptible[60:] = np.nan
+    grid = Grid(UTM, Affine(100, 0, 598_000, 0, -100, 4_738_000), 80, 80)
+    mask = hills.choose(write_image(tmp_path / "susceptible.tif", susceptible, grid))
+    left, _, _, top = hills.grid.bounds
+    high = (602_500 - left) * (top - 4_732_000) / 30**2
+    assert mask.counted.sum() == pytest.approx(high, rel=0.02)
+    assert share_seen([half], mask.counted) == 1
+    draw_views([half], mask, "Test", tmp_path / "mask.png")
+    far = geopandas.GeoSeries([shapely.box(10, 10, 11, 11)], crs=4326)
+    far.to_file(tmp_path / "far.gpkg")
+    with pytest.raises(InputError, match=r"slopes=.*far.gpkg: nothing of it lies in the area"):
+        hills.choose(tmp_path / "far.gpkg")
 
 
 def test_flat_ground_has_no_slopes_to_see(tmp_path: Path) -> None:
     hills = read_hills(hills_of(tmp_path, 2, False), AREA)
     view = view_of(track("ascending", 68), hills, EVENT)
-    assert not hills.steep.any()
-    assert share_seen([view], hills.steep) == 1
+    assert not hills.counted.any()
+    assert share_seen([view], hills.counted) == 1
     assert 30 < view.incidence < 46

@@ -20,6 +20,9 @@ OVERPASS_GAP = timedelta(hours=1)
 CYCLE = timedelta(days=12)
 """After this time a Sentinel-1 satellite flies the same track again."""
 
+MISSED = 3
+"""Cycles without an image of a satellite after which it is not expected any more."""
+
 COVERAGE_TOLERANCE = 0.05
 """Share of the area by which coverage may fall short of the best and count as complete."""
 
@@ -53,21 +56,31 @@ class Track:
     relative_orbit: int
     overpasses: tuple[Overpass, ...]
 
-    @property
-    def complete(self) -> tuple[Overpass, ...]:
-        """Overpasses that cover the area about as well as the best one."""
-        best = max(overpass.coverage for overpass in self.overpasses)
-        return tuple(o for o in self.overpasses if o.coverage >= best - COVERAGE_TOLERANCE)
+    def complete(self, event: Event, count: int = 1) -> tuple[Overpass, ...]:
+        """Overpasses that cover the area about as well as the best ones before an event.
+
+        An image after it that covers more does not make those before it incomplete.
+
+        Args:
+            event: The event.
+            count: Number of best ones before it, of which the poorest is the measure.
+        """
+        before = [o.coverage for o in self.overpasses if event.side_of(o.time) == "before"]
+        best = sorted(before or [o.coverage for o in self.overpasses], reverse=True)
+        least = best[min(count, len(best)) - 1] - COVERAGE_TOLERANCE
+        return tuple(o for o in self.overpasses if o.coverage >= least)
 
     def next_overpass(self, event: Event) -> tuple[datetime, str]:
         """Expected time and satellite of the next overpass after an event, if the pattern goes on.
 
-        It is later than all that are known. Every satellite repeats its own overpasses.
+        It is later than all that are known. Every satellite repeats its own overpasses, unless it
+        has missed the last three.
         """
-        last = {overpass.platform: overpass.time for overpass in self.overpasses}
+        newest = self.overpasses[-1].time
+        last = {o.platform: o.time for o in self.overpasses if newest - o.time <= MISSED * CYCLE}
         due = []
         for platform, time in last.items():
-            while event.side_of(time) != "after" or time <= self.overpasses[-1].time:
+            while event.side_of(time) != "after" or time <= newest:
                 time += CYCLE
             due.append((time, platform))
         return min(due)
@@ -105,6 +118,12 @@ class TrackChoice(NamedTuple):
     def after(self) -> list[Overpass]:
         """Overpasses after the event, in order of time."""
         return [o for name, o in self.overpasses.items() if sides(self.overpasses)[name] == "post"]
+
+    def left_out(self, event: Event) -> list[Overpass]:
+        """Overpasses after the event that cover less of the area than those before it."""
+        complete = self.track.complete(event, len(self.before))
+        after = [o for o in self.track.overpasses if event.side_of(o.time) == "after"]
+        return [overpass for overpass in after if overpass not in complete]
 
 
 def group_tracks(items: Iterable[ArchiveItem], aoi: BaseGeometry) -> list[Track]:
@@ -188,9 +207,11 @@ def _choose_by_event(track: Track, event: Event, request: TrackRequest) -> Track
 
     A single date before needs one after it.
     """
-    before = [each for each in track.complete if event.side_of(each.time) == "before"]
-    after = [each for each in track.complete if event.side_of(each.time) == "after"]
-    if len(before) < min(request.before, MIN_BEFORE):
+    needed = min(request.before, MIN_BEFORE)
+    complete = track.complete(event, needed)
+    before = [each for each in complete if event.side_of(each.time) == "before"]
+    after = [each for each in complete if event.side_of(each.time) == "after"]
+    if len(before) < needed:
         return None
     if not after and request.before < MIN_BEFORE:
         return None

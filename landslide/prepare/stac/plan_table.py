@@ -57,7 +57,7 @@ def _cells(
     held = [key.upper() for key, asset in archive.assets.items() if all(asset in a for a in assets)]
     days = event.days_after(overpass.time)
     use = f"[bold]{name if name in DATES else 'stack'}[/bold]" if name else ""
-    if not name and overpass not in track.complete:
+    if not name and overpass not in track.complete(event):
         use = "incomplete"
     elif not name and event.side_of(overpass.time) == "unsure":
         use = "before or after?"
