@@ -46,14 +46,14 @@ DEFAULT = "seamless, windows alike, folded (default)"
 Run = Callable[[], object]
 
 
-def make_task(filters: int) -> LandslideTask:
+def make_task(filters: int, normalization: str = "ZScore") -> LandslideTask:
     """A checkpoint with random weights."""
     torch.manual_seed(0)
     model = {"_target_": "landslide.models.AttentionUNet", "in_channels": 4, "filters": filters}
     return LandslideTask(
         model=model,
         loss={"_target_": "landslide.training.losses.DiceLoss"},
-        normalization={"_target_": "landslide.data.normalization.ZScore"},
+        normalization={"_target_": f"landslide.data.normalization.{normalization}"},
         optimizer={"_target_": "torch.optim.Adam"},
         bands=BANDS,
         orbit="ascending",
@@ -117,12 +117,14 @@ def predict_unfolded(task: LandslideTask, image: Tensor, side: int, device: torc
     predict_blocks(network, image, side)
 
 
-def predict_blocks(network: Network, image: Tensor, side: int | None = None) -> None:
-    """Predict blocks with their halo from memory."""
+def predict_blocks(
+    network: Network, image: Tensor, side: int | None = None, overlap: float = 0.5
+) -> None:
+    """Predict blocks with their halo, or blended windows, from memory."""
     _, H, W = image.shape
     grid = Grid(None, None, H, W)  # type: ignore[arg-type]
-    predictor = choose_predictor(network, grid, {"size": side, "overlap": 0.5, "halo": None})
-    padded = torch.nn.functional.pad(image, (0, 16, 0, 16))
+    predictor = choose_predictor(network, grid, {"size": side, "overlap": overlap, "halo": None})
+    padded = torch.nn.functional.pad(image, (0, PATCH, 0, PATCH))
     for block in predictor.blocks:
         source = predictor.source(block)
         rows = slice(source.row, source.row + source.height)
@@ -148,6 +150,7 @@ def prediction_variants(
     """Variants of prediction by name."""
     image = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))["image"]
     folded, half = Network([task], device), Network([task], device, precision="half")
+    scaled = Network([make_task(task.model_settings["filters"], "PatchMinMax")], device)
     task.to(device)
     found: dict[str, Run] = {
         "64 px, one patch a call (the paper)": lambda: predict_tiles(task, image, 1, device),
@@ -155,6 +158,8 @@ def prediction_variants(
         "seamless, 1024 px blocks, as trained": lambda: predict_unfolded(task, image, 1024, device),
         DEFAULT: lambda: predict_blocks(folded, image),
         "default, end to end": lambda: predict_and_write(folded, scene),
+        "patch_minmax, tiles": lambda: predict_blocks(scaled, image, overlap=0),
+        "patch_minmax, blended (default)": lambda: predict_blocks(scaled, image),
         "precision=half": lambda: predict_blocks(half, image),
         "precision=half, end to end": lambda: predict_and_write(half, scene),
     }

@@ -80,10 +80,14 @@ def _averages(
     """
     with open_raster(scene.path) as file:
         slope = ["slope"] if "slope" in file.descriptions else []
-    source = Scene(scene.path, [*images, *slope])
+    bands = [*images, *slope]
+    # Opening a scene reads samples of it.
+    opened = scene.balance is None and set(bands) <= set(scene.bands)
+    source = scene if opened else Scene(scene.path, bands)
+    channels = [source.bands.index(band) for band in bands]
     averages, numbers = [], []
     for window in _sample_windows(tiles, step):
-        image = source.read(window)["image"]
+        image = source.read(window)["image"][channels]
         means = _block_means(image[: len(images)])
         valid = means.isfinite().all(dim=0).numpy()
         if slope:  # separately: averages count where the slope is unknown, too

@@ -278,13 +278,18 @@ def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
         for row in np.linspace(0, source.height - size[1], min(8, -(-source.height // size[1])))
         for col in np.linspace(0, source.width - size[0], min(8, -(-source.width // size[0])))
     ]
-    for band in filter(is_backscatter, bands):
-        index = source.descriptions.index(band) + 1
+    measured = list(filter(is_backscatter, bands))
+    indices = [source.descriptions.index(band) + 1 for band in measured]
+    # All bands at once: where they lie together in the file, each costs as much as all.
+    known, negative = np.zeros(len(measured)), np.zeros(len(measured))
+    for window in windows if measured else []:
         with reading(source.name):
-            samples = [source.read(index, window=w, masked=True).compressed() for w in windows]
-        values = np.concatenate(samples)
-        values = values[np.isfinite(values)]
-        if len(values) and (values < 0).mean() > 0.5:
+            samples = source.read(indices, window=window, masked=True)
+        finite = np.isfinite(samples.data) & ~np.ma.getmaskarray(samples)
+        known += finite.sum(axis=(1, 2))
+        negative += (finite & (samples.data < 0)).sum(axis=(1, 2))
+    for band, share in zip(measured, negative / np.maximum(known, 1), strict=True):
+        if share > 0.5:
             raise InputError(
                 f"{source.name}: most of {band} is negative, which looks like decibels where "
                 "linear power is expected: convert it with 10 ** (dB / 10)"
