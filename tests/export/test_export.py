@@ -276,12 +276,15 @@ def test_a_size_other_than_the_training_patch_is_refused_where_windows_are_scale
 
 @pytest.mark.slow
 def test_a_model_that_scales_each_image_says_that_tiles_cannot_equal_the_map(
-    tmp_path: Path,
+    scene_root: Path, tmp_path: Path
 ) -> None:
     task = make_task(normalization=MINMAX)
     perturb(task)
     path = save_checkpoint(task, tmp_path / "a.ckpt")
-    export_with(f"checkpoint={path}", f"output={tmp_path / 'm'}", "size=32")
+    words = [f"checkpoint={path}", f"output={tmp_path / 'm'}", "size=32"]
+    with pytest.raises(InputError, match="name one of the same resolution with scene="):
+        export_with(*words)
+    export_with(*words, f"scene={scene_root}")
     found = metadata_of(tmp_path / "m" / ONNX)
     assert found["tile_size"] == 32
     assert "tiles of 32 x 32 px, as in training, come nearest" in str(found["notes"])
