@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
+import torch
 from affine import Affine
-from builders import write_image
+from builders import read_band, write_image
 from commands import PROCESSES, SMALL, composed, run_here
 from filelock import FileLock
 from geopandas.testing import assert_geodataframe_equal
@@ -186,6 +189,27 @@ def test_maps_follow_the_images(
     assert items == [f"./{name}/item.json" for name in expected]
 
 
+@pytest.mark.slow
+def test_a_launcher_spreads_the_scene_and_the_map_of_a_response(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    monkeypatch.chdir(tmp_path)
+    add_image(archive, "descending", "2018-09-07")
+    spread = [
+        *("launcher=joblib", "hydra.launcher.n_jobs=2", "predict=['parts=2','window.size=64']"),
+        *words(archive, root="spread", maps="maps/spread"),
+    ]
+    prepared = ["parts=2", *archive_words(archive), "dem=none"]
+    spread[-1] = f"""prepare=['{"','".join(prepared)}']"""
+    run_here("respond", *spread, cwd=tmp_path)
+    run_here("respond", *words(archive, root="alone", maps="maps/alone"), cwd=tmp_path)
+    one, other = (tmp_path / "maps" / name / "2018-09-07" for name in ("alone", "spread"))
+    assert "parts" in json.loads((other / "summary.json").read_text())["seconds"]
+    for product in ("score.tif", "landslides.tif"):
+        np.testing.assert_array_equal(read_band(one / product), read_band(other / product))
+
+
 def run_until_killed(config: DictConfig, steps: int) -> None:
     """Respond, and die like a process without power before file number ``steps`` is in place."""
     left = [steps]
@@ -315,6 +339,43 @@ def test_networks_are_trained_while_no_image_is_there_and_then_map_at_once(
         assert (Path(made["folder"]) / "probability.tif").exists()
     after = {path: path.stat().st_mtime_ns for path in Path("response").rglob("best.ckpt")}
     assert after == networks
+
+
+def respond_with_training(config: DictConfig) -> None:
+    prepare.draw_figures = lambda *_: None  # type: ignore[assignment]
+    respond_to_event(config, NOW)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_goes_on(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    archive.items["images"] = [i for i in archive.items["images"] if "_046" in i["id"]]
+    training = [*SMALL, "split=time", "datamodule.windows=8", "trainer.max_epochs=12"]
+    config = respond_config(
+        archive,
+        checkpoint="null",
+        prepare=f"""['{"','".join([*archive_words(archive), f"dem={hilly_dem(tmp_path)}"])}']""",
+        train=f"""['{"','".join(w for w in training if w != "trainer.max_epochs=2")}']""",
+    )
+    process = multiprocessing.get_context("spawn").Process(
+        target=respond_with_training, args=(config,)
+    )
+    process.start()
+    while not (found := list(tmp_path.rglob("last.ckpt"))) and process.is_alive():
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    (last,) = found
+    assert not (last.parents[1] / "metrics.json").exists()
+    done = torch.load(last, weights_only=False)["epoch"] + 1
+    assert 1 <= done < 12
+    assert not respond_to_event(config, NOW)
+    assert (last.parents[1] / "metrics.json").exists()
+    rows = pd.read_csv(next(last.parents[1].rglob("metrics.csv")))
+    assert (rows.epoch.min(), rows.epoch.max()) == (done, 11)
+    assert len(list(tmp_path.rglob("last.ckpt"))) == 1
 
 
 def test_a_plan_fetches_no_image_and_tells_what_each_track_sees(
