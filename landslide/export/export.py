@@ -19,7 +19,6 @@ from landslide.export.metadata import describe
 from landslide.export.model_files import ONNX, TORCH, ModelFiles
 from landslide.export.origin import training_files
 from landslide.export.verification import (
-    TOLERANCE,
     expected_outputs,
     largest_differences,
     make_images,
@@ -188,10 +187,7 @@ def _compare(
             name: largest_differences(run, images, expected, network.measure)
             for name, run in model.opened().items()
         }
-    # Double precision takes longer than all else, and few models round by more than the tolerance.
-    if any(found > TOLERANCE for kinds in differences.values() for found in kinds.values()):
-        rounding = rounding_errors(tasks, config.tta, network, expected, images)
-        require_equal(differences, rounding)
+    require_equal(differences, rounding_errors(tasks, config.tta, network, expected, images))
     return differences
 
 

@@ -359,9 +359,7 @@ def test_a_training_that_is_killed_goes_on(
         prepare=f"""['{"','".join([*archive_words(archive), f"dem={hilly_dem(tmp_path)}"])}']""",
         train=f"""['{"','".join(w for w in training if w != "trainer.max_epochs=2")}']""",
     )
-    process = multiprocessing.get_context("spawn").Process(
-        target=respond_with_training, args=(config,)
-    )
+    process = PROCESSES.Process(target=respond_with_training, args=(config,))
     process.start()
     while not (found := list(tmp_path.rglob("last.ckpt"))) and process.is_alive():
         time.sleep(0.02)
