@@ -13,6 +13,7 @@ wall clock, CPU time and the peak of memory of each.
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -48,10 +49,11 @@ class Used(NamedTuple):
     memory: float
 
 
-def run(command: list[str]) -> Used:
-    """Run a program to its end."""
+def run(command: list[str], checkout: Path | None = None) -> Used:
+    """Run a program to its end, with the package of a checkout."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    # ``python -m`` takes the package of the folder in which it runs.
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=checkout)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise subprocess.CalledProcessError(status, command)
@@ -93,18 +95,21 @@ def write_dem(path: Path, size: int) -> None:
         sink.write((150 * hills / hills.std()).astype(np.float32), 1)
 
 
-def prepare(images: list[list[Path]], dem: Path, root: Path, options: list[str]) -> Used:
+def prepare(
+    images: list[list[Path]], dem: Path, root: Path, options: list[str], checkout: Path | None
+) -> Used:
     """Prepare a scene; the last two dates are after the event."""
     days = [FIRST + timedelta(days=12 * number) for number in range(len(images))]
     listed = ",".join(f"[{','.join(map(str, files))}]" for files in images)
     command = [sys.executable, "-m", "landslide", "prepare", f"root={root}", f"dem={dem}"]
     command += [f"event.date={days[-2] - timedelta(days=6)}", f"sar.ascending=[{listed}]"]
     command += [f"sar.dates.ascending=[{','.join(map(str, days))}]", *options]
-    return run(command)
+    return run(command, checkout)
 
 
 def gdal(images: list[list[Path]], dem: Path, scene: Path, folder: Path) -> Used:
     """Write the bands of a prepared scene that GDAL's programs can write."""
+    folder.mkdir()
     with rasterio.open(scene / "ascending.tif") as source:
         west, south, east, north = source.bounds
     target = f"-tr 10 10 -te {west} {south} {east} {north}"
@@ -138,33 +143,40 @@ def gdal(images: list[list[Path]], dem: Path, scene: Path, folder: Path) -> Used
 
 
 def main() -> None:
-    """Write the images, prepare them both ways, print what it took."""
+    """Write the images, prepare them in turns, print what it took in the median."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=2500)
     parser.add_argument("--dates", type=int, default=3)
     parser.add_argument("--polarisations", nargs="+", default=["VV"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", type=Path, help="another checkout that takes turns")
     parser.add_argument("options", nargs="*", help="of landslide prepare")
     given = parser.parse_args()
     options = [f"sar.polarisations=[{','.join(p.lower() for p in given.polarisations)}]"]
     options += [f"sar.before={given.dates - 2}", "grid.resolution=10", *given.options]
-    ours, theirs = [], []
+    ours, theirs, before = [], [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images = write_images(folder, given.size, given.dates, given.polarisations)
-        write_dem(folder / "dem.tif", given.size)
-        for number in range(given.rounds):
-            scene, work = folder / f"scene{number}", folder / f"gdal{number}"
-            work.mkdir()
-            ours.append(prepare(images, folder / "dem.tif", scene, options))
-            theirs.append(gdal(images, folder / "dem.tif", scene, work))
-    for what, used in (("landslide prepare", ours), ("GDAL's programs", theirs)):
-        wall, cpu, memory = (statistics.median(column) for column in zip(*used, strict=True))
-        print(f"{what}: {wall:.1f} s, {cpu:.1f} s of CPU, {memory:.2f} GiB")
-    for what, index in (("wall", 0), ("CPU", 1)):
-        ratios = [our[index] / their[index] for our, their in zip(ours, theirs, strict=True)]
-        middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-        print(f"ratio, {what}: {middle:.2f} ({low:.2f} to {high:.2f})")
+        dem, scene = folder / "dem.tif", folder / "scene"
+        write_dem(dem, given.size)
+        for _ in range(given.rounds):
+            ours.append(prepare(images, dem, scene, options, None))
+            theirs.append(gdal(images, dem, scene, folder / "gdal"))
+            if given.before:
+                shutil.rmtree(scene)
+                before.append(prepare(images, dem, scene, options, given.before))
+            shutil.rmtree(scene)
+            shutil.rmtree(folder / "gdal")
+    print("                     wall (s)  CPU (s)  memory (GiB)   to GDAL: wall, CPU")
+    columns = (("landslide prepare", ours), ("GDAL's programs", theirs), ("before", before))
+    for what, used in columns:
+        if used:
+            wall, cpu, memory = (statistics.median(column) for column in zip(*used, strict=True))
+            pairs = list(zip(used, theirs, strict=True))
+            slower = statistics.median(one.wall / other.wall for one, other in pairs)
+            dearer = statistics.median(one.cpu / other.cpu for one, other in pairs)
+            print(f"{what:20} {wall:8.1f} {cpu:8.1f} {memory:13.2f} {slower:18.2f} {dearer:5.2f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Backscatter as providers store it (power, amplitude, decibels; scaled integers) to power."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from landslide.geo.relief import Float
 from landslide.prepare.mosaic import open_georeferenced
 from landslide.prepare.names import units_from_name, units_from_texts
 from landslide.prepare.sources import Acquisition, Tile, Units
+from landslide.prepare.threads import THREADS
 
 MIN_AMPLITUDE = {"vv": 0.28, "hh": 0.28, "vh": 0.11, "hv": 0.11}
 """Median from which values are amplitude: as power it would be -5.5 dB (-9.6 dB for
@@ -77,13 +79,17 @@ def calibrate_orbit(dates: Mapping[str, Acquisition]) -> CalibratedBands:
     Raises:
         InputError: Files have different units, or values that no backscatter has.
     """
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = {
+            f"{polarisation}_{date}": [
+                (tile, pool.submit(calibrate, tile, polarisation, acquisition.units))
+                for tile in acquisition.tiles[polarisation]
+            ]
+            for polarisation in next(iter(dates.values())).tiles
+            for date, acquisition in dates.items()
+        }
     bands = {
-        f"{polarisation}_{date}": [
-            (tile, calibrate(tile, polarisation, acquisition.units))
-            for tile in acquisition.tiles[polarisation]
-        ]
-        for polarisation in next(iter(dates.values())).tiles
-        for date, acquisition in dates.items()
+        band: [(tile, future.result()) for tile, future in tiles] for band, tiles in found.items()
     }
     images = [image for band in bands.values() for image in band]
     reference, known = min(images, key=lambda image: image[1].known_by == VALUES)

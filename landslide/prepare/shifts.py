@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
@@ -18,7 +20,7 @@ from landslide.prepare.calibration import CalibratedBands
 from landslide.prepare.mosaic import Mosaic
 from landslide.prepare.sampling import spread_windows
 from landslide.prepare.sources import Acquisition, Tile
-from landslide.prepare.threads import THREADS
+from landslide.prepare.threads import THREADS, read_side_by_side
 from landslide.radar.coregistration import TILE_SIZE, measure_shift
 
 PRECISION = 0.1
@@ -154,8 +156,10 @@ def _read_tiles(
     tiles: Sequence[Window],
     resampling: Resampling,
 ) -> Float:
-    with Mosaic(band, resampling) as mosaic:
-        return np.stack([mosaic.read(grid, tile) for tile in tiles])
+    with ExitStack() as files:
+        mosaics = [files.enter_context(Mosaic(band, resampling)) for _ in range(THREADS)]
+        readers = [partial(mosaic.read, grid) for mosaic in mosaics]
+        return np.stack([image for _, image in read_side_by_side(readers, tiles)])
 
 
 def _median_displacement(date: Float, others: Float, grid: Grid) -> Displacement | None:

@@ -1,6 +1,6 @@
 """A map against ground truth: pooled pixel metrics and the outcome of every pixel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +13,11 @@ from landslide.data.scene import GroundTruth
 from landslide.errors import InputError
 from landslide.geo.cartography import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_NEGATIVE, TRUE_POSITIVE
 from landslide.geo.folders import measure_of
-from landslide.geo.grid import Grid, Window
+from landslide.geo.grid import TILE_SIZE, Grid, Window
 from landslide.geo.inventory import is_mask_raster, read_inventory
 from landslide.geo.polygons import assign_layers, outline_mask, rasterize_window
 from landslide.geo.rasters import UNKNOWN, raster_profile
+from landslide.geo.regions import Regions
 from landslide.training.size_classes import count_by_size
 
 OUTCOMES = ("true negative", "true positive", "false positive", "false negative")
@@ -32,6 +33,10 @@ MAX_THRESHOLDS = 2**15
 """Limit of the thresholds that average precision is computed from."""
 
 
+Numbers = Callable[[Window], Iterable[NDArray[np.int32]]]
+"""Numbers of the landslides in a window, from 1; of those that overlap in several arrays."""
+
+
 class Truth(NamedTuple):
     """Ground truth on a scene's grid."""
 
@@ -40,6 +45,9 @@ class Truth(NamedTuple):
 
     landslides: gpd.GeoDataFrame
     """One polygon per landslide, with ``area_m2``."""
+
+    regions: Path | None
+    """Mask raster whose regions the landslides are, if they are."""
 
 
 def open_truth(path: Path, grid: Grid) -> Truth:
@@ -63,7 +71,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
         def rasterize(window: Window) -> NDArray[np.uint8]:
             return rasterize_window(polygons, ones, grid, window).astype(np.uint8)
 
-        return Truth(rasterize, landslides)
+        return Truth(rasterize, landslides, None)
     truth = GroundTruth(path)
     if not truth.grid.matches(grid):
         raise InputError(
@@ -76,7 +84,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
         return mask
 
     landslides, _ = outline_mask(path, grid)
-    return Truth(read, landslides)
+    return Truth(read, landslides, path)
 
 
 class Overlap:
@@ -89,28 +97,31 @@ class Overlap:
     Args:
         landslides: Polygons with ``area_m2``.
         grid: Grid of the mask.
+        regions: Mask raster whose regions the landslides are, if they are: they are labelled
+            instead of burnt, which takes minutes for a ragged one.
     """
 
-    def __init__(self, landslides: gpd.GeoDataFrame, grid: Grid) -> None:
-        self.landslides, self.grid = landslides, grid
+    def __init__(self, landslides: gpd.GeoDataFrame, grid: Grid, regions: Path | None) -> None:
+        self.landslides = landslides
         self.pixels = np.zeros(len(landslides), dtype=np.int64)
         self.counts = np.zeros((2, len(landslides)), dtype=np.int64)  # pixels by mask value
-        points = landslides.geometry.representative_point()
-        cols, rows = ~grid.transform * (points.x.to_numpy(), points.y.to_numpy())
-        self._points = np.floor([rows, cols]).astype(int)
         self._mask_at_points = np.full(len(landslides), UNKNOWN)
-        layer = assign_layers(landslides.geometry)
-        self._layers = [np.flatnonzero(layer == number) for number in np.unique(layer)]
+        self._points = np.full((2, len(landslides)), -1)
+        if regions:
+            self._numbers = _number_regions(landslides, grid, regions)
+        else:
+            self._numbers = _number_polygons(landslides, grid)
+            points = landslides.geometry.representative_point()
+            cols, rows = ~grid.transform * (points.x.to_numpy(), points.y.to_numpy())
+            self._points = np.floor([rows, cols]).astype(int)
 
     def add(self, window: Window, mask: NDArray[np.uint8]) -> None:
-        """Count the known pixels (0 or 1) of a window; call once for each window."""
+        """Count the known pixels (0 or 1) of a window; call once for each strip of the grid."""
         length = len(self.landslides) + 1
         rows, cols = self._points - [[window.row], [window.col]]
         inside = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
         self._mask_at_points[inside] = mask[rows[inside], cols[inside]]
-        for indices in self._layers:
-            polygons = self.landslides.geometry.iloc[indices]
-            ids = rasterize_window(polygons, indices + 1, self.grid, window)
+        for ids in self._numbers(window):
             self.pixels += np.bincount(ids.ravel(), minlength=length)[1:]
             for value in (0, 1):
                 self.counts[value] += np.bincount(ids[mask == value], minlength=length)[1:]
@@ -125,6 +136,28 @@ class Overlap:
         known = inside + outside > 0
         share = inside / np.maximum(inside + outside, 1)
         return count_by_size(self.landslides.area_m2.to_numpy()[known], share[known])
+
+
+def _number_regions(landslides: gpd.GeoDataFrame, grid: Grid, mask: Path) -> Numbers:
+    regions = Regions(mask, grid, landslides.geometry.array)
+
+    def read(strip: Window) -> Iterator[NDArray[np.int32]]:
+        with rasterio.open(mask) as source:
+            yield regions.read(source, strip)
+
+    return read
+
+
+def _number_polygons(landslides: gpd.GeoDataFrame, grid: Grid) -> Numbers:
+    layer = assign_layers(landslides.geometry)
+    layers = [np.flatnonzero(layer == number) for number in np.unique(layer)]
+
+    def burn(window: Window) -> Iterator[NDArray[np.int32]]:
+        for indices in layers:
+            polygons = landslides.geometry.iloc[indices]
+            yield rasterize_window(polygons, indices + 1, grid, window)
+
+    return burn
 
 
 class Thresholds:
@@ -202,18 +235,19 @@ def compare(folder: Path, truth: Truth, grid: Grid, threshold: float) -> dict[st
     """
     counts = np.zeros(len(OUTCOMES), dtype=np.int64)
     thresholds = Thresholds()
-    hit = Overlap(truth.landslides, grid)
-    real = Overlap(outline_mask(folder / "landslides.tif", grid)[0], grid)
+    hit = Overlap(truth.landslides, grid, truth.regions)
+    path = folder / "landslides.tif"
+    real = Overlap(outline_mask(path, grid)[0], grid, path)
     profile = raster_profile(grid, "uint8", 1, UNKNOWN)
     with (
         rasterio.open(measure_of(folder)) as probabilities,
-        rasterio.open(folder / "landslides.tif") as masks,
+        rasterio.open(path) as masks,
         rasterio.open(folder / "outcome.tif", "w", **profile) as sink,
     ):
         sink.descriptions = ("outcome: " + ", ".join(f"{i} {n}" for i, n in enumerate(OUTCOMES)),)
         rgb = [tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in COLORS]
         sink.write_colormap(1, {value: (*color, 255) for value, color in enumerate(rgb)})
-        for block in grid.blocks():
+        for block in grid.strips(TILE_SIZE):
             window = block.to_rasterio()
             mapped, actual = masks.read(1, window=window), truth.read(block)
             known = (mapped != UNKNOWN) & (actual != UNKNOWN)
