@@ -13,7 +13,7 @@ import numpy as np
 import landslide
 from landslide.export.exported import Exported
 from landslide.export.metadata import notes
-from landslide.export.origin import Origin, unique
+from landslide.export.origin import unique
 from landslide.export.protocol import describe_licence, describe_protocol, describe_scenes
 from landslide.geo.files import write_text
 from landslide.geo.pages import render_template
@@ -47,9 +47,8 @@ def write_card(exported: Exported, folder: Path) -> None:
         exported: The model.
         folder: Folder of its files.
     """
-    origins = [Origin.of(path) for path in exported.checkpoints]
-    tasks, metrics = exported.tasks, [each.metrics for each in origins if each.metrics]
-    orbits = {tasks[0].orbit, *orbits_of(tasks[0].bands)}
+    origins, orbits, tasks = exported.origins, exported.orbits, exported.tasks
+    metrics = [each.metrics for each in origins if each.metrics]
     headings = [words for name, words in SCORES.items() if _known(metrics, name)]
     page = render_template(
         "landslide.export",
@@ -69,6 +68,7 @@ def write_card(exported: Exported, folder: Path) -> None:
         scores=_score_rows(metrics),
         headings=headings,
         scored=_scored(exported),
+        other_thresholds=other_thresholds(exported),
         spread=_spread(len(metrics), len(tasks)),
         trained=tasks[0].measure == "probability",
         sizes=_size_rows(metrics),
@@ -91,13 +91,13 @@ def architecture_of(exported: Exported) -> str:
 def name_of(exported: Exported) -> str:
     """Architecture, orbit, and number of members of an ensemble."""
     number = f" ensemble of {len(exported.tasks)}" if len(exported.tasks) > 1 else ""
-    return f"landslide-sar {architecture_of(exported)} {exported.tasks[0].orbit}{number}"
+    return f"landslide-sar {architecture_of(exported)} {' and '.join(exported.orbits)}{number}"
 
 
 def describe(exported: Exported) -> str:
     """What the model does, in a sentence."""
     first, number = exported.tasks[0], len(exported.tasks)
-    orbits = " and ".join(sorted({first.orbit, *orbits_of(first.bands)}))
+    orbits = (" and " if orbits_of(first.bands) else " or ").join(exported.orbits)
     what = "landslide probability" if first.measure == "probability" else "a detector's score"
     members = f", mean and spread of {number} members" if number > 1 else ""
     return f"From radar images of the {orbits} orbit, {what} of every pixel{members}."
@@ -120,6 +120,15 @@ def _scored(exported: Exported) -> str:
     if len(exported.tasks) == 1:
         return "" if exported.tta == "none" else " They are without flips."
     return " They are those of the members; the ensemble itself was not scored."
+
+
+def other_thresholds(exported: Exported) -> str:
+    """The thresholds of the scores, where one is not that of the file."""
+    values = sorted({f"{value:.4g}" for value in exported.scored_at})
+    own = f"{exported.threshold:.4g}"
+    if not set(values) - {own}:
+        return ""
+    return f"The model was scored at thresholds of {', '.join(values)}, not at the file's {own}."
 
 
 def _known(metrics: Sequence[Mapping[str, Any]], name: str) -> bool:
@@ -199,7 +208,7 @@ def _misuse(exported: Exported) -> list[str]:
     if any(task.simulated for task in exported.tasks):
         lines.append("Real events: it was trained on SIMULATED images.")
     if not orbits_of(first.bands):
-        lines.append(f"Images of another direction of flight than {first.orbit}.")
+        lines.append(f"Images of another direction of flight than {' and '.join(exported.orbits)}.")
     return lines
 
 

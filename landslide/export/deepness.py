@@ -17,7 +17,7 @@ def deepness_metadata(
     channels: int,
     resolution: float,
     size: int,
-    halo: Halo,
+    overlap: int,
     threshold: float,
 ) -> dict[str, Any]:
     """Metadata of Deepness 0.6, each of whose values is written as JSON.
@@ -27,7 +27,7 @@ def deepness_metadata(
         channels: Number of input bands.
         resolution: Side of a pixel in metres.
         size: Side of a tile in pixels.
-        halo: What must overlap for joined tiles to equal one pass.
+        overlap: Overlap of tiles in percent, see ``tile_overlap``.
         threshold: Value from which a pixel is landslide.
     """
     names = {outputs[0]: "landslide"}
@@ -37,13 +37,18 @@ def deepness_metadata(
         "resolution": resolution * CENTIMETRES,
         "tile_size": size,  # its code
         "tiles_size": size,  # its documentation
-        "tiles_overlap": tile_overlap(size, halo),
-        "seg_thresh": round(threshold, 2),
+        "tiles_overlap": overlap,
+        "seg_thresh": deepness_threshold(threshold),
         "seg_small_segment": 0,  # otherwise a median filter of 9 px erases small landslides
         # It divides by 255 and standardises: these undo that.
         "standardization_mean": [0.0] * channels,
         "standardization_std": [1 / 255] * channels,
     }
+
+
+def deepness_threshold(threshold: float) -> float:
+    """A threshold in Deepness: of two decimals, of which 0 maps everything and 1 nothing."""
+    return min(max(round(threshold, 2), 0.01), 0.99)
 
 
 def tile_overlap(size: int, halo: Halo) -> int:

@@ -9,15 +9,15 @@ from omegaconf import DictConfig
 from landslide.config.checks import check
 from landslide.config.paths import checkpoint_names, is_model_name
 from landslide.config.rules import EXPORT
-from landslide.data.identity import Identity
 from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.export.card import CARD, write_card
-from landslide.export.deepness import deepness_metadata
+from landslide.export.deepness import deepness_metadata, tile_overlap
 from landslide.export.exported import Exported
 from landslide.export.item import write_item
 from landslide.export.metadata import describe
 from landslide.export.model_files import ONNX, TORCH, ModelFiles
+from landslide.export.origin import training_files
 from landslide.export.verification import (
     expected_outputs,
     largest_differences,
@@ -39,9 +39,6 @@ FILES = (ONNX, TORCH, CARD, ITEM)
 
 COMPARED_SIDE = 256
 """Height in pixels of the images that a model of any size is compared on."""
-
-RESOLUTION = 10.0
-"""Metres per pixel of scenes that ``landslide prepare`` writes, where no scene is known."""
 
 
 def export_model(config: DictConfig) -> Exported:
@@ -93,7 +90,13 @@ def _load(config: DictConfig) -> tuple[list[LandslideTask], list[Path]]:
     names = checkpoint_names(config.checkpoint)
     if not any(map(is_model_name, names)):
         paths = [Path(name) for name in names]
-        return [load_task(path) for path in paths], paths
+        tasks = [load_task(path) for path in paths]
+        if len({task.balance for task in tasks}) > 1:
+            raise InputError(
+                "checkpoint: some members of the ensemble were trained on balanced dates "
+                "(normalization.balance=true) and some were not: export each kind by itself"
+            )
+        return tasks, paths
     if len(names) > 1:
         raise InputError(f"checkpoint={config.checkpoint}: a detector maps by itself: name one")
     if config.scene is None:
@@ -128,6 +131,11 @@ def _require_size(size: int | None, network: Network) -> None:
         raise InputError(
             f"size={size} is not a multiple of {network.size_multiple} px, which the model needs"
         )
+    if network.measure == "score":
+        raise InputError(
+            f"size={size} is for QGIS, whose threshold is a probability, and a score is none: fit "
+            "the detector with train.py and export its checkpoint"
+        )
     if network.per_window and size != network.patch_size:
         raise InputError(
             f"size={size}: the model scales each image by itself and was trained on windows of "
@@ -154,8 +162,7 @@ def _open_scene(
 
 def _training_scene(task: LandslideTask, checkpoints: list[Path]) -> Path | None:
     """Folder of the scene that the run of the first checkpoint lists among its data."""
-    identity = Identity.read(checkpoints[0].parent.parent) if checkpoints else None
-    files = map(Path, identity.data if identity else ())
+    files = training_files(checkpoints[0]) if checkpoints else []
     return next((file.parent for file in files if file.name == f"{task.orbit}.tif"), None)
 
 
@@ -187,8 +194,17 @@ def _compare(
 def _deepness(
     network: Network, size: int, halo: Halo | None, threshold: float, scene: Scene | None
 ) -> dict[str, Any]:
-    """Metadata for Deepness, whose tiles have one size."""
+    """Metadata for Deepness, whose tiles have one size.
+
+    Raises:
+        InputError: The tile is too small, or no scene tells the side of a pixel.
+    """
     # Windows that are blended overlap by half.
-    halo = halo or Halo(1, size // 4)
-    resolution = scene.grid.pixel_area**0.5 if scene else RESOLUTION
-    return deepness_metadata(network.bands, network.channels, resolution, size, halo, threshold)
+    overlap = tile_overlap(size, halo or Halo(1, size // 4))
+    if scene is None:
+        raise InputError(
+            f"size={size} is for QGIS, which must know the side of a pixel, and the scene of the "
+            "training is not there: name one of the same resolution with scene="
+        )
+    resolution = scene.grid.pixel_area**0.5
+    return deepness_metadata(network.bands, network.channels, resolution, size, overlap, threshold)

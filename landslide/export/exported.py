@@ -3,8 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from landslide.export.deepness import deepness_threshold
+from landslide.export.origin import Origin
+from landslide.radar.bands import orbits_of
 from landslide.training.network import TTA
 from landslide.training.onnx import traced_multiple
 from landslide.training.task import LandslideTask
@@ -37,6 +41,33 @@ class Exported:
     halo: int | None
     size: int | None
     differences: dict[str, dict[str, float]]
+
+    @cached_property
+    def origins(self) -> list[Origin]:
+        """Where each checkpoint comes from; empty for a detector that was named."""
+        pairs = zip(self.checkpoints, self.tasks, strict=False)
+        return [Origin.of(path, implanted=task.implanted) for path, task in pairs]
+
+    @property
+    def orbits(self) -> list[str]:
+        """Orbits of the images that it reads, or that its members were trained on."""
+        first = self.tasks[0]
+        return sorted({*(task.orbit for task in self.tasks), *orbits_of(first.bands)})
+
+    @property
+    def scored_at(self) -> list[float]:
+        """Threshold that each member was scored at, of those whose scores are known."""
+        pairs = zip(self.origins, self.tasks, strict=False)
+        return [
+            each.metrics["test"].get("threshold", task.threshold)
+            for each, task in pairs
+            if each.metrics
+        ]
+
+    @property
+    def deepness_threshold(self) -> float | None:
+        """The threshold in QGIS' plugin Deepness; None where the file is not for it."""
+        return None if self.size is None else deepness_threshold(self.threshold)
 
     @property
     def size_multiple(self) -> int:

@@ -12,12 +12,18 @@ import shapely
 import torch
 
 import landslide
-from landslide.export.card import CARD, architecture_of, describe, name_of, remarks_of
+from landslide.export.card import (
+    CARD,
+    architecture_of,
+    describe,
+    name_of,
+    other_thresholds,
+    remarks_of,
+)
 from landslide.export.exported import Exported
 from landslide.export.origin import Origin, unique
 from landslide.geo.files import checksum, write_json
 from landslide.geo.stac import ITEM, describe_file, make_item, single_time, time_range
-from landslide.radar.bands import orbits_of
 from landslide.radar.units import meaning_of, unit_of
 
 TASKS = ["semantic-segmentation"]
@@ -40,7 +46,7 @@ def write_item(exported: Exported, folder: Path) -> None:
         exported: The model.
         folder: Folder with ``model.onnx``, ``model.pt2`` and ``MODEL_CARD.md``.
     """
-    origins = [Origin.of(path) for path in exported.checkpoints]
+    origins = exported.origins
     grounds = [origin.ground for origin in origins if origin.ground is not None]
     bands = [_describe_band(band) for band in exported.tasks[0].bands]
     architecture = architecture_of(exported)
@@ -48,7 +54,7 @@ def write_item(exported: Exported, folder: Path) -> None:
         f"{architecture}_{checksum(folder / 'model.onnx')[:12]}",
         {
             "title": f"Landslide {exported.tasks[0].measure} from radar: {architecture}",
-            "description": " ".join([describe(exported), *remarks_of(exported)]),
+            "description": _describe(exported),
             **_time_of(exported, origins),
             # Whoever shares the weights states their licence; the card says what is known.
             "license": "other",
@@ -66,6 +72,11 @@ def write_item(exported: Exported, folder: Path) -> None:
     write_json(folder / ITEM, item | {"links": links})
 
 
+def _describe(exported: Exported) -> str:
+    sentences = [describe(exported), *remarks_of(exported), other_thresholds(exported)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
 def _describe_band(band: str) -> dict[str, Any]:
     unit = unit_of(band)
     return {
@@ -79,13 +90,12 @@ def _describe_band(band: str) -> dict[str, Any]:
 
 def _time_of(exported: Exported, origins: Sequence[Origin]) -> dict[str, Any]:
     """From the first to the last image of the training; that of the export if none is known."""
-    task, now = exported.tasks[0], datetime.now(UTC)
-    orbits = {task.orbit, *orbits_of(task.bands)}
+    now = datetime.now(UTC)
     known = time_range(
         time
         for origin in origins
         for info in origin.scenes.values()
-        for orbit in orbits
+        for orbit in exported.orbits
         for time in origin.times_in(info, orbit)
     )
     return (known or single_time(now)) | {"created": single_time(now)["datetime"]}
@@ -172,7 +182,9 @@ def _pretraining(origins: Sequence[Origin]) -> dict[str, Any]:
 def _describe_training(exported: Exported, origins: Sequence[Origin]) -> dict[str, Any]:
     """Events, whether they are simulated or implanted, and scores, under this program's prefix."""
     events = unique(event for origin in origins for event in origin.events)
-    scores = [origin.metrics["test"] for origin in origins if origin.metrics]
+    known = [origin.metrics["test"] for origin in origins if origin.metrics]
+    pairs = zip(known, exported.scored_at, strict=True)
+    scores = [scores | {"threshold": threshold} for scores, threshold in pairs]
     return {
         "landslide:simulated": any(task.simulated for task in exported.tasks),
         "landslide:implanted": any(task.implanted for task in exported.tasks),

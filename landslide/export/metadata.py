@@ -66,6 +66,12 @@ def notes(exported: Exported) -> list[str]:
             "`landslide composite` writes them"
         )
     found.append("layover and shadow are mapped like the rest")
+    rounded = exported.deepness_threshold
+    if rounded is not None and rounded != exported.threshold:
+        found.append(
+            f"QGIS' plugin Deepness, whose thresholds are whole percent from 1 to 99, maps at "
+            f"{rounded:g} and not at {exported.threshold:.4g}"
+        )
     if tasks[0].measure == "score":
         found.append("the output is a detector's score and no probability")
     return found + _origin(tasks)

@@ -37,6 +37,7 @@ class Origin:
         roots: Folders of the scenes that it was trained on.
         scenes: Content of ``scene.json`` of those that have not changed since, by folder.
         patches: Patches of the run in WGS 84, with their ``split`` and ``scene``.
+        implanted: Whether it was trained on implanted landslides.
     """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -44,15 +45,20 @@ class Origin:
     roots: Sequence[str] = ()
     scenes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     patches: gpd.GeoDataFrame | None = None
+    implanted: bool = False
 
     @classmethod
-    def of(cls, checkpoint: Path) -> Self:
-        """Read what lies beside a checkpoint, if that is in a run's folder."""
-        folder = checkpoint.absolute().parent
-        identity = Identity.read(folder.parent)
-        if folder.name != "checkpoints" or identity is None:
-            return cls()
-        run = folder.parent
+    def of(cls, checkpoint: Path, *, implanted: bool) -> Self:
+        """Read what lies beside a checkpoint, if that is in a run's folder.
+
+        Args:
+            checkpoint: The checkpoint.
+            implanted: Whether it says that it was trained on implanted landslides.
+        """
+        run = _run_of(checkpoint)
+        identity = Identity.read(run) if run else None
+        if run is None or identity is None:
+            return cls(implanted=implanted)
         scored = checkpoint.name == BEST and (run / METRICS).is_file()
         infos = [Path(file) for file in identity.data if Path(file).name == SCENE_INFO]
         start = _working_directory(run)
@@ -63,6 +69,7 @@ class Origin:
             roots=[str(file.parent) for file in infos],
             scenes={str(file.parent): dict(_read(start / file.parent)) for file in unchanged},
             patches=gpd.read_file(run / SPLITS) if (run / SPLITS).is_file() else None,
+            implanted=implanted,
         )
 
     @property
@@ -80,7 +87,7 @@ class Origin:
     def saw_event(self) -> bool:
         """Whether it saw the event itself, with its labels; implants are in images before it."""
         labels = (self.settings.get("datamodule") or {}).get("labels")
-        return bool(labels) or not self.metrics.get("implanted")
+        return bool(labels) or not self.implanted
 
     def times_in(self, info: Mapping[str, Any], orbit: str) -> list[str]:
         """Days or times (ISO 8601) of an orbit's images that it was trained on, as far as known.
@@ -114,12 +121,28 @@ class Origin:
         return found
 
 
+def training_files(checkpoint: Path) -> list[Path]:
+    """Files that a checkpoint was trained on, wherever the run was started; empty if unknown."""
+    run = _run_of(checkpoint)
+    identity = Identity.read(run) if run else None
+    if run is None or identity is None:
+        return []
+    return [_working_directory(run) / file for file in identity.data]
+
+
+def _run_of(checkpoint: Path) -> Path | None:
+    """Folder of the run that a checkpoint lies in, if it does."""
+    folder = checkpoint.absolute().parent
+    return folder.parent if folder.name == "checkpoints" else None
+
+
 def _working_directory(run: Path) -> Path:
     """Where the run was started, to which its paths are relative; here if that is not known."""
     try:
-        return Path(OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.cwd)
+        start = Path(OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.cwd)
     except OSError:
         return Path()
+    return start if start.is_dir() else Path()
 
 
 def _settings(run: Path) -> dict[str, Any]:

@@ -124,10 +124,10 @@ def describe_protocol(origin: Origin) -> Iterator[str]:
 
 def _threshold(settings: Mapping[str, Any]) -> str:
     if settings["threshold"] != "calibrated":
-        return f"Threshold: {settings['threshold']}, as given."
+        return f"Threshold in training and scores: {settings['threshold']}, as given."
     limit = settings.get("false_alarms")
     raised = f", raised until at most {100 * limit:g} % of quiet ground is mapped" if limit else ""
-    return f"Threshold: the one with the highest F1 on validation{raised}."
+    return f"Threshold in training and scores: the one with the highest F1 on validation{raised}."
 
 
 def _values(split: Mapping[str, Any]) -> str:

@@ -19,6 +19,9 @@ TOLERANCE = 1e-5
 """Largest difference in probability, or of a score in its largest value, beyond what both models
 round by, which is taken to be twice what ``predict.py`` does."""
 
+MAX_ROUNDING = 1e-3
+"""Rounding of ``predict.py`` from which its outputs are no reference; networks stay below 2e-4."""
+
 BROKEN = (torch.nan, 0.0, -1.0, torch.inf, -torch.inf)
 """Values that were not measured, in backscatter."""
 
@@ -71,8 +74,19 @@ def _best_window(scene: Scene, sides: tuple[int, int]) -> Tensor:
 
 
 def expected_outputs(network: Network, images: Images) -> Images:
-    """What ``predict.py`` computes, (B, K, H, W); nothing where a band was not measured."""
-    return _outputs(network, network, images)
+    """What ``predict.py`` computes, (B, K, H, W); nothing where a band was not measured.
+
+    Raises:
+        InputError: It is not finite where all bands were measured.
+    """
+    expected = _outputs(network, network, images)
+    for kind, output in expected.items():
+        if not output.isfinite().all():
+            raise InputError(
+                f"checkpoint: the model gives values that are not finite on {kind} input, and was "
+                "not written: its weights are damaged, or its training diverged"
+            )
+    return expected
 
 
 def rounding_errors(
@@ -134,8 +148,16 @@ def require_equal(
         rounding: See ``rounding_errors``. Deep networks round by more than the tolerance.
 
     Raises:
-        InputError: Names the file and the input.
+        InputError: Names the file and the input, or the input on which ``predict.py`` itself
+            rounds by too much to tell.
     """
+    for kind, error in rounding.items():
+        if not error <= MAX_ROUNDING:
+            raise InputError(
+                f"checkpoint: predict.py rounds by {error:.2g} on {kind} input, more than "
+                f"{MAX_ROUNDING:g}, so that no file can be compared with it: train with a smaller "
+                "learning_rate"
+            )
     for file, kinds in differences.items():
         for kind, difference in kinds.items():
             tolerated = TOLERANCE + 2 * rounding[kind]

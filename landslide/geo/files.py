@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -69,8 +70,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write a JSON file, whole or not at all.
+
+    NaN, which stands for what is not known, becomes null, since JSON has neither it nor infinity.
+
+    Raises:
+        ValueError: A number is infinite.
+    """
+    write_text(path, json.dumps(_known(content), indent=2, allow_nan=False) + "\n")
+
+
+def _known(value: Any) -> Any:  # noqa: ANN401
+    """A value of JSON with None for every NaN in it."""
+    if isinstance(value, Mapping):
+        return {key: _known(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def checksum(path: Path) -> str:

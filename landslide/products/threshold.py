@@ -16,6 +16,7 @@ from landslide.geo.grid import Grid
 from landslide.models.detectors import ANOMALY, MIN_SCORE
 from landslide.prediction.quiet import find_quiet_events
 from landslide.radar.bands import ORBITS, band_description
+from landslide.training.member import ExportedMember
 from landslide.training.network import Network
 
 DEFAULT_RATE = 0.01
@@ -62,7 +63,8 @@ def choose_threshold(
 
     Args:
         config: ``threshold``, ``percentile`` and ``false_alarms`` of ``conf/predict.yaml``.
-        network: The map's, whose first checkpoint's threshold counts.
+        network: The map's, whose first checkpoint's threshold counts. That of an exported detector
+            counts too, unless a rate of false alarms is asked for.
         scene: The scene.
         info: Content of its ``scene.json``.
         raster: The finished map's probability or score.
@@ -72,8 +74,11 @@ def choose_threshold(
     """
     if given := given_threshold(config, raster):
         return given
+    first = network.tasks[0]
+    if isinstance(first, ExportedMember) and config.false_alarms is None:
+        return Threshold(first.threshold, "the exported model's")
     if network.measure == "probability":
-        return Threshold(network.tasks[0].threshold, "the checkpoint's")
+        return Threshold(first.threshold, "the checkpoint's")
     rate, values = config.false_alarms or DEFAULT_RATE, _sample(raster)
     path = Path(scene.path)
     quiet = None
@@ -84,7 +89,7 @@ def choose_threshold(
             float(np.percentile(values, 100 * (1 - rate))),
             f"percentile {100 * (1 - rate):g} of the scene's own scores: that share of the ground "
             "is mapped whether or not it failed, since false alarms of this detector can only be "
-            f"measured on {_quiet_dates(network.tasks[0].bands)}",
+            f"measured on {_quiet_dates(first.bands)}",
         )
     found = quiet.rates(rate)
     origin, shares = f"{100 * rate:g} % of quiet ground may be mapped", list(found.values())

@@ -276,12 +276,15 @@ def test_a_size_other_than_the_training_patch_is_refused_where_windows_are_scale
 
 @pytest.mark.slow
 def test_a_model_that_scales_each_image_says_that_tiles_cannot_equal_the_map(
-    tmp_path: Path,
+    scene_root: Path, tmp_path: Path
 ) -> None:
     task = make_task(normalization=MINMAX)
     perturb(task)
     path = save_checkpoint(task, tmp_path / "a.ckpt")
-    export_with(f"checkpoint={path}", f"output={tmp_path / 'm'}", "size=32")
+    words = [f"checkpoint={path}", f"output={tmp_path / 'm'}", "size=32"]
+    with pytest.raises(InputError, match="name one of the same resolution with scene="):
+        export_with(*words)
+    export_with(*words, f"scene={scene_root}")
     found = metadata_of(tmp_path / "m" / ONNX)
     assert found["tile_size"] == 32
     assert "tiles of 32 x 32 px, as in training, come nearest" in str(found["notes"])
@@ -296,9 +299,10 @@ def test_a_detectors_score_is_exported_as_it_is(scene_root: Path, tmp_path: Path
     with pytest.raises(InputError, match="a score has no threshold of its own"):
         export_with(*words)
     export_with(*words, "threshold=3")
+    rate = "false_alarms=0.01"  # otherwise that of the file counts
     maps = [tmp_path / "named", tmp_path / "exported"]
     summaries = [
-        map_with(f"checkpoint={model}", f"scene={scene_root}", f"output={output}")
+        map_with(f"checkpoint={model}", f"scene={scene_root}", f"output={output}", rate)
         for model, output in zip(("log_ratio", tmp_path / "m" / ONNX), maps, strict=True)
     ]
     assert summaries[0]["measure"] == summaries[1]["measure"] == "score (dB)"
@@ -325,7 +329,7 @@ def test_a_map_by_an_exported_model_is_that_of_its_checkpoint(
     for name in ("file", "engine"):
         found = read_band(tmp_path / name / "probability.tif")
         np.testing.assert_allclose(found, expected, atol=1e-5)
-        kept = {"seconds", "files"}
+        kept = {"seconds", "files", "threshold_origin"}
         assert {k: v for k, v in summaries[name].items() if k not in kept} == {
             k: v for k, v in summaries["torch"].items() if k not in kept
         }
