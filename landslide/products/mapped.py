@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from os.path import relpath
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import geopandas as gpd
@@ -10,6 +11,7 @@ import geopandas as gpd
 import landslide
 from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
+from landslide.geo.states import State, file_state, raster_states
 from landslide.prediction.inputs import SceneInput
 from landslide.products.images import Image, dates_of, list_images
 from landslide.products.map import MapLabels, Shades
@@ -18,6 +20,9 @@ from landslide.radar.balance import Levels, describe_level_changes, mean_levels
 from landslide.radar.bands import ORBITS, naming_notes, source_bands
 from landslide.radar.visibility import NODATA_ONLY
 from landslide.training.member import Member
+
+DERIVED = (".aux.xml", ".ovr")
+"""Endings of what viewers write beside a raster."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,14 @@ class Record:
 
     Attributes:
         scene: Path or URL of the scene's raster, without a signature.
-        scene_bytes: Size of each local raster of the scene, by file name.
+        scene_files: State of each file of the scene, see ``scene_files``.
         simulated: Whether the scene is simulated.
         event: Name of the event.
         event_time: Its day or time (ISO 8601), where it is known.
         dates: ISO 8601 date of each radar image, where ``scene.json`` has it.
         images: The radar images as they were acquired.
         inventory: Ground truth, if there is any.
+        inventory_file: State of its file; None where that is not known.
         not_observed_known_by: How the scene tells where the radar cannot see.
         measure: What is mapped: ``probability``, or ``score (dB)`` of a detector that was not
             fitted.
@@ -47,13 +53,14 @@ class Record:
     """
 
     scene: str
-    scene_bytes: dict[str, int]
+    scene_files: dict[str, State | None]
     simulated: bool
     event: str
     event_time: str | None
     dates: dict[str, str]
     images: list[Image]
     inventory: str | None
+    inventory_file: State | None
     not_observed_known_by: str
     measure: str
     model: dict[str, Any]
@@ -88,16 +95,16 @@ class Record:
             else (event, None)
         )
         measure = f"score ({tasks[0].unit})" if tasks[0].measure == "score" else tasks[0].measure
-        local = [Path(file) for file in scene.files if Path(file).is_file()]
         return cls(
             scene=path,
-            scene_bytes={file.name: file.stat().st_size for file in local},
+            scene_files=scene_files(scene),
             simulated=simulated,
             event=str(name),
             event_time=time,
             dates=dates_of(bands, info, Path(path).stem),
             images=list_images(bands, info, Path(path).stem),
             inventory=without_signature(str(inventory)) if inventory else None,
+            inventory_file=file_state(str(inventory)) if inventory else None,
             not_observed_known_by=scene.visibility.known_by,
             measure=measure,
             model=tasks[0].model_settings,
@@ -119,6 +126,21 @@ class Record:
         own = _threshold_note(kept["measure"], Threshold.read(summary))
         kept["notes"] = [note for note in kept["notes"] if note != own]
         return cls(**kept)
+
+
+def scene_files(scene: Scene) -> dict[str, State | None]:
+    """State of each file that a scene's bands are read from; None where it cannot be told.
+
+    Local files are named from the folder of the scene's raster, so that a scene may move.
+    """
+    folder = Path(scene.path).parent
+    return {
+        relpath(name, folder)
+        if Path(name).exists()
+        else PurePosixPath(without_signature(name)).name: state
+        for name, state in raster_states(scene.files).items()
+        if not name.endswith(DERIVED)
+    }
 
 
 def without_signature(path: str) -> str:

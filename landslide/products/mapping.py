@@ -36,7 +36,7 @@ from landslide.products.mapped import MappedScene, Record, without_signature
 from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.products.writing import PRODUCTS, print_summary, write_products
 from landslide.radar.balance import Levels
-from landslide.training.cpu import tune_cpu
+from landslide.training.cpu import one_thread, tune_cpu
 from landslide.training.member import Member
 from landslide.training.named_detectors import load_or_make
 from landslide.training.network import Network, choose_device
@@ -72,7 +72,7 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
 def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch, output = Stopwatch(), Path(config.output)
     _require_free(output)
-    with watch("open"):
+    with watch("open"), one_thread():
         tasks, source, levels = _open(config)
         scene, _, info = source
         inventory = Path(config.inventory) if config.inventory else source.truth
@@ -133,8 +133,9 @@ def _predict_part(
         InputError: The scene, a checkpoint or the program is another than where the map is made.
     """
     tune_cpu()
-    tasks, source, _ = _open(config)
-    predictor = _predictor(config, tasks, source.scene)
+    with one_thread():
+        tasks, source, _ = _open(config)
+        predictor = _predictor(config, tasks, source.scene)
     if _settings(config, source, predictor) != settings:
         raise InputError(
             f"scene={config.scene}, a checkpoint or the program changed while the map was made, or "

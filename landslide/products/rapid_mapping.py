@@ -13,7 +13,7 @@ and the summary table, which are not made.
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +40,28 @@ SEGMENTS = 20
 
 
 def source_table(images: Sequence[Image], grid: Grid, *, simulated: bool) -> pd.DataFrame:
-    """Table A0, ``source``: one row for each radar image, numbered from 1."""
-    days = [date.fromisoformat(image.date[:10]) if image.date else None for image in images]
-    times = [image.time.partition("T")[2].rstrip("Z") if image.time else None for image in images]
+    """Table A0, ``source``: one row for each radar image, numbered from 1; times are in UTC."""
+    times = [_utc(image.time) if image.time else None for image in images]
+    days = [
+        time or (date.fromisoformat(image.date[:10]) if image.date else None)
+        for time, image in zip(times, images, strict=True)
+    ]
     return pd.DataFrame(
         {
             "source_nam": [f"{'SIMULATED ' if simulated else ''}{i.sensor}" for i in images],
             "src_date": [f"{day:%d/%m/%Y}" if day else None for day in days],
-            "source_tm": [f"T{time.partition('.')[0]}Z" if time else None for time in times],
+            "source_tm": [f"{time:T%H:%M:%SZ}" if time else None for time in times],
             "sensor_gsd": f"{grid.transform.a:g} m",
             "eventphase": [PHASES[image.phase] for image in images],
             "src_id": pd.RangeIndex(1, len(images) + 1).astype("int32"),
         }
     )
+
+
+def _utc(time: str) -> datetime:
+    """A time of ISO 8601 in UTC, in which one without an offset is already."""
+    when = datetime.fromisoformat(time)
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def observed_event(

@@ -15,9 +15,10 @@ from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.folders import BASIS, MEASURES, measure_of, replacing_products, work_folder
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import open_raster
+from landslide.geo.states import file_state
 from landslide.prediction.stream import Stopwatch
 from landslide.products.comparison import Truth, open_truth
-from landslide.products.mapped import MappedScene, Record
+from landslide.products.mapped import MappedScene, Record, scene_files
 from landslide.products.threshold import Threshold, given_threshold, require_thresholds
 from landslide.products.writing import PRODUCTS, print_summary, write_products
 
@@ -35,8 +36,9 @@ def recut_map(config: DictConfig) -> dict[str, Any]:
         The new content of ``summary.json``.
 
     Raises:
-        InputError: There is no complete map, its scene or its ground truth is gone or has changed,
-            an option is unsuitable, or reading or writing fails. The map then stays as it was.
+        InputError: There is no complete map, its scene or its ground truth is gone or has changed
+            (by sizes and times of their files), or nobody tells whether the scene has; an option is
+            unsuitable, or reading or writing fails. The map then stays as it was.
     """
     check(config, POLYGONS)
     with failures_as_input_errors():
@@ -94,8 +96,14 @@ def _reopen(config: DictConfig, summary: dict[str, Any]) -> tuple[MappedScene, T
         raise InputError(
             f"the ground truth of map={config.map}, {inventory}, is gone: name it with inventory="
         )
+    state = file_state(str(inventory)) if inventory else None
+    if not config.inventory and state != record.inventory_file:
+        raise InputError(
+            f"the ground truth {inventory} has changed since map={config.map} was made: if it is "
+            "the one to score with, name it with inventory="
+        )
     truth = open_truth(Path(inventory), scene.grid) if inventory else None
-    record = replace(record, scene=str(scene.path), inventory=inventory)
+    record = replace(record, scene=str(scene.path), inventory=inventory, inventory_file=state)
     return MappedScene(scene, record), truth
 
 
@@ -109,13 +117,18 @@ def _reopen_scene(config: DictConfig, record: Record) -> Scene:
             "slopes: name it with scene="
         )
     scene = Scene(path, record.bands)
-    sizes = {Path(f).name: Path(f).stat().st_size for f in scene.files if Path(f).is_file()}
+    files = scene_files(scene)
+    for name in (name for name, state in files.items() if state is None):
+        raise InputError(
+            f"whether the scene {path} has changed since map={config.map} was made cannot be told, "
+            f"since nothing says when {name} changed: map a copy of it on this machine"
+        )
     with open_raster(measure_of(Path(config.map))) as raster:
-        same = Grid.of(raster).matches(scene.grid) and sizes == record.scene_bytes
+        same = Grid.of(raster).matches(scene.grid) and files == record.scene_files
     if not same:
         raise InputError(
-            f"the scene {path} has changed since map={config.map} was made: map it with "
-            "predict.py once more"
+            f"the scene {path} has changed since map={config.map} was made, or is a copy that did "
+            "not keep the files' times: map it with predict.py once more"
         )
     return scene
 
