@@ -13,14 +13,15 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
-from builders import make_scene, read_band
+from builders import GRID, make_scene, read_band
 from commands import map_with
 from pyproj import Geod
 from rasterio.features import rasterize
 
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import open_raster
-from landslide.products.images import list_images
+from landslide.products.images import Image, list_images
+from landslide.products.rapid_mapping import source_table
 
 PREFIX = "EMSR793_AOI02_DEL_PRODUCT_"
 
@@ -181,3 +182,18 @@ def test_every_date_of_a_stack_is_a_source() -> None:
         ("2018-08-24", None, "pre"),
         ("2018-09-17", None, "post"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("time", "day", "of_day"),
+    [
+        ("2018-09-13T05:45:36+09:00", "12/09/2018", "T20:45:36Z"),
+        ("2018-09-12T20:45:36.789Z", "12/09/2018", "T20:45:36Z"),
+        ("2018-09-12T20:45:36", "12/09/2018", "T20:45:36Z"),
+        ("2018-09-12T20:45Z", "12/09/2018", "T20:45:00Z"),
+    ],
+)
+def test_times_and_days_of_sources_are_in_utc(time: str, day: str, of_day: str) -> None:
+    image = Image("ascending", time[:10], time, "post", "Sentinel-1")
+    (row,) = source_table([image], GRID, simulated=False).to_dict("records")
+    assert (row["src_date"], row["source_tm"]) == (day, of_day)
