@@ -27,7 +27,6 @@ SMALL_MODELS = {
     "unet": OWN,
     "unet_dropout": OWN,
     "deeplabv3plus": LIBRARYS,
-    "segformer": ["+model.encoder_depth=4", "+model.decoder_segmentation_channels=16"],
     "smp_unet": [*LIBRARYS, "+model.decoder_channels=[16,8,4]"],
     "unetplusplus": [*LIBRARYS, "+model.decoder_channels=[16,8,4]"],
 }
