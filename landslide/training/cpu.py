@@ -3,6 +3,8 @@
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -25,6 +27,21 @@ def tune_cpu() -> None:
     # Lightning makes torch look for GPUs through NVML, so that processes can still be forked.
     # This process forks none, and Adam would ask NVML at every step.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread inside.
+
+    At the end of every operation threads wait for each other, spinning. For many small operations
+    that takes longer than it saves, and a hundred times as long where other programs run.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def keep_memory() -> None:
