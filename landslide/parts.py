@@ -1,18 +1,24 @@
-"""Work in parts: one after the other, or spread over processes and machines by Hydra's launchers.
+"""Work in parts, spread over processes and machines by Hydra's launchers.
 
 The program that does the work runs ``landslide part`` as a sweep over the numbers of the parts, on
 the launcher that its own command line chose (``launcher=joblib``, ``slurm``, ``ray``). Parts share
 nothing but a folder, in which the work lies as a pickle and each part leaves its result: machines
 must see it under the same path. A part with a result is not computed again.
+
+Parts outlive a program that is killed. The run that goes on from its results takes their folder
+over under another name, so that such parts can leave nothing more, and end.
 """
 
+import hashlib
+import os
 import pickle
+import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import chdir
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -27,6 +33,9 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 WORK = "work.pickle"
+
+JOBS = "jobs"
+"""Folder within a work's in which ``conf/part.yaml`` lets Hydra make one for each part."""
 
 WAIT = 0.2
 """Seconds between looks at the parts that are done."""
@@ -56,22 +65,54 @@ class Launcher:
         return cls(str(name), tuple(words))
 
 
+def take_over(parent: Path, settings: str) -> Path:
+    """Take over what an interrupted run has left of a work.
+
+    Args:
+        parent: Holds the folders of works.
+        settings: Everything that the results depend on.
+
+    Returns:
+        The folder of the work, whose name no other run knows. It is there only if an earlier run
+        with the same settings had left one.
+    """
+    parent = parent.resolve()
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:10]
+    folder = parent / f"{digest}-{secrets.token_hex(4)}"
+    works = parent.glob(f"{digest}-*/**/{WORK}")
+    if earlier := {work.relative_to(parent).parts[0] for work in works}:
+        (parent / min(earlier)).rename(folder)
+    return folder
+
+
+def require_work(folder: Path) -> None:
+    """Require that a program still waits for the parts of a work.
+
+    Raises:
+        RuntimeError: The folder is gone.
+    """
+    if not (folder / WORK).exists():
+        raise RuntimeError(
+            f"{folder} holds no work: the run that had started it was killed and started again, or "
+            "this machine does not see the folder"
+        )
+
+
 def compute_parts(
     function: Callable[[P], R],
     parts: Sequence[P],
     folder: Path,
-    launcher: Launcher | None,
+    launcher: Launcher,
     advance: Callable[[], object] = lambda: None,
 ) -> list[R]:
-    """Compute a function of each part.
+    """Let a launcher compute a function of each part.
 
     Args:
         function: A function of a module, or a ``partial`` of one, that can be pickled.
         parts: Its arguments.
-        folder: Of the work; results that it holds are used. Without a launcher nothing is
-            written.
-        launcher: Spreads the parts; None computes one after the other, here.
-        advance: Is called when a part that is spread is done.
+        folder: Of the work; results that it holds are used.
+        launcher: Spreads the parts.
+        advance: Is called when a part is done.
 
     Returns:
         The results in order.
@@ -80,10 +121,10 @@ def compute_parts(
         InputError: A part raised one.
         RuntimeError: The launcher failed.
     """
-    if launcher is None:
-        return [function(part) for part in parts]
     folder = folder.resolve()
     _write_pickle(folder / WORK, (Path.cwd(), function, list(parts)))
+    for number in range(len(parts)):
+        _forget_error(folder, number)
     missing = [number for number in range(len(parts)) if not _result(folder, number).exists()]
     if missing:
         _launch(folder, missing, launcher, advance)
@@ -94,7 +135,14 @@ def compute_part(folder: Path, number: int) -> None:
     """Compute one part of a work and leave its result.
 
     An ``InputError`` is a result too, so that the program that waits for it can say it.
+
+    Raises:
+        RuntimeError: No program waits for it any more.
     """
+    if not (folder / WORK).exists():
+        with suppress(OSError):
+            os.removedirs(folder / JOBS / str(number))  # Hydra has made it for this part
+    require_work(folder)
     place, function, parts = _read_pickle(folder / WORK)
     result: Any
     try:
@@ -102,6 +150,7 @@ def compute_part(folder: Path, number: int) -> None:
             result = function(parts[number])
     except InputError as error:
         result = error
+    require_work(folder)
     _write_pickle(_result(folder, number), result)
 
 
@@ -136,9 +185,15 @@ def _result(folder: Path, number: int) -> Path:
 def _read_result(folder: Path, number: int) -> Any:  # noqa: ANN401
     result = _read_pickle(_result(folder, number))
     if isinstance(result, InputError):
-        _result(folder, number).unlink()  # it may be mended
         raise result
     return result
+
+
+def _forget_error(folder: Path, number: int) -> None:
+    """Remove the result of a part that was bad input, since that may be mended."""
+    path = _result(folder, number)
+    if path.exists() and isinstance(_read_pickle(path), InputError):
+        path.unlink()
 
 
 def _read_pickle(path: Path) -> Any:  # noqa: ANN401

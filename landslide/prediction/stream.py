@@ -19,6 +19,7 @@ from landslide.errors import InputError
 from landslide.geo.files import replacing
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN, raster_profile
+from landslide.parts import require_work
 from landslide.prediction.windows import BlendPredictor, HaloPredictor, Predictor
 from landslide.training.cpu import MemoryTrimmer, trim_memory
 from landslide.training.network import Network
@@ -145,7 +146,7 @@ class BlockFiles:
     """Every block a file of its own, so that several processes write blocks of one raster.
 
     Args:
-        folder: Of the files.
+        folder: Of the files, which is that of the work that this process is a part of.
         own: Numbers of the blocks that this process writes.
         count: Number of all blocks.
     """
@@ -159,7 +160,12 @@ class BlockFiles:
         return self.folder / f"{number}.npy"
 
     def finish(self, number: int, block: Window, output: NDArray[np.float32] | None) -> None:
-        """Write a block, whole or not at all."""
+        """Write a block, whole or not at all.
+
+        Raises:
+            RuntimeError: No program waits for the block any more.
+        """
+        require_work(self.folder)
         with replacing(self._path(number)) as temporary:
             np.save(temporary, np.empty(0, np.float32) if output is None else output)
 

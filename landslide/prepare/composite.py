@@ -12,6 +12,7 @@ from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 
 from landslide.errors import InputError
+from landslide.geo.files import replacing
 from landslide.geo.grid import Grid, Window
 from landslide.geo.pieces import Piece
 from landslide.geo.polygons import write_polygons
@@ -79,7 +80,8 @@ def write_orbit(inputs: Composite, piece: Piece) -> dict[str, Histogram]:
         readers = [
             files.enter_context(BlockReader(inputs, piece.whole)).read for _ in range(THREADS)
         ]
-        sink = files.enter_context(rasterio.open(piece.path, "w", **profile))
+        path = files.enter_context(replacing(piece.path))
+        sink = files.enter_context(rasterio.open(path, "w", **profile))
         sink.descriptions = tuple(histograms)
         for window, (block, counts) in read_side_by_side(readers, piece.blocks()):
             for index, (band, histogram) in enumerate(histograms.items(), 1):

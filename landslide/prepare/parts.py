@@ -54,6 +54,9 @@ class Parts:
         """
         folder = self.folder / path.parent.name / path.stem
         pieces = divide(path, grid, self.number if self.launcher else 1, folder)
+        if self.launcher is None or len(pieces) == 1:
+            # The piece is the raster itself, which no other process may write.
+            return [function(pieces[0])]
         results = compute_parts(function, pieces, folder, self.launcher, self.advance)
         join(pieces, path, profile)
         return results

@@ -1,6 +1,5 @@
 """A scene from its configuration: acquire, check, write, document, draw."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +19,7 @@ from landslide.geo.folders import pieces_folder, replacing_scene, require_free_f
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog
-from landslide.parts import Launcher
+from landslide.parts import Launcher, take_over
 from landslide.prepare.area import choose_grid, grid_center, read_area, require_overlap
 from landslide.prepare.calibration import calibrate_orbit, warn_guessed_units
 from landslide.prepare.composite import (
@@ -116,8 +115,9 @@ def prepare_scene(config: DictConfig, console: Console | None = None) -> Prepare
         progress_bar(console, "preparing", steps) as advance,
     ):
         inputs = _check_inputs(config, event, area, sources)
-        parts = Parts(advance, launcher, config.parts, _pieces_folder(config, inputs))
         with replacing_scene(root) as folder:
+            pieces = _take_over_pieces(config, inputs)
+            parts = Parts(advance, launcher, config.parts, pieces)
             scene = _write_rasters(config, inputs, folder, parts)
             advance(stage="files")
             info = _document(config, scene, folder)
@@ -170,13 +170,13 @@ def _check_inputs(
     return SceneInputs(event, sources, calibrations, grid, coverage, inventory, warnings, layers)
 
 
-def _pieces_folder(config: DictConfig, inputs: SceneInputs) -> Path:
-    """Where pieces are kept: a folder for everything that they depend on."""
+def _take_over_pieces(config: DictConfig, inputs: SceneInputs) -> Path:
+    """Where pieces are kept: a folder for everything that they depend on, with those left there."""
     options = options_of_scene(config)
     files = [*inputs.sources.files, *(tile for layer in inputs.layers for tile in layer.tiles)]
     states = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path, _ in files]
     text = repr((landslide.__version__, options, config.parts, inputs.grid, states))
-    return pieces_folder(Path(config.root)) / hashlib.sha256(text.encode()).hexdigest()[:10]
+    return take_over(pieces_folder(Path(config.root)), text)
 
 
 def _write_rasters(

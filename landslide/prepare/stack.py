@@ -13,6 +13,7 @@ from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 
 from landslide.errors import InputError
+from landslide.geo.files import replacing
 from landslide.geo.grid import TILE_SIZE, Grid, Window
 from landslide.geo.pieces import Piece
 from landslide.geo.rasters import raster_profile
@@ -225,7 +226,10 @@ def write_dates(inputs: DateImages, advance: Advance, piece: Piece) -> dict[str,
     """
     profile = dates_profile(piece.grid, len(inputs.bands))
     measured = {}
-    with rasterio.open(piece.path, "w", **profile, num_threads="all_cpus") as sink:
+    with (
+        replacing(piece.path) as path,
+        rasterio.open(path, "w", **profile, num_threads="all_cpus") as sink,
+    ):
         sink.descriptions = tuple(inputs.bands)
         numbers = iter(sink.indexes)
         for name, grid in inputs.grids.items():

@@ -1,6 +1,7 @@
 """A scene is mapped: from configuration to a folder of products."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from landslide.config.rules import PREDICT
 from landslide.data.scene import Scene
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.folders import BLOCKS_FOLDER, replacing_products, work_folder
-from landslide.parts import Launcher, compute_parts
+from landslide.parts import Launcher, compute_parts, take_over
 from landslide.prediction.inputs import SceneInput, balance_input, open_input
 from landslide.prediction.stream import (
     BlockFiles,
@@ -102,20 +103,25 @@ def _spread(
     folder: Path,
     launcher: Launcher,
 ) -> None:
-    """Let a launcher spread the blocks that are not finished, and collect them."""
-    collect_blocks(folder, predictor.blocks, raster)  # of a run that was interrupted
-    shutil.rmtree(folder, ignore_errors=True)
+    """Let a launcher spread the blocks that are not finished, and collect them.
+
+    Blocks are collected from a folder of this run alone: parts of a run that was killed, which may
+    have had another checkpoint, do not know its name.
+    """
+    own = take_over(folder, json.dumps(settings, sort_keys=True, default=str))
+    collect_blocks(own, predictor.blocks, raster)  # of a run that was interrupted
+    shutil.rmtree(folder, ignore_errors=True)  # its parts had other blocks
     todo = [number for number in range(len(predictor.blocks)) if number not in raster.finished]
     # Neighbours go to different parts, so that a sea or a gap is not the whole of one.
     parts = [part for n in range(config.parts) if (part := todo[n :: config.parts])]
-    function = partial(_predict_part, config, settings, folder.resolve())
+    function = partial(_predict_part, config, settings, own)
     try:
         with Progress(transient=True) as bar:
             task = bar.add_task(f"Predicting, launcher={launcher.name}", total=len(parts))
-            compute_parts(function, parts, folder, launcher, lambda: bar.advance(task))
+            compute_parts(function, parts, own, launcher, lambda: bar.advance(task))
     finally:
-        collect_blocks(folder, predictor.blocks, raster)
-    shutil.rmtree(folder)
+        collect_blocks(own, predictor.blocks, raster)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _predict_part(

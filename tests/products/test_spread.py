@@ -1,12 +1,20 @@
 """Maps whose blocks are spread over processes."""
 
 import json
+import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import make_scene, perturbed_task, read_band, save_checkpoint
-from commands import run_program
+from commands import map_with, run_program
+from launching import LaunchHere
+
+from landslide.geo.grid import Window
+from landslide.parts import WORK
+from landslide.prediction.stream import BlockFiles
 
 
 @pytest.mark.slow
@@ -41,3 +49,72 @@ def test_bad_input_of_a_spread_map_is_one_sentence(tmp_path: Path) -> None:
     assert run.stderr.count("\n") == 1
     assert "nowhere.ckpt" in run.stderr
     assert not (tmp_path / "map").exists()
+
+
+def test_a_block_that_no_run_waits_for_is_not_written(tmp_path: Path) -> None:
+    work, block = tmp_path / "work", np.ones((1, 4, 4), np.float32)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="killed"):
+            BlockFiles(work, [0], 1).finish(0, Window(0, 0, 4, 4), block)
+        assert not list(tmp_path.rglob("*.npy"))
+        work.mkdir(exist_ok=True)  # as Hydra does for a part
+
+
+class Killed:
+    """A run that is killed while its parts compute: they live on, and its folder stays as it is.
+
+    Args:
+        output: Folder of the map.
+        finished: Number of parts that are done by then.
+    """
+
+    def __init__(self, output: Path, finished: int) -> None:
+        self.output, self.finished = output, finished
+        self.orphans: list[Callable[[], None]] = []
+        self.blocks_left = 0
+
+    def __call__(self, work: Path) -> None:
+        _, function, parts = pickle.loads((work / WORK).read_bytes())
+        for part in parts[: self.finished]:
+            function(part)
+        self.orphans = [lambda part=part: function(part) for part in parts[self.finished :]]
+        self._copy = shutil.copytree(self.output, self.output.with_name("killed"))
+        raise InterruptedError
+
+    def leave(self) -> None:
+        """Leave the folder as the killed run does, which cleans nothing up."""
+        shutil.rmtree(self.output, ignore_errors=True)
+        self._copy.rename(self.output)
+
+    def live_on(self, work: Path) -> None:
+        """Let the parts of the killed run compute while the next run's do: they must end."""
+        self.blocks_left = sum(map(len, pickle.loads((work / WORK).read_bytes())[2]))
+        for orphan in self.orphans:
+            with pytest.raises(RuntimeError, match="killed"):
+                orphan()
+
+
+def words(folder: Path, output: str) -> list[str]:
+    window = ["window.size=16", "window.halo=16"]
+    return [f"scene={folder / 'scene'}", f"output={folder / output}", "threshold=3", *window]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("second", "left"), [("slope", 12), ("log_ratio", 16)])
+def test_parts_of_a_killed_run_write_nothing_to_the_next_map(
+    second: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_scene(tmp_path / "scene", (64, 64))
+    map_with(f"checkpoint={second}", *words(tmp_path, "alone"))
+    launch = LaunchHere(monkeypatch)
+    launch.meanwhile = killed = Killed(tmp_path / "map", finished=1)
+    with pytest.raises(Exception, match="writing failed"):
+        map_with("checkpoint=slope", *words(tmp_path, "map"))
+    killed.leave()
+    launch.meanwhile = killed.live_on
+    map_with(f"checkpoint={second}", *words(tmp_path, "map"), "resume=true")
+    assert len(killed.orphans) == 3
+    assert killed.blocks_left == left
+    maps = [read_band(tmp_path / name / "score.tif") for name in ("map", "alone")]
+    np.testing.assert_array_equal(*maps)
+    assert not (tmp_path / "map" / ".partial").exists()
