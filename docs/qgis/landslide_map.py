@@ -6,6 +6,7 @@ runs the program of an environment of its own, so that QGIS needs neither torch 
 
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Optional
@@ -77,9 +78,10 @@ class MapLandslides(QgsProcessingAlgorithm):
             "that it is installed in.\n"
             "<b>Scene folder</b> or <b>composite</b>: what is mapped. The bands of a composite are "
             "found by their descriptions, such as vv_pre, vv_post1 and slope.\n"
-            "<b>Checkpoint</b>: a trained network; without one the <b>detector</b> maps.\n"
+            "<b>Checkpoint</b>: a trained network, or an exported <code>model.onnx</code>; without "
+            "one the <b>detector</b> maps.\n"
             "<b>Further options</b>: as on the command line, such as "
-            "<code>simplify=20 ems=true</code>.\n\n"
+            "<code>simplify=20 ems=true</code>; paths with spaces in quotes.\n\n"
             "A map that was cancelled goes on from its finished blocks when it is run again."
         )
 
@@ -96,7 +98,7 @@ class MapLandslides(QgsProcessingAlgorithm):
                 "COMPOSITE", "or composite with described bands", optional=True
             ),
             QgsProcessingParameterFile(
-                "CHECKPOINT", "Checkpoint", file, optional=True, fileFilter="Checkpoint (*.ckpt)"
+                "CHECKPOINT", "Checkpoint", file, optional=True, fileFilter="Model (*.ckpt *.onnx)"
             ),
             QgsProcessingParameterEnum(
                 "DETECTOR", "or detector", DETECTORS, defaultValue=0, optional=True
@@ -173,7 +175,7 @@ class MapLandslides(QgsProcessingAlgorithm):
             words.append(f"orbit={ORBITS[orbit]}")
         if parameters.get("THRESHOLD") is not None:
             words.append(f"threshold={self.parameterAsDouble(parameters, 'THRESHOLD', context):g}")
-        return words + self.parameterAsString(parameters, "OPTIONS", context).split()
+        return words + split_words(self.parameterAsString(parameters, "OPTIONS", context))
 
 
 class Style(QgsProcessingLayerPostProcessorInterface):
@@ -215,6 +217,16 @@ class Style(QgsProcessingLayerPostProcessorInterface):
         renderer.setClassificationMax(high)
         layer.setRenderer(renderer)
         layer.triggerRepaint()
+
+
+def split_words(text: str) -> list[str]:
+    """Words as a shell splits them, except that a backslash is one: Windows has it in paths."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise QgsProcessingException(f"Further options: {text} lacks a closing quote.") from error
 
 
 def quote(value: object) -> str:

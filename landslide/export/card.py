@@ -109,11 +109,10 @@ def remarks_of(exported: Exported) -> list[str]:
 
 
 def _sides(exported: Exported) -> str:
-    multiple = exported.size_multiple
-    free = f"multiples of {multiple} px" if multiple > 1 else "of any size"
+    free, least = f"multiples of {exported.size_multiple} px", exported.least_torch_side
     if exported.size is None:
-        return free
-    return f"{exported.size} px in `model.onnx`, and {free} in `model.pt2`"
+        return f"{free}, and at least {least} px in `model.pt2`"
+    return f"{exported.size} px in `model.onnx`, and {free}, at least {least} px, in `model.pt2`"
 
 
 def _scored(exported: Exported) -> str:

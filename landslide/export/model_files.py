@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from landslide.export.graph import Graph
 from landslide.export.verification import Outputs
+from landslide.training.member import SIZE
 from landslide.training.network import TTA
 from landslide.training.onnx import open_session, to_onnx, torchs_warnings_ignored, trace
 from landslide.training.task import LandslideTask
@@ -70,13 +71,13 @@ class ModelFiles(NamedTuple):
 
         Args:
             folder: Folder that exists.
-            metadata: Plain values by key, for both files.
+            metadata: Plain values by key, for both files; ``size`` is that of the ONNX model.
             onnx_only: Further ones for programs that run ONNX. Every value is written as JSON.
         """
         del self.onnx.metadata_props[:]
         for key, value in {**metadata, **onnx_only}.items():
             self.onnx.metadata_props.add(key=key, value=json.dumps(value))
         (folder / ONNX).write_bytes(self.onnx.SerializeToString())
-        extra = {METADATA: json.dumps(metadata)}
+        extra = {METADATA: json.dumps({**metadata, SIZE: None})}
         with torchs_warnings_ignored():
             torch.export.save(self.program, folder / TORCH, extra_files=extra)

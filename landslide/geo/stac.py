@@ -130,7 +130,7 @@ def _cut(shape: BaseGeometry) -> BaseGeometry:
 def _bounds(shape: BaseGeometry) -> list[float]:
     """West, south, east and north; the west is greater if the antimeridian lies between them."""
     west, south, east, north = shape.bounds
-    west, east = ((degrees + 180) % 360 - 180 for degrees in (west, east))
+    west, east = (west + 180) % 360 - 180, 180 - (180 - east) % 360
     return [round(degrees, 6) for degrees in (west, south, east, north)]
 
 

@@ -57,7 +57,7 @@ def _draw_sizes(polygons: gpd.GeoDataFrame) -> bytes:
     axis.hist(area, bins=bins, color=VERMILION)
     axis.set(xscale="log", yscale="log", xlabel="area (m²)", ylabel="number of landslides")
     for ticks in (axis.xaxis, axis.yaxis):
-        # Powers of ten would take matplotlib's typesetting of formulas, half of the figure's time.
+        # Powers of ten would need matplotlib's typesetting of formulas, which is slow to start.
         ticks.set_major_formatter("{x:,.10g}")
         ticks.set_minor_formatter(NullFormatter())
     picture = io.BytesIO()

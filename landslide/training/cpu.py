@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
     """Let torch compute in one thread inside.
 
     At the end of every operation threads wait for each other, spinning. For many small operations
-    that takes longer than it saves, and a hundred times as long where other programs run.
+    that takes longer than it saves, and many times as long where other programs run.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,8 +16,8 @@ from landslide.export.deepness import deepness_metadata
 from landslide.export.export import export_model
 from landslide.export.exported import Exported
 from landslide.export.item import write_item
-from landslide.export.metadata import notes
-from landslide.export.model_files import ONNX
+from landslide.export.metadata import describe, notes
+from landslide.export.model_files import ONNX, ModelFiles
 from landslide.export.origin import training_files
 from landslide.export.verification import expected_outputs, make_images, require_equal
 from landslide.training.network import Network
@@ -153,3 +153,21 @@ def test_the_scene_of_a_training_is_found_from_another_directory(
     scene.rename(tmp_path / "gone")
     with pytest.raises(InputError, match="name one of the same resolution with scene="):
         export_with(f"checkpoint={run}", f"output={tmp_path / 'm'}", "size=512")
+
+
+@pytest.mark.slow
+def test_the_least_side_of_both_files_is_told_and_true(tmp_path: Path) -> None:
+    task = make_task().eval()
+    task.normalization.fit([torch.rand(1, 4, 64, 64)])
+    exported = Exported([task], [], "none", 0.5, 94, 64, {})
+    model = ModelFiles.of([task], exported.size_multiple, "none")
+    assert (exported.size_multiple, exported.least_torch_side) == (16, 32)
+    onnx, program = model.opened().values()
+    assert onnx(torch.rand(1, 4, 16, 48))[0].shape == (1, 1, 16, 48)
+    assert program(torch.rand(1, 4, 32, 48))[0].shape == (1, 1, 32, 48)
+    model.write(tmp_path, describe(exported, model.outputs), {})
+    kept = {"metadata.json": ""}
+    torch.export.load(tmp_path / "model.pt2", extra_files=kept)
+    found = json.loads(kept["metadata.json"])
+    assert (found["size"], found["least_torch_side"]) == (None, 32)
+    assert "at least 32 px, in `model.pt2`" in card_and_item(exported, tmp_path)[0]
