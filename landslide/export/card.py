@@ -127,7 +127,9 @@ def other_thresholds(exported: Exported) -> str:
     own = f"{exported.threshold:.4g}"
     if not set(values) - {own}:
         return ""
-    return f"The model was scored at thresholds of {', '.join(values)}, not at the file's {own}."
+    return (
+        f"The model was scored at a threshold of {' and of '.join(values)}, not the file's {own}."
+    )
 
 
 def _known(metrics: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -84,7 +84,7 @@ def test_scores_are_said_to_be_of_their_own_thresholds(described: Path, tmp_path
         make_run(tmp_path / f"{value}", 0.615, scene=described, task={"threshold": value})
         for value in (0.5, 0.41)
     ]
-    sentence = "The model was scored at thresholds of 0.41, 0.5, not at the file's 0.97."
+    sentence = "The model was scored at a threshold of 0.41 and of 0.5, not the file's 0.97."
     exported = export(tmp_path / "m", *runs, threshold=0.97)
     card, item = card_and_item(exported, tmp_path / "m")
     assert sentence in card
