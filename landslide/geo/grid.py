@@ -36,6 +36,14 @@ class Window(NamedTuple):
         top, left = self.row - outer.row, self.col - outer.col
         return slice(top, top + self.height), slice(left, left + self.width)
 
+    def columns(self, width: int) -> list["Window"]:
+        """The window in parts of this width from west to east; the last may be narrower."""
+        end = self.col + self.width
+        return [
+            Window(self.row, col, self.height, min(width, end - col))
+            for col in range(self.col, end, width)
+        ]
+
     def padded(self, pixels: int) -> "Window":
         """The window with so many more pixels on every side, which may reach beyond the scene."""
         size = self.height + 2 * pixels, self.width + 2 * pixels

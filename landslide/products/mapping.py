@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import rasterio
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
@@ -20,6 +18,7 @@ from landslide.config.rules import PREDICT
 from landslide.data.scene import Scene
 from landslide.errors import InputError, failures_as_input_errors
 from landslide.geo.folders import BLOCKS_FOLDER, replacing_products, work_folder
+from landslide.geo.states import raster_states
 from landslide.parts import Launcher, compute_parts, take_over
 from landslide.prediction.inputs import SceneInput, balance_input, open_input
 from landslide.prediction.stream import (
@@ -175,11 +174,12 @@ def _predictor(config: DictConfig, tasks: Sequence[Member], scene: Scene) -> Pre
 
 def _settings(config: DictConfig, source: SceneInput, predictor: Predictor) -> dict[str, Any]:
     """Everything that the map's raster depends on: only an equal map is resumed."""
-    scene = source.scene
-    files: dict[str, os.stat_result] = {}
-    for path in scene.files:
-        with rasterio.open(path) as raster:
-            files |= {name: Path(name).stat() for name in raster.files if Path(name).exists()}
+    states = raster_states(source.scene.files)
+    if config.resume and None in states.values():
+        raise InputError(
+            f"scene={without_signature(str(source.scene.path))}: nobody tells whether it has "
+            "changed since the map was begun: map it with resume=false"
+        )
     return {
         "version": landslide.__version__,
         "checkpoints": [
@@ -191,7 +191,7 @@ def _settings(config: DictConfig, source: SceneInput, predictor: Predictor) -> d
             str(source.scene.grid),
             source.scene.bands,
         ],
-        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files.items()],
+        "files": [[without_signature(name), state] for name, state in states.items()],
         "window": OmegaConf.to_container(config.window),
         "blocks": [predictor.blocks, list(map(predictor.source, predictor.blocks))],
         "geometry": source.info.get("geometry"),

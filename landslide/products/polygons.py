@@ -12,7 +12,7 @@ import shapely
 
 import landslide
 from landslide.data.scene import Composite
-from landslide.geo.grid import Grid
+from landslide.geo.grid import BLOCK_SIZE, Grid
 from landslide.geo.polygons import FIXED_DATE, ZonalStatistics, undated_geopackages
 from landslide.geo.regions import Regions
 from landslide.products.images import Image
@@ -44,11 +44,14 @@ def describe_polygons(
         statistics = ZonalStatistics(len(polygons), [*names, *terrain])
         for strip in regions.strips:
             ids = regions.read(mapped, strip)
-            if ids.any():
-                layers = list(source.read(window=strip.to_rasterio()))
-                if heights is not None:
-                    layers += list(heights[grid.slices(strip)]["image"].numpy())
-                statistics.add(ids, layers)
+            # The tiles of a wide strip, of all bands, do not fit into GDAL's cache.
+            for part in strip.columns(BLOCK_SIZE):
+                inside = ids[:, part.col : part.col + part.width]
+                if inside.any():
+                    layers = list(source.read(window=part.to_rasterio()))
+                    if heights is not None:
+                        layers += list(heights[grid.slices(part)]["image"].numpy())
+                    statistics.add(inside, layers)
     for name, column in statistics.columns():
         polygons[name] = column
 

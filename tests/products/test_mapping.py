@@ -234,6 +234,17 @@ def test_a_model_of_simulated_images_says_so_on_a_real_scene(tmp_path: Path) -> 
     assert "SIMULATED" in (tmp_path / "map" / "report.html").read_text()
 
 
+def test_a_scene_that_may_have_changed_unseen_is_not_resumed(
+    checkpoint: Path, scene_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = {"/vsis3/bucket/ascending.tif": None}  # object stores name no version
+    monkeypatch.setattr("landslide.products.mapping.raster_states", lambda _: unknown)
+    words = (f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={tmp_path / 'map'}")
+    with pytest.raises(InputError, match="nobody tells whether it has changed .* resume=false"):
+        map_with(*words, "resume=true")
+    assert not (tmp_path / "map").exists()
+
+
 @pytest.mark.slow
 def test_a_map_killed_after_its_rasters_is_finished(
     checkpoint: Path, scene_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

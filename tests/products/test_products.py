@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from geopandas.testing import assert_geodataframe_equal
 from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
@@ -114,6 +115,15 @@ def test_polygons_carry_terrain_and_probability(folder: Path) -> None:
     np.testing.assert_allclose(polygons.mean_slope, 25)
     # Slopes to the east and to the west of north face north, not south.
     assert min(polygons.mean_aspect[0] % 360, -polygons.mean_aspect[0] % 360) < 1
+
+
+def test_landslides_across_the_columns_of_a_strip_are_described_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = described(folder)
+    for width in (7, 40):
+        monkeypatch.setattr("landslide.products.polygons.BLOCK_SIZE", width)
+        assert_geodataframe_equal(described(folder), whole)
 
 
 def test_the_geopackage_has_style_and_rapid_mapping_layers(folder: Path) -> None:
