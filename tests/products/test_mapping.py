@@ -240,7 +240,7 @@ def test_a_scene_that_may_have_changed_unseen_is_not_resumed(
     unknown = {"/vsis3/bucket/ascending.tif": None}  # object stores name no version
     monkeypatch.setattr("landslide.products.mapping.raster_states", lambda _: unknown)
     words = (f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={tmp_path / 'map'}")
-    with pytest.raises(InputError, match="nobody tells whether it has changed .* resume=false"):
+    with pytest.raises(InputError, match=r"nobody tells whether it has changed .* resume=false"):
         map_with(*words, "resume=true")
     assert not (tmp_path / "map").exists()
 
