@@ -103,7 +103,7 @@ def test_a_declared_nodata_is_no_measurement_in_any_band(root: Path) -> None:
 def message(error: pytest.ExceptionInfo[InputError]) -> str:
     text = str(error.value)
     assert "\n" not in text
-    assert len(text) < 400
+    assert len(re.sub(r"/\S+/", "", text)) < 400  # without folders, which may be deep
     return text
 
 
