@@ -56,7 +56,7 @@ def _draw_sizes(polygons: gpd.GeoDataFrame) -> bytes:
     bins = np.logspace(low, high, int(5 * (high - low)) + 1).tolist()
     counts, *_ = axis.hist(area, bins=bins, color=VERMILION)
     axis.set(xscale="log", yscale="log", xlabel="area (m²)", ylabel="number of landslides")
-    axis.set_ylim(0.8, 10 ** np.ceil(np.log10(counts.max() + 1)))  # powers of ten are labelled
+    axis.set_ylim(0.8, 10 ** np.ceil(np.log10(np.max(counts) + 1)))  # powers of ten are labelled
     for ticks in (axis.xaxis, axis.yaxis):
         # Powers of ten would need matplotlib's typesetting of formulas, which is slow to start.
         ticks.set_major_formatter("{x:,.10g}")
