@@ -121,7 +121,7 @@ class TrackChoice(NamedTuple):
 
     def left_out(self, event: Event) -> list[Overpass]:
         """Overpasses after the event that cover less of the area than those before it."""
-        complete = self.track.complete(event, len(self.before))
+        complete = self.track.complete(event, min(len(self.before), MIN_BEFORE))  # as it was chosen
         after = [o for o in self.track.overpasses if event.side_of(o.time) == "after"]
         return [overpass for overpass in after if overpass not in complete]
 
