@@ -314,18 +314,24 @@ def test_an_event_that_cannot_be_responded_to_is_one_sentence(
     assert not (tmp_path / "r").exists()
 
 
+def training_config(archive: Archive, folder: Path, epochs: int) -> DictConfig:
+    """A response that trains small networks on the past of hills."""
+    training = [word for word in SMALL if not word.startswith("trainer.max_epochs")]
+    training += ["split=time", "datamodule.windows=8", f"trainer.max_epochs={epochs}"]
+    return respond_config(
+        archive,
+        checkpoint="null",
+        prepare=f"""['{"','".join([*archive_words(archive), f"dem={hilly_dem(folder)}"])}']""",
+        train=f"""['{"','".join(training)}']""",
+    )
+
+
 @pytest.mark.slow
 def test_networks_are_trained_while_no_image_is_there_and_then_map_at_once(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    training = [*SMALL, "split=time", "datamodule.windows=8", "trainer.max_epochs=1"]
-    config = respond_config(
-        archive,
-        checkpoint="null",
-        prepare=f"""['{"','".join([*archive_words(archive), f"dem={hilly_dem(tmp_path)}"])}']""",
-        train=f"""['{"','".join(w for w in training if w != "trainer.max_epochs=2")}']""",
-    )
+    config = training_config(archive, tmp_path, epochs=1)
     assert not respond_to_event(config, NOW)
     networks = {path: path.stat().st_mtime_ns for path in Path("response").rglob("best.ckpt")}
     kinds = sorted(path.parts[2].partition("-")[0] for path in networks)
@@ -352,13 +358,7 @@ def test_a_training_that_is_killed_goes_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     archive.items["images"] = [i for i in archive.items["images"] if "_046" in i["id"]]
-    training = [*SMALL, "split=time", "datamodule.windows=8", "trainer.max_epochs=12"]
-    config = respond_config(
-        archive,
-        checkpoint="null",
-        prepare=f"""['{"','".join([*archive_words(archive), f"dem={hilly_dem(tmp_path)}"])}']""",
-        train=f"""['{"','".join(w for w in training if w != "trainer.max_epochs=2")}']""",
-    )
+    config = training_config(archive, tmp_path, epochs=12)
     process = PROCESSES.Process(target=respond_with_training, args=(config,))
     process.start()
     while not (found := list(tmp_path.rglob("last.ckpt"))) and process.is_alive():
