@@ -26,6 +26,7 @@ from typing import Any, Self, TypeVar
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from landslide.config.imports import importing
 from landslide.errors import InputError
 from landslide.geo.files import replacing
 
@@ -143,7 +144,8 @@ def compute_part(folder: Path, number: int) -> None:
         with suppress(OSError):
             os.removedirs(folder / JOBS / str(number))  # Hydra has made it for this part
     require_work(folder)
-    place, function, parts = _read_pickle(folder / WORK)
+    with importing():
+        place, function, parts = _read_pickle(folder / WORK)
     result: Any
     try:
         with chdir(place):  # workers of a cluster start elsewhere

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.paths import require_scene
 from landslide.config.rules import ANOMALY
 
@@ -15,7 +16,8 @@ def anomaly(config: DictConfig) -> None:
     check(config, ANOMALY)
     root = Path(config.root)
     require_scene(root)
-    from landslide.prediction.anomaly import add_anomaly
+    with importing():
+        from landslide.prediction.anomaly import add_anomaly
 
     for composite in add_anomaly(root, config.quiet):
         Console(soft_wrap=True).print(f"Band anomaly: {composite}")

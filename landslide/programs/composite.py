@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.paths import require_models
 
 
@@ -13,10 +14,11 @@ def composite(config: DictConfig) -> None:
     """Write the bands that a model reads, balanced where it was trained so."""
     check(config, {})
     names = require_models(config.checkpoint)
-    from landslide.prediction.composite import write_composite
-    from landslide.prediction.inputs import balance_input, open_input
-    from landslide.radar.balance import describe_level_changes
-    from landslide.training.named_detectors import load_or_make
+    with importing():
+        from landslide.prediction.composite import write_composite
+        from landslide.prediction.inputs import balance_input, open_input
+        from landslide.radar.balance import describe_level_changes
+        from landslide.training.named_detectors import load_or_make
 
     tasks, orbit = load_or_make(names, str(config.scene), config.orbit)
     scene, _, info = open_input(tasks, str(config.scene), orbit)

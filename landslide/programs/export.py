@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.paths import require_models
 from landslide.config.rules import EXPORT
 
@@ -15,8 +16,9 @@ def export(config: DictConfig) -> None:
     """Write a model for other programs, and print how far it differs from ``predict.py``."""
     check(config, EXPORT)
     require_models(config.checkpoint)
-    from landslide.export.export import FILES, export_model
-    from landslide.export.metadata import notes
+    with importing():
+        from landslide.export.export import FILES, export_model
+        from landslide.export.metadata import notes
 
     exported = export_model(config)
     kinds = list(next(iter(exported.differences.values())))

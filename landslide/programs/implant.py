@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.paths import require_scene
 from landslide.config.rules import IMPLANT
 
@@ -15,8 +16,9 @@ def implant(config: DictConfig) -> None:
     """Implant landslides into a scene's quiet past, write the scene and print its files."""
     check(config, IMPLANT)
     require_scene(Path(config.scene))
-    from landslide.data.implanted_output import implant_scene
-    from landslide.implant.past import Implants
+    with importing():
+        from landslide.data.implanted_output import implant_scene
+        from landslide.implant.past import Implants
 
     settings: dict[str, Any] = OmegaConf.to_container(config.implants)  # type: ignore[assignment]
     console = Console(soft_wrap=True)

@@ -3,12 +3,14 @@
 from omegaconf import DictConfig
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.rules import POLYGONS
 
 
 def polygons(config: DictConfig) -> None:
     """Make mask, polygons, picture and report of a map again, without its model."""
     check(config, POLYGONS)
-    from landslide.products.recut import recut_map
+    with importing():
+        from landslide.products.recut import recut_map
 
     recut_map(config)

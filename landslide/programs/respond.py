@@ -5,6 +5,7 @@ import sys
 from omegaconf import DictConfig
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.paths import require_models
 from landslide.config.rules import RESPOND
 
@@ -17,7 +18,8 @@ def respond(config: DictConfig) -> None:
     check(config, RESPOND)
     if config.checkpoint is not None:
         require_models(config.checkpoint)
-    from landslide.respond.response import respond_to_event
+    with importing():
+        from landslide.respond.response import respond_to_event
 
     if not respond_to_event(config):
         sys.exit(TRY_AGAIN_LATER)

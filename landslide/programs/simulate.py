@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.rules import SIMULATE
 
 STAGES = 6
@@ -16,9 +17,10 @@ STAGES = 6
 def simulate(config: DictConfig) -> None:
     """Simulate a scene, write it and print its bands and files."""
     check(config, SIMULATE)
-    from landslide.simulate.options import PAPER_DATES, dates_of, options_of, size_of
-    from landslide.simulate.output import simulate_scene
-    from landslide.simulate.summary import print_summary
+    with importing():
+        from landslide.simulate.options import PAPER_DATES, dates_of, options_of, size_of
+        from landslide.simulate.output import simulate_scene
+        from landslide.simulate.summary import print_summary
 
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.rules import STUDY
 from landslide.errors import InputError
 
@@ -25,9 +26,10 @@ FILE_WIDTH = 200
 def study(config: DictConfig) -> None:
     """Compare the runs of a sweep, write the study, print its table."""
     check(config, STUDY)
-    from landslide.study.page import write_study
-    from landslide.study.runs import read_runs
-    from landslide.study.tables import comparable_runs, format_ensembles, format_scores
+    with importing():
+        from landslide.study.page import write_study
+        from landslide.study.runs import read_runs
+        from landslide.study.tables import comparable_runs, format_ensembles, format_scores
 
     sweep = Path(config.sweep)
     output = sweep / "study" if config.output is None else Path(config.output)

@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from landslide.config.checks import check
+from landslide.config.imports import importing
 from landslide.config.paths import require_scenes
 from landslide.config.rules import TRAIN
 from landslide.study.sweeps import noting_failures
@@ -13,6 +14,7 @@ def train(config: DictConfig) -> float:
     with noting_failures(config):
         check(config, TRAIN)
         require_scenes(config)
-        from landslide.study.job import run
+        with importing():
+            from landslide.study.job import run
 
         return run(config)
