@@ -32,7 +32,7 @@ from scipy import ndimage
 from train_throughput import describe_machine
 
 from landslide.geo.grid import Grid
-from landslide.geo.rasters import write_raster
+from landslide.geo.rasters import to_cog, write_raster
 from landslide.models.layers import PaperNetwork
 from landslide.training.task import LandslideTask, save_task
 
@@ -63,7 +63,7 @@ CASES: dict[str, Callable[[tuple[int, int]], Mask]] = {
 
 
 def write_scene(path: Path, landslides: Mask) -> None:
-    """Write noise as backscatter, and landslides as steep slopes."""
+    """Write noise as backscatter and landslides as steep slopes, with overviews as prepared."""
     height, width = landslides.shape
     grid = Grid(CRS.from_epsg(32654), Affine(10, 0, 6e5, 0, -10, 4.74e6), height, width)
     rng = np.random.default_rng(1)
@@ -71,6 +71,7 @@ def write_scene(path: Path, landslides: Mask) -> None:
     scatter = SCATTER * rng.uniform(-1, 1, landslides.shape)
     image[BANDS.index("slope")] = SLOPE + RISE * landslides + scatter
     write_raster(path, image, grid, BANDS, np.nan)
+    to_cog(path, {})
 
 
 def make_network(filters: int) -> LandslideTask:

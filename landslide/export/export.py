@@ -65,7 +65,7 @@ def export_model(config: DictConfig) -> Exported:
     tasks, checkpoints = _load(config)
     network = Network(tasks, torch.device("cpu"), config.tta)
     _require_size(config.size, network)
-    threshold, halo = _threshold(config, tasks[0]), network.measure_halo()
+    threshold, halo = _threshold(config, tasks[0]), network.halo
     scene = _open_scene(config, tasks, checkpoints)
     tiles = _deepness(network, config.size, halo, threshold, scene) if config.size else {}
     model = ModelFiles.of(tasks, network.size_multiple, config.tta, config.size)

@@ -155,7 +155,7 @@ class ZonalStatistics:
             ids: (H, W) number of the polygon of each pixel, from 1; 0 is outside.
             layers: One (H, W) array for each name; NaN does not count.
         """
-        pixels = np.flatnonzero(ids)
+        pixels = np.flatnonzero(ids != 0)  # much faster than of integers
         inside = ids.ravel()[pixels]
         for name, layer in zip(self.names, layers, strict=True):
             values = layer.ravel()[pixels]

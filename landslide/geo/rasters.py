@@ -1,6 +1,7 @@
 """GeoTIFFs: opening them, reading them at reduced resolution, and writing them."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,21 +124,32 @@ def raster_profile(grid: Grid, dtype: str, count: int, nodata: float) -> dict[st
 
 def to_cog(raster: Path, tags: dict[str, str]) -> None:
     """Rewrite a GeoTIFF in place as a cloud-optimised one with overviews."""
+    with becoming_cog(raster, tags):
+        pass
+
+
+@contextmanager
+def becoming_cog(raster: Path, tags: dict[str, str]) -> Iterator[None]:
+    """Rewrite a GeoTIFF as ``to_cog`` does, in a thread, while it may be read inside."""
     # The raster is cloud-optimised already if a run was killed after finishing it.
     with rasterio.open(raster, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as sink:
         sink.update_tags(**tags)
         resampling = "nearest" if sink.dtypes[0] == "uint8" else "average"
     cog = raster.with_suffix(".cog.tif")
-    rasterio.shutil.copy(
-        raster,
-        cog,
-        driver="COG",
-        compress="DEFLATE",
-        level=1,  # higher levels take half as long again to save 1 %
-        predictor="YES",
-        blocksize=TILE_SIZE,
-        overview_resampling=resampling,
-        bigtiff="IF_SAFER",
-        num_threads="ALL_CPUS",
-    )
+    with ThreadPoolExecutor(1) as writer:
+        copied = writer.submit(
+            rasterio.shutil.copy,
+            raster,
+            cog,
+            driver="COG",
+            compress="DEFLATE",
+            level=1,  # higher levels take half as long again to save 1 %
+            predictor="YES",
+            blocksize=TILE_SIZE,
+            overview_resampling=resampling,
+            bigtiff="IF_SAFER",
+            num_threads="ALL_CPUS",
+        )
+        yield
+        copied.result()
     cog.replace(raster)

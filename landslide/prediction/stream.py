@@ -62,7 +62,7 @@ def choose_predictor(network: Network, grid: Grid, window: dict[str, Any]) -> Pr
         InputError: A size or a halo is not a multiple of the network's grid.
     """
     size = (grid.height, grid.width)
-    halo = network.measure_halo()
+    halo = network.halo
     if halo is None:
         side = window["size"] or network.patch_size
         if side % network.size_multiple:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ from landslide.products.threshold import choose_threshold, require_thresholds
 from landslide.products.writing import PRODUCTS, print_summary, write_products
 from landslide.radar.balance import Levels
 from landslide.training.cpu import one_thread, tune_cpu
-from landslide.training.member import Member
 from landslide.training.named_detectors import load_or_make
 from landslide.training.network import Network, choose_device
 
@@ -72,12 +71,12 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
     watch, output = Stopwatch(), Path(config.output)
     _require_free(output)
     with watch("open"), one_thread():
-        tasks, source, levels = _open(config)
+        network, source, levels = _open(config)
         scene, _, info = source
         inventory = Path(config.inventory) if config.inventory else source.truth
         truth = open_truth(inventory, scene.grid) if inventory else None
-        record = Record.of(tasks, source, levels, inventory)
-        predictor = _predictor(config, tasks, scene)
+        record = Record.of(network.tasks, source, levels, inventory)
+        predictor = _predictor(config, network, scene)
         settings = _settings(config, source, predictor)
     with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
         raster = ProbabilityFile(folder, scene.grid, predictor.network.bands)
@@ -133,8 +132,8 @@ def _predict_part(
     """
     tune_cpu()
     with one_thread():
-        tasks, source, _ = _open(config)
-        predictor = _predictor(config, tasks, source.scene)
+        network, source, _ = _open(config)
+        predictor = _predictor(config, network, source.scene)
     if _settings(config, source, predictor) != settings:
         raise InputError(
             f"scene={config.scene}, a checkpoint or the program changed while the map was made, or "
@@ -155,19 +154,26 @@ def _require_free(output: Path) -> None:
         )
 
 
-def _open(config: DictConfig) -> tuple[Sequence[Member], SceneInput, Levels]:
-    """Open checkpoints and scene; balance its dates, whose levels are returned."""
+def _open(config: DictConfig) -> tuple[Network, SceneInput, Levels]:
+    """Open checkpoints and scene; balance its dates, whose levels are returned.
+
+    The halo is measured while the scene is read.
+    """
     tasks, orbit = load_or_make(
         checkpoint_names(config.checkpoint), str(config.scene), config.orbit
     )
     require_thresholds(config, tasks[0].measure)
-    source = open_input(tasks, str(config.scene), orbit)
-    return tasks, source, balance_input(tasks, source.scene)
-
-
-def _predictor(config: DictConfig, tasks: Sequence[Member], scene: Scene) -> Predictor:
     device = choose_device(config.device)
     network = Network(tasks, device, config.tta, config.engine, config.precision)
+    with ThreadPoolExecutor(1) as measuring:
+        halo = measuring.submit(lambda: network.halo)
+        source = open_input(tasks, str(config.scene), orbit)
+        levels = balance_input(tasks, source.scene)
+        halo.result()
+    return network, source, levels
+
+
+def _predictor(config: DictConfig, network: Network, scene: Scene) -> Predictor:
     window: dict[str, Any] = OmegaConf.to_container(config.window)  # type: ignore[assignment]
     return choose_predictor(network, scene.grid, window)
 

@@ -1,22 +1,27 @@
 """Polygons of landslides: what describes them, and the vector files that carry them."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pyogrio
 import rasterio
 import shapely
+from numpy.typing import NDArray
 
 import landslide
 from landslide.data.scene import Composite
-from landslide.geo.grid import BLOCK_SIZE, Grid
+from landslide.geo.ahead import read_ahead
+from landslide.geo.grid import BLOCK_SIZE, Grid, Window
 from landslide.geo.polygons import FIXED_DATE, ZonalStatistics, undated_geopackages
 from landslide.geo.regions import Regions
 from landslide.products.images import Image
 from landslide.products.rapid_mapping import image_footprint, observed_event, source_table
+
+Part = tuple[NDArray[np.int32], Window]
 
 TERRAIN = ("slope", "aspect")
 """Bands whose means describe polygons, where the scene has them."""
@@ -42,16 +47,26 @@ def describe_polygons(
     with rasterio.open(raster) as source, rasterio.open(mask) as mapped:
         names = [name.replace("spread", "probability_spread") for name in source.descriptions]
         statistics = ZonalStatistics(len(polygons), [*names, *terrain])
-        for strip in regions.strips:
-            ids = regions.read(mapped, strip)
-            # The tiles of a wide strip, of all bands, do not fit into GDAL's cache.
-            for part in strip.columns(BLOCK_SIZE):
-                inside = ids[:, part.col : part.col + part.width]
-                if inside.any():
-                    layers = list(source.read(window=part.to_rasterio()))
-                    if heights is not None:
-                        layers += list(heights[grid.slices(part)]["image"].numpy())
-                    statistics.add(inside, layers)
+
+        def parts() -> Iterator[Part]:
+            """Parts that hold polygons, with the numbers of these."""
+            for strip in regions.strips:
+                ids = regions.read(mapped, strip)
+                # The tiles of a wide strip, of all bands, do not fit into GDAL's cache.
+                for part in strip.columns(BLOCK_SIZE):
+                    inside = ids[:, part.col : part.col + part.width]
+                    if inside.any():
+                        yield inside, part
+
+        def read(part: Part) -> tuple[NDArray[np.int32], list[NDArray[np.float32]]]:
+            inside, window = part
+            layers = list(source.read(window=window.to_rasterio()))
+            if heights is not None:
+                layers += list(heights[grid.slices(window)]["image"].numpy())
+            return inside, layers
+
+        for inside, layers in read_ahead(read, parts()):
+            statistics.add(inside, layers)
     for name, column in statistics.columns():
         polygons[name] = column
 

@@ -1,5 +1,6 @@
 """From a map's raster to its products: the one way of ``predict.py`` and ``landslide polygons``."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from landslide.errors import InputError
 from landslide.geo.files import checksum, write_json
 from landslide.geo.folders import MEASURES, RESUMABLE_FILES, measure_of
 from landslide.geo.polygons import outline_mask
-from landslide.geo.rasters import to_cog
+from landslide.geo.rasters import becoming_cog, to_cog
 from landslide.geo.stac import ITEM
 from landslide.prediction.stream import Stopwatch
 from landslide.products.comparison import Truth, compare
@@ -47,6 +48,9 @@ PRODUCTS = (
 )
 """Files of a map; the last lists the others."""
 
+CUT_RASTERS = ("landslides.tif", "outcome.tif")
+"""Rasters that depend on the threshold."""
+
 
 def write_products(
     folder: Path, mapped: MappedScene, truth: Truth | None, config: DictConfig, watch: Stopwatch
@@ -72,14 +76,18 @@ def write_products(
         observed = write_mask(folder, mapped.grid, mapped.threshold.value)
     if not observed:
         raise InputError(f"{mapped.scene.path} has no pixel that is valid in all of its bands")
-    polygons = _write_polygons(config, mapped, folder, watch)
-    with watch("metrics"):
-        metrics = _write_metrics(mapped, truth, folder)
-    with watch("cog"):
-        for path in sorted(folder.glob("*.tif")):
-            if not path.is_symlink():
-                own = {} if path.name in MEASURES else mapped.threshold_tag()
-                to_cog(path, mapped.tags() | own)
+    raster = measure_of(folder)
+    with ExitStack() as copying:
+        if not raster.is_symlink():
+            copying.enter_context(becoming_cog(raster, mapped.tags()))
+        polygons = _write_polygons(config, mapped, folder, watch)
+        with watch("metrics"):
+            metrics = _write_metrics(mapped, truth, folder)
+        with watch("cog"):
+            copying.close()
+            for path in (folder / name for name in CUT_RASTERS):
+                if path.exists():
+                    to_cog(path, mapped.tags() | mapped.threshold_tag())
     summary = mapped.summary(polygons, observed)
     with watch("map"):
         _draw(config, mapped, polygons, folder)

@@ -5,6 +5,7 @@ Of a detector that was not fitted it is the score itself.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -137,8 +138,9 @@ class Network:
             ]
             self.function = Function(models, tta, tasks[0].bands, self.measure)
 
-    def measure_halo(self) -> Halo | None:
-        """Measure the halo that makes windows exact; None where they can only be blended."""
+    @cached_property
+    def halo(self) -> Halo | None:
+        """The halo that makes windows exact, measured once; None where they are blended."""
         if self.per_window:
             return None
         # A halo does not depend on weights, by which most members differ.

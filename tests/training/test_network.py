@@ -197,5 +197,5 @@ def test_the_halo_of_an_ensemble_is_its_members_largest_and_measured_once_if_ali
     tasks = [make_task(model=small), make_task(), make_task(), make_task(model=small)]
     network = Network(tasks, torch.device("cpu"))
     assert measured == []
-    assert network.measure_halo() == Halo(16, 96)
+    assert network.halo == Halo(16, 96)
     assert measured == [4, 4]
