@@ -109,10 +109,10 @@ def remarks_of(exported: Exported) -> list[str]:
 
 
 def _sides(exported: Exported) -> str:
-    free, least = f"multiples of {exported.size_multiple} px", exported.least_torch_side
+    free = f"multiples of {exported.size_multiple} px"
     if exported.size is None:
-        return f"{free}, and at least {least} px in `model.pt2`"
-    return f"{exported.size} px in `model.onnx`, and {free}, at least {least} px, in `model.pt2`"
+        return free
+    return f"{exported.size} px in `model.onnx`, and {free} in `model.pt2`"
 
 
 def _scored(exported: Exported) -> str:

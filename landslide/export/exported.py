@@ -73,8 +73,3 @@ class Exported:
     def size_multiple(self) -> int:
         """What height and width of an image are multiples of where they are free."""
         return traced_multiple(math.lcm(*(task.size_multiple for task in self.tasks)))
-
-    @property
-    def least_torch_side(self) -> int:
-        """Least height and width for ``torch.export``, which takes a size of 1 for a constant."""
-        return 2 * self.size_multiple

@@ -141,7 +141,6 @@ def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, 
         "mlm:hyperparameters": {
             "patch_size": first.patch_size,
             "size_multiple": exported.size_multiple,
-            "least_torch_side": exported.least_torch_side,
             "threshold": exported.threshold,
             "halo": exported.halo,
             "tta": exported.tta,

@@ -30,7 +30,6 @@ def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
         "halo": exported.halo,
         SIZE: exported.size,
         "size_multiple": exported.size_multiple,
-        "least_torch_side": exported.least_torch_side,
         "normalization": [dict(task.hparams["normalization"]) for task in exported.tasks],
         "differences": exported.differences,
         "notes": notes(exported),

@@ -164,6 +164,6 @@ def require_equal(
             if difference > tolerated:
                 raise InputError(
                     f"{file} differs from predict.py by {difference:.2g} on {kind} input, more "
-                    f"than {tolerated:.2g}, and was not written: export with other versions of "
-                    "torch and onnxscript"
+                    f"than {tolerated:.2g}, and was not written: export for one size with size=, "
+                    "or with other versions of torch and onnxscript"
                 )

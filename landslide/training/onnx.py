@@ -24,6 +24,11 @@ ANY_SIZE = 32
 of the ways in which the network treats sides that are even and odd at its levels."""
 
 
+LEAST_EXAMPLE = 128
+"""Least side in pixels of the image that a network is traced with: SegFormer's attention sees it
+32 times smaller, and torch takes a side of one pixel for a constant."""
+
+
 def require_packages(*names: str) -> None:
     """Require packages of the extra ``onnx``.
 
@@ -60,7 +65,7 @@ def trace(
         InputError: The module cannot be traced.
     """
     multiple = traced_multiple(multiple)
-    side = size or 4 * multiple
+    side = size or multiple * max(4, -(-LEAST_EXAMPLE // multiple))
     # Sides must differ, or they would be taken for one.
     example = torch.rand(2, channels, side, side if size else 2 * side)
     sizes: dict[int, Any] = {0: Dim("batch", max=MAX_BATCH)}
@@ -68,7 +73,7 @@ def trace(
         sizes[axis] = multiple * Dim(name, max=MAX_SIDE // multiple)
     try:
         with torch.no_grad(), torchs_warnings_ignored():
-            return torch.export.export(
+            program = torch.export.export(
                 model,
                 (example,),
                 dynamic_shapes=(sizes,),
@@ -79,6 +84,23 @@ def trace(
         raise InputError(
             f"torch.export cannot trace the model: {str(error).strip().splitlines()[0]}"
         ) from error
+    _drop_layout_assertions(program)
+    return program
+
+
+def _drop_layout_assertions(program: ExportedProgram) -> None:
+    """Let a program take sizes that only differ in how torch lays their images out in memory.
+
+    Of sizes, torch asserts equalities, such as that sides are multiples, without which results
+    would be wrong, and inequalities, by which it told one layout of equal values from another.
+    """
+    for node in program.graph.find_nodes(
+        op="call_function", target=torch.ops.aten._assert_scalar.default
+    ):
+        if "expression Eq(" not in str(node.args[1]):
+            program.graph.erase_node(node)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
 
 
 def to_onnx(program: ExportedProgram, outputs: Sequence[str]) -> Any:  # noqa: ANN401
@@ -172,7 +194,7 @@ def open_session(model: Any, device: torch.device) -> Session:  # noqa: ANN401
         providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0"}))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # errors are raised
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     try:
         return Session(onnxruntime.InferenceSession(source, options, providers=providers))

@@ -9,13 +9,17 @@ from commands import CONF, composed
 from omegaconf import OmegaConf
 from torch import nn
 
+from landslide.errors import InputError
 from landslide.export.export import export_model
 from landslide.export.model_files import ONNX, TORCH
 from landslide.models.detectors import Detector
+from landslide.training.network import Network
+from landslide.training.onnx import open_session
 from landslide.training.task import LandslideTask
 
 pytest.importorskip("onnxruntime", reason="an optional extra")
 
+CPU = torch.device("cpu")
 NORMALIZATIONS = sorted(path.stem for path in (CONF / "normalization").glob("*.yaml"))
 DATASETS = {"change_z": "stack_ascending", "anomaly": "anomaly_ascending"}
 DETECTORS = ["anomaly", "change_z", "log_ratio", "slope"]
@@ -71,6 +75,31 @@ def test_every_network_is_exported(model: str, normalization: str, tmp_path: Pat
     # More than rounding off predict.py, the files would not be written.
     small = SMALL_MODELS.get(model, [])
     export_task(task_of(model, f"normalization={normalization}", *small), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_shallow_segformer_takes_many_sizes(tmp_path: Path) -> None:
+    task = task_of("segformer", "+model.encoder_depth=3")
+    export_task(task, tmp_path)
+    runs = [
+        torch.export.load(tmp_path / "model" / TORCH).module(),
+        open_session(tmp_path / "model" / ONNX, CPU),
+    ]
+    network = Network([task], CPU)
+    for shape in ((1, 4, 64, 64), (2, 4, 72, 104), (3, 4, 136, 64)):
+        image = torch.rand(shape) + 0.01
+        for run in runs:
+            torch.testing.assert_close(run(image)[0], network(image), atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_network_that_pools_to_a_number_of_pixels_is_refused_in_a_sentence(
+    tmp_path: Path,
+) -> None:
+    task = task_of("smp_unet", "model._target_=segmentation_models_pytorch.PSPNet")
+    with pytest.raises(InputError, match=r"model.onnx does not run .*: give one size with size="):
+        export_task(task, tmp_path)
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.slow

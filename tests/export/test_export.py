@@ -140,7 +140,7 @@ def test_the_file_says_what_it_reads_and_how_equal_it_is(exported: Path) -> None
     assert isinstance(differences, Mapping)
     assert set(differences) == {ONNX, TORCH}
     for kinds in differences.values():
-        assert set(kinds) == {"random", "broken", "scene"}
+        assert set(kinds) == {"random", "broken", "scene", "small"}
         assert 0 <= max(kinds.values()) < 1e-5
     assert "tile_size" not in found  # Deepness needs one size
 
