@@ -60,7 +60,7 @@ class Loop:
         name: Name, which says what the loop adds to the one before it.
         channels_last: Memory layout of images and weights.
         fused: Adam in one kernel instead of a Python loop over the weights.
-        subpixel: Transposed convolutions as the package computes them.
+        kernels: Transposed convolutions as the package computes them.
         keep: Whether glibc keeps freed memory.
         compiled: Whether ``torch.compile`` writes the kernels.
         flush_denormals: Whether denormal numbers become zero.
@@ -72,7 +72,7 @@ class Loop:
     name: str
     channels_last: bool = False
     fused: bool = False
-    subpixel: bool = False
+    kernels: bool = False
     keep: bool = False
     compiled: bool = False
     flush_denormals: bool = False
@@ -84,10 +84,10 @@ class Loop:
 NAIVE = Loop("naive loop")
 LAST = replace(NAIVE, name="+ channels last", channels_last=True)
 FUSED = replace(LAST, name="+ fused Adam", fused=True)
-SUBPIXEL = replace(FUSED, name="+ pixel shuffle", subpixel=True)
-KEEP = replace(SUBPIXEL, name="+ memory kept", keep=True)
+KERNELS = replace(FUSED, name="+ kernels of 4 x 4", kernels=True)
+KEEP = replace(KERNELS, name="+ memory kept", keep=True)
 PACKAGE = replace(KEEP, name="+ denormals flushed", flush_denormals=True)
-STEPS = (NAIVE, LAST, FUSED, SUBPIXEL, KEEP, PACKAGE)
+STEPS = (NAIVE, LAST, FUSED, KERNELS, KEEP, PACKAGE)
 TRIALS = (
     replace(
         PACKAGE, name="trial: huge pages", environment={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -96,7 +96,7 @@ TRIALS = (
     replace(PACKAGE, name="trial: waiting asleep", environment={"OMP_WAIT_POLICY": "passive"}),
     replace(PACKAGE, name="trial: one thread", threads=1),
     # The compiler of torch 2.11 fails on a convolution whose kernel is computed.
-    replace(PACKAGE, name="trial: torch.compile", subpixel=False, compiled=True),
+    replace(PACKAGE, name="trial: torch.compile", kernels=False, compiled=True),
     replace(PACKAGE, name="trial: bfloat16 (not exact)", autocast=True),
 )
 THREADING = {"trial: threads bound", "trial: waiting asleep", "trial: one thread"}
@@ -197,7 +197,7 @@ def bare_step(
     if loop.threads:
         torch.set_num_threads(loop.threads)
     torch.set_flush_denormal(loop.flush_denormals)
-    if not loop.subpixel:
+    if not loop.kernels:
         SameConvTranspose2d.forward = native_transpose  # type: ignore[assignment, method-assign]
     torch.manual_seed(0)
     model: nn.Module = AttentionUNet(BANDS, filters).to(device)

@@ -55,7 +55,7 @@ def fold(model: nn.Module) -> nn.Module:
             _merge_norms(module)
         for name, child in module.named_children():
             if isinstance(child, SameConvTranspose2d):
-                setattr(module, name, _plain(child))
+                setattr(module, name, _with_fixed_kernel(child))
     return folded.float().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -158,25 +158,31 @@ def _merge_norms(sequence: nn.Sequential) -> None:
             sequence[i + 1] = nn.Identity()
 
 
-def _plain(layer: SameConvTranspose2d) -> nn.Module:
-    """Plain convolution that computes the same as a transposed one."""
-    if layer.stride == (1, 1):
-        return _convolution(layer.weight.flip(2, 3).transpose(0, 1), layer.bias, padding=1)
-    return nn.Sequential(*_subpixel(layer), nn.PixelShuffle(2))
+def _with_fixed_kernel(layer: SameConvTranspose2d) -> nn.ConvTranspose2d:
+    """Transposed convolution of torch that computes the same as the layer."""
+    kernel = layer.kernel()
+    in_channels, out_channels, *size = kernel.shape
+    fixed = nn.ConvTranspose2d(in_channels, out_channels, tuple(size), layer.stride, padding=1)  # type: ignore[arg-type]
+    assert layer.bias is not None
+    fixed.weight = nn.Parameter(kernel.detach().clone(), requires_grad=False)
+    fixed.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
+    return fixed
 
 
 def _subpixel(layer: SameConvTranspose2d) -> list[nn.Module]:
-    """Layers of stride 2 up to the pixel shuffle: (B, C, H, W) to (B, 4F, H, W)."""
+    """Layers of stride 2 that give (B, C, H, W) to (B, 4F, H, W), before a pixel shuffle.
+
+    Output 2i + a depends on inputs i - 1 and i only, so a 2x2 convolution computes the four
+    outputs of every input as channels.
+    """
+    # Along one axis, inputs (i - 1, i) have weights (w2, w0) for even outputs and (0, w1) for
+    # odd ones: the padded kernel read as (tap, parity), with taps reversed.
+    C, F_ = layer.weight.shape[:2]
+    w = F.pad(layer.weight, (0, 1, 0, 1)).reshape(C, F_, 2, 2, 2, 2).flip(2, 4)
+    convolution = nn.Conv2d(C, 4 * F_, 2)
+    weight = w.permute(1, 3, 5, 0, 2, 4).reshape(4 * F_, C, 2, 2)
+    convolution.weight = nn.Parameter(weight.detach(), requires_grad=False)
     assert layer.bias is not None
-    convolution = _convolution(layer.subpixel_kernel(), layer.bias.repeat_interleave(4), padding=0)
+    bias = layer.bias.repeat_interleave(4)
+    convolution.bias = nn.Parameter(bias.detach(), requires_grad=False)
     return [nn.ZeroPad2d((1, 0, 1, 0)), convolution]
-
-
-def _convolution(weight: Tensor, bias: Tensor | None, padding: int) -> nn.Conv2d:
-    """Convolution with fixed weights (F, C, h, w) and bias (F)."""
-    out_channels, in_channels, *kernel = weight.shape
-    layer = nn.Conv2d(in_channels, out_channels, tuple(kernel), padding=padding)  # type: ignore[arg-type]
-    assert bias is not None
-    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
-    layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
-    return layer
