@@ -58,7 +58,7 @@ class TverskyLoss(PixelLoss):
         """Return the summed probability of true positives, false positives, false negatives."""
         known = mask != UNKNOWN
         # Fill before multiplying: NaN times zero is NaN.
-        p = torch.sigmoid(_at_least_float32(logits).squeeze(1)).masked_fill(~known, 0.0)
+        p = torch.sigmoid(at_least_float32(logits).squeeze(1)).masked_fill(~known, 0.0)
         truth = mask.masked_fill(~known, 0).to(p.dtype)
         true_positive = (p * truth).sum()
         return torch.stack([true_positive, p.sum() - true_positive, truth.sum() - true_positive])
@@ -90,7 +90,7 @@ class DiceBCELoss(PixelLoss):
     def sums(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the sums of the Dice loss, of the cross-entropy, and the known pixels."""
         known = mask != UNKNOWN
-        x = _at_least_float32(logits).squeeze(1)[known]
+        x = at_least_float32(logits).squeeze(1)[known]
         truth = mask[known].to(x.dtype)
         entropy = F.binary_cross_entropy_with_logits(x, truth, reduction="sum")
         rest = torch.stack([entropy, entropy.new_tensor(x.numel())])
@@ -117,7 +117,7 @@ class PixelMean(PixelLoss):
     def sums(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss times the known pixels, and their number."""
         pixels = (mask != UNKNOWN).sum().float()
-        loss = _at_least_float32(self.loss(logits, mask))
+        loss = at_least_float32(self.loss(logits, mask))
         # A mean over no pixel at all is NaN in most libraries.
         return torch.stack([torch.where(pixels > 0, loss * pixels, 0), pixels])
 
@@ -126,6 +126,6 @@ class PixelMean(PixelLoss):
         return sums[0] / sums[1].clamp_min(1)
 
 
-def _at_least_float32(values: Tensor) -> Tensor:
+def at_least_float32(values: Tensor) -> Tensor:
     """Convert 16-bit numbers to 32 bits, which sums over a hundred thousand pixels need."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

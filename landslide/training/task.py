@@ -24,7 +24,7 @@ from landslide.models.detectors import Detector
 from landslide.models.halo import Halo, measure_halo
 from landslide.models.sizes import size_multiple
 from landslide.training.checkpoint import write_checkpoint
-from landslide.training.losses import PixelLoss, PixelMean
+from landslide.training.losses import PixelLoss, PixelMean, at_least_float32
 from landslide.training.metrics import pixel_metrics
 
 Config = dict[str, Any]
@@ -146,7 +146,7 @@ class LandslideTask(LightningModule):
         x = self.normalization(image).contiguous(memory_format=torch.channels_last)
         B, _, H, W = image.shape
         self._require_size(H, W)
-        logits: Tensor = self.model(x)
+        logits = at_least_float32(self.model(x))
         if logits.shape != (B, 1, H, W):
             cure = "one output channel" if logits.shape[-2:] == (H, W) else "padded convolutions"
             raise InputError(

@@ -258,3 +258,16 @@ def test_a_patch_that_a_library_model_does_not_take_is_one_clear_sentence() -> N
     }
     with pytest.raises(InputError, match=r"80 x 64 px is no multiple of 32 px"):
         make_task(model=model)(torch.rand(1, 4, 80, 64))
+
+
+def test_training_in_sixteen_bits_learns_and_scores_in_thirty_two(tmp_path: Path) -> None:
+    data = Patches(12)
+    task = plain_task(optimizer={"_target_": "torch.optim.Adam", "lr": 0.3})
+    trainer = plain_trainer(
+        tmp_path, precision="bf16-mixed", max_epochs=20, enable_checkpointing=False
+    )
+    task.normalization.fit([data.images])
+    trainer.fit(task, DataLoader(data, 4), DataLoader(data, 4))
+    assert trainer.callback_metrics["val_f1"] == 1
+    with torch.autocast("cpu", torch.bfloat16):
+        assert task(data.images).dtype == torch.float32
