@@ -124,6 +124,7 @@ def to_onnx(program: ExportedProgram, outputs: Sequence[str]) -> Any:  # noqa: A
                 program,
                 dynamo=True,
                 external_data=False,
+                custom_translation_table=_translations(),
                 verbose=False,
                 input_names=["measurements"],
                 output_names=list(outputs),
@@ -137,6 +138,30 @@ def to_onnx(program: ExportedProgram, outputs: Sequence[str]) -> Any:  # noqa: A
     model.ir_version = IR_VERSION
     _name_sizes(model)
     return model
+
+
+def _translations() -> dict[Any, Any]:
+    """Operations that are written as others than the exporter would take.
+
+    Of ``Clip``, ONNX does not say what becomes of NaN: OpenVINO makes the bound of it.
+    """
+    from onnxscript import opset18
+
+    op: Any = opset18
+
+    def clamp_min(values: Any, low: float) -> Any:  # noqa: ANN401
+        bound = op.CastLike(low, values)
+        return op.Where(op.Less(values, bound), bound, values)
+
+    def clamp(values: Any, low: float | None = None, high: float | None = None) -> Any:  # noqa: ANN401
+        if low is not None:
+            values = clamp_min(values, low)
+        if high is not None:
+            bound = op.CastLike(high, values)
+            values = op.Where(op.Greater(values, bound), bound, values)
+        return values
+
+    return {torch.ops.aten.clamp.default: clamp, torch.ops.aten.clamp_min.default: clamp_min}
 
 
 def _name_sizes(model: Any) -> None:  # noqa: ANN401

@@ -11,7 +11,8 @@ from torch import nn
 
 from landslide.errors import InputError
 from landslide.export.export import export_model
-from landslide.export.model_files import ONNX, TORCH
+from landslide.export.model_files import ONNX, TORCH, ModelFiles
+from landslide.export.verification import expected_outputs, largest_differences, make_images
 from landslide.models.detectors import Detector
 from landslide.training.network import Network
 from landslide.training.onnx import open_session
@@ -108,3 +109,26 @@ def test_every_detector_is_exported(model: str, tmp_path: Path) -> None:
     task = task_of(model)
     assert task.measure == "probability"
     export_task(task, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("attention_unet", "normalization=patch_minmax"), ("change_z",)])
+def test_the_file_gives_the_same_in_openvino_where_measurements_are_missing(
+    words: tuple[str, ...],
+) -> None:
+    openvino = pytest.importorskip("openvino", reason="an optional extra")
+    task = task_of(words[0], *words[1:], *SMALL_MODELS.get(words[0], []))
+    network = Network([task], CPU)
+    model = ModelFiles.of([task], network.size_multiple, "none").onnx.SerializeToString()
+    core = openvino.Core()
+    single = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(model), "CPU", single)
+    images = make_images(task.bands, (96, 128), None)
+    expected = expected_outputs(network, images)
+
+    def run(image: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.from_numpy(value.copy()) for value in compiled(image.numpy()).values()]
+
+    differences = largest_differences(run, images, expected, network.measure)
+    assert images["broken"].isnan().any()
+    assert max(differences.values()) < 1e-5
