@@ -1,7 +1,7 @@
 """A large area, prepared and mapped by one process and spread by launchers: time and equality.
 
 ``python benchmarks/large_area.py [--size 6000 9000] [--parts 4] [--ray-python ray/bin/python]
-[--work FOLDER]``
+[--slurm] [--work FOLDER]``
 
 A simulated scene, mirrored until it fills the area, gives three dates before an event and two after
 it, VV and VH, whose pixels lie between those of the scene. Each way prepares them and maps the
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=2, help="at a time")
     parser.add_argument("--ray-python", help="a Python with Ray's launcher")
+    parser.add_argument("--slurm", action="store_true", help="on the cluster of this machine")
     parser.add_argument("--work", type=Path, help="folder that keeps everything")
     options = parser.parse_args()
     work = (options.work or Path(tempfile.mkdtemp())).resolve()
@@ -173,6 +174,13 @@ def main() -> None:
     ways = {"one": (python, []), "joblib": (python, ["launcher=joblib", jobs, parts])}
     if options.ray_python:
         ways["ray"] = options.ray_python, ["launcher=ray", parts]
+    if options.slurm:
+        job = (
+            "gpus_per_node=0",
+            f"cpus_per_task={(os.cpu_count() or 1) // options.jobs}",
+            "mem_gb=4",
+        )
+        ways["slurm"] = python, ["launcher=slurm", *(f"hydra.launcher.{w}" for w in job), parts]
     title = f"{height} x {width} px, {options.parts} parts, {options.jobs} at a time"
     table = Table(title=title)
     for heading in ("processes", "prepare, s", "map, s", "to one process", "files that differ"):

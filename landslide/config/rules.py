@@ -25,6 +25,7 @@ CALIBRATED = "calibrated"
 
 TRAIN: Mapping[str, Rule] = {
     "trainer.max_epochs": COUNT,
+    "trainer.precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "batch_size": COUNT,
     "learning_rate": POSITIVE,
     "patch_size": COUNT,
