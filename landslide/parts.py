@@ -119,8 +119,7 @@ def compute_parts(
         The results in order.
 
     Raises:
-        InputError: A part raised one.
-        RuntimeError: The launcher failed.
+        InputError: A part raised one, or the launcher failed; its output is the cause.
     """
     folder = folder.resolve()
     _write_pickle(folder / WORK, (Path.cwd(), function, list(parts)))
@@ -177,7 +176,11 @@ def _launch(
     lacking = [number for number in missing if not _result(folder, number).exists()]
     if process.returncode or lacking:
         said = (process.stderr or process.stdout).strip()
-        raise RuntimeError(f"launcher={launcher.name} ended without parts {lacking}: {said}")
+        reason = said.splitlines()[-1] if said else f"exit status {process.returncode}"
+        raise InputError(
+            f"launcher={launcher.name} ended without parts {lacking} ({reason}): see to that and "
+            "start again, predict.py with resume=true; what is done is kept"
+        ) from RuntimeError(said)
 
 
 def _result(folder: Path, number: int) -> Path:

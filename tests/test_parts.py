@@ -54,6 +54,16 @@ def test_results_are_taken_over_under_a_name_that_an_earlier_run_does_not_know(
     assert launched == [[0, 1]]
 
 
+def test_a_launcher_that_fails_is_one_sentence_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # a process of its own
+    words = r"launcher=nowhere ended without parts \[0, 1\] \(.*nowhere.*\): .* start again, .*$"
+    with pytest.raises(InputError, match=words) as raised:
+        compute_parts(abs, [-1, 2], tmp_path / "work", Launcher("nowhere"))
+    assert "\n" not in str(raised.value)
+
+
 def take_over_meanwhile(folder: Path, number: int) -> int:
     take_over(folder, "settings")
     return number
