@@ -42,11 +42,12 @@ from landslide.training.network import Network, choose_device
 SCENE_FILES = ("scene.json", "ascending.tif", "descending.tif")
 
 
-def map_scene(config: DictConfig) -> dict[str, Any]:
+def map_scene(config: DictConfig, place: Path | None = None) -> dict[str, Any]:
     """Predict a scene and write its products.
 
     Args:
         config: Composed from ``conf/predict.yaml``.
+        place: Folder to which the map is moved afterwards, by which its files are printed.
 
     Returns:
         The content of ``summary.json``.
@@ -64,10 +65,10 @@ def map_scene(config: DictConfig) -> dict[str, Any]:
         return "; correct that, and resume=true continues from the finished blocks"
 
     with failures_as_input_errors(hint):
-        return _map_scene(config)
+        return _map_scene(config, place or Path(config.output))
 
 
-def _map_scene(config: DictConfig) -> dict[str, Any]:
+def _map_scene(config: DictConfig, place: Path) -> dict[str, Any]:
     watch, output = Stopwatch(), Path(config.output)
     _require_free(output)
     with watch("open"), one_thread():
@@ -89,7 +90,7 @@ def _map_scene(config: DictConfig) -> dict[str, Any]:
             threshold = choose_threshold(config, predictor.network, scene, info, raster.raster)
         mapped = MappedScene(scene, record, threshold)
         summary, metrics = write_products(folder, mapped, truth, config, watch)
-    print_summary(summary, metrics, output)
+    print_summary(summary, metrics, place)
     return summary
 
 

@@ -194,6 +194,5 @@ def print_summary(summary: dict[str, Any], metrics: dict[str, Any] | None, outpu
     console.print(table)
     for note in summary["notes"]:
         console.print(f"Note: {note}")
-    for name in PRODUCTS:
-        if (output / name).exists():
-            console.print(str(output / name))
+    for name in (*summary["files"], PRODUCTS[-1]):
+        console.print(str(output / name))

@@ -118,7 +118,7 @@ def make_map(
         config.orbit = BOTH if len(basis["orbits"]) > 1 else basis["orbits"][0]
     check(config, PREDICT)
     if not (work / "summary.json").exists():  # it is written last
-        map_scene(config)
+        map_scene(config, output)
     changes = compare_maps(earlier, work)
     write_changes(changes, work / "changes.gpkg")
     draw_changes(changes, scene / f"{basis['orbits'][0]}.tif", output.name, work / CHANGES_PICTURE)

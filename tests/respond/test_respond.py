@@ -148,7 +148,10 @@ def changes_of(folder: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_maps_follow_the_images(
-    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Archive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = respond_config(archive)
@@ -164,6 +167,9 @@ def test_maps_follow_the_images(
         archive.log.clear()
         assert respond_to_event(config, NOW)
         assert maps_in(tmp_path) == expected[:number]
+        printed = [line for line in capsys.readouterr().out.split() if line.startswith("maps/")]
+        assert len(printed) > 5
+        assert all(Path(name).exists() for name in printed)
         # The new image alone is fetched, and the first time its past.
         fetched = {name for _, name, *_ in archive.requests("/data")}
         assert len(fetched) == (22 if number == 1 else 2)
