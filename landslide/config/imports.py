@@ -1,4 +1,4 @@
-"""Imports of large libraries, in three fifths of their time."""
+"""Imports of large libraries, while the garbage collector pauses."""
 
 import gc
 from collections.abc import Iterator

@@ -50,7 +50,7 @@ class Normalization(nn.Module):
         for run in self.runs:
             values = scaled[:, run]
             if self.scale == "amplitude":
-                values.clamp_(min=0.0).sqrt_()
+                values.clamp_(min=0.0).sqrt_()  # exported as an integer it would lose NaN
             else:
                 values.clamp_(min=10 ** (FLOOR_DB / 10)).log10_().mul_(10)
         return scaled

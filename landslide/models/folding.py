@@ -10,7 +10,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ from landslide.models.layers import (
     check_size,
 )
 from landslide.models.unet import UNet
+
+Convolution = TypeVar("Convolution", nn.Conv2d, nn.ConvTranspose2d)
 
 
 def is_papers(model: nn.Module) -> TypeGuard[PaperNetwork]:
@@ -164,9 +166,7 @@ def _with_fixed_kernel(layer: SameConvTranspose2d) -> nn.ConvTranspose2d:
     in_channels, out_channels, *size = kernel.shape
     fixed = nn.ConvTranspose2d(in_channels, out_channels, tuple(size), layer.stride, padding=1)  # type: ignore[arg-type]
     assert layer.bias is not None
-    fixed.weight = nn.Parameter(kernel.detach().clone(), requires_grad=False)
-    fixed.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
-    return fixed
+    return _fix(fixed, kernel, layer.bias)
 
 
 def _subpixel(layer: SameConvTranspose2d) -> list[nn.Module]:
@@ -181,8 +181,12 @@ def _subpixel(layer: SameConvTranspose2d) -> list[nn.Module]:
     w = F.pad(layer.weight, (0, 1, 0, 1)).reshape(C, F_, 2, 2, 2, 2).flip(2, 4)
     convolution = nn.Conv2d(C, 4 * F_, 2)
     weight = w.permute(1, 3, 5, 0, 2, 4).reshape(4 * F_, C, 2, 2)
-    convolution.weight = nn.Parameter(weight.detach(), requires_grad=False)
     assert layer.bias is not None
-    bias = layer.bias.repeat_interleave(4)
-    convolution.bias = nn.Parameter(bias.detach(), requires_grad=False)
-    return [nn.ZeroPad2d((1, 0, 1, 0)), convolution]
+    return [nn.ZeroPad2d((1, 0, 1, 0)), _fix(convolution, weight, layer.bias.repeat_interleave(4))]
+
+
+def _fix(layer: Convolution, weight: Tensor, bias: Tensor) -> Convolution:
+    """Give a convolution weights that stay."""
+    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer

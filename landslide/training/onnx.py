@@ -143,7 +143,8 @@ def to_onnx(program: ExportedProgram, outputs: Sequence[str]) -> Any:  # noqa: A
 def _translations() -> dict[Any, Any]:
     """Operations that are written as others than the exporter would take.
 
-    Of ``Clip``, ONNX does not say what becomes of NaN: OpenVINO makes the bound of it.
+    Of ``Clip``, ONNX does not say what becomes of NaN: OpenVINO makes the bound of it. The exporter
+    asks for these translations where bounds are floats only.
     """
     from onnxscript import opset18
 
