@@ -53,7 +53,7 @@ INCLUSIVE = {
     ],
     "scenes: opening": ["landslide.data.scene:Scene.__init__"],
     "scenes: reading": ["landslide.data.scene:Scene.load"],
-    "halo": ["landslide.training.task:measure_halo"],
+    "halo": ["landslide.training.model:measure_halo"],
     "statistics of bands": ["landslide.data.normalization:ZScore.fit"],
     "network": ["landslide.training.run:LandslideTask.__init__"],
     "trainer": ["lightning:Trainer.__init__"],

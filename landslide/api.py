@@ -22,7 +22,8 @@ from rasterio.crs import CRS
 from torch import from_numpy
 
 from landslide.config.paths import configuration_folder, is_scene_folder, require_scene
-from landslide.data.scene import GroundTruth, Scene
+from landslide.data.readers import MaskReader
+from landslide.data.scene import Scene
 from landslide.errors import InputError
 from landslide.geo.folders import measure_of
 from landslide.geo.grid import Grid
@@ -102,8 +103,8 @@ def read_truth(scene: PathLike) -> xr.DataArray:
         InputError: There is no ground truth, or it is not a mask.
     """
     path = Path(scene)
-    truth = GroundTruth(path / "landslides.tif" if path.is_dir() else path)
-    mask = truth[truth.grid.slices(truth.grid.full_window)]["mask"].numpy().astype(np.uint8)
+    truth = MaskReader(path / "landslides.tif" if path.is_dir() else path)
+    mask = truth.read(truth.grid.full_window).numpy()
     return _array(mask[None], truth.grid, ["landslides"], "mask")[0]
 
 

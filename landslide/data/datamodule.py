@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from landslide.data.augmentation import paired_augmentations
+from landslide.data.dataset import SceneDataset
 from landslide.data.identity import Identity
 from landslide.data.memory import SceneMemory, SceneSource
 from landslide.data.samplers import PatchSampler, Query
@@ -36,7 +37,7 @@ class PatchDataset(Dataset[Sample]):
         context: Pixels around a patch that are read with it and are unknown in its mask.
     """
 
-    def __init__(self, scenes: Sequence[Scene], context: int = 0) -> None:
+    def __init__(self, scenes: Sequence[SceneDataset], context: int = 0) -> None:
         self.scenes = scenes
         self.context = context
 
@@ -111,7 +112,7 @@ class LandslideDataModule(LightningDataModule):
         self.num_workers, self.memory_mib, self.balance = num_workers, memory_mib, balance
         self.augment = paired_augmentations(augmentation or {}, self.bands)
         self.memory = SceneMemory()
-        self.scenes: list[Scene] = []
+        self.scenes: list[SceneDataset] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Open the scenes and split their patches, once.

@@ -23,9 +23,10 @@ from landslide.data.datamodule import (
     Split,
     require_distinct_ground,
 )
+from landslide.data.dataset import SceneDataset
 from landslide.data.implanted_scene import ImplantedScene
 from landslide.data.samplers import Query, WindowSampler
-from landslide.data.scene import Sample, Scene
+from landslide.data.scene import Sample
 from landslide.data.splits import SPLITS, combine, patch_table
 from landslide.errors import InputError
 from landslide.implant.past import Implants
@@ -157,7 +158,7 @@ class ImplantedDataModule(LandslideDataModule):
             self.labelled = PatchDataset(self.memory.open(self._sources, limit))
             self.labelled_windows = self._labelled_windows()
 
-    def _split_patches(self, scene: Scene) -> gpd.GeoDataFrame:
+    def _split_patches(self, scene: SceneDataset) -> gpd.GeoDataFrame:
         """Split the patches of a scene; any of them may get implants."""
         table = patch_table(scene, self.patch_size)
         return self.split(table.assign(landslide_pixels=table.valid_pixels))

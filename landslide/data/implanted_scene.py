@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from landslide.data.scene import Sample, Scene
+from landslide.data.dataset import SceneDataset
+from landslide.data.scene import Sample
 from landslide.geo.grid import Window
 from landslide.geo.rasters import UNKNOWN
 from landslide.implant.dates import Choice, DrawnFor
@@ -60,7 +61,7 @@ class ImplantedScene:
         # A scene is read for its grid and its mask even where no band of it is used.
         names = list(dict.fromkeys([*self.static, *terrain]))
         names = names or described_bands(root / f"{orbit}.tif")[:1]
-        self.scene = Scene.of(root, orbit, names, truth=False)
+        self.scene = SceneDataset.of(root, orbit, names, truth=False)
         self.scene.load()
         found = {band_description(band): i for i, band in reversed([*enumerate(names)])}
         self._slope = found.get("slope")

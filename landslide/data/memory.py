@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from landslide.data.dataset import SceneDataset
 from landslide.data.levels import balance_dates
-from landslide.data.scene import Scene
 from landslide.geo.files import checksum
 from landslide.radar.bands import ChannelBuilder
 
@@ -31,13 +31,13 @@ class SceneSource(NamedTuple):
         images = ChannelBuilder(self.root / f"{self.orbit}.tif", self.bands).files
         return [*map(Path, images), self.root / "landslides.tif", self.root / "scene.json"]
 
-    def open(self) -> Scene:
+    def open(self) -> SceneDataset:
         """Open the scene; it is read from disk, window by window.
 
         Raises:
             InputError: See ``Scene.of``.
         """
-        scene = Scene.of(self.root, self.orbit, self.bands)
+        scene = SceneDataset.of(self.root, self.orbit, self.bands)
         if self.balanced:
             balance_dates(scene)
         return scene
@@ -67,7 +67,7 @@ class SceneMemory:
 
     def __init__(self) -> None:
         # The scene that was used last is at the end.
-        self._scenes: dict[SceneSource, tuple[list[FileState | None], Scene]] = {}
+        self._scenes: dict[SceneSource, tuple[list[FileState | None], SceneDataset]] = {}
         self._checksums: dict[tuple[Path, FileState | None], str] = {}
 
     @property
@@ -75,7 +75,7 @@ class SceneMemory:
         """Memory that the scenes take."""
         return sum(scene.bytes for _, scene in self._scenes.values())
 
-    def open(self, sources: Sequence[SceneSource], limit: int) -> list[Scene]:
+    def open(self, sources: Sequence[SceneSource], limit: int) -> list[SceneDataset]:
         """Open scenes, in memory where they fit; those used longest ago make room.
 
         Args:
@@ -106,7 +106,7 @@ class SceneMemory:
             self._scenes[key] = state, scene
         return scenes
 
-    def _take(self, key: SceneSource, states: list[FileState | None]) -> Scene | None:
+    def _take(self, key: SceneSource, states: list[FileState | None]) -> SceneDataset | None:
         """Take out a scene, if it is there and its files are as they were."""
         before, scene = self._scenes.pop(key, (None, None))
         return scene if before == states else None

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from landslide.data.datamodule import LandslideDataModule
+from landslide.data.dataset import SceneDataset
 from landslide.data.samplers import PatchSampler
-from landslide.data.scene import Sample, Scene
+from landslide.data.scene import Sample
 from landslide.data.splits import combine, patch_table
 from landslide.errors import InputError
 from landslide.geo.files import replacing
@@ -29,7 +30,7 @@ CHUNK = 64
 """Patches whose values are checked at a time, to bound the memory that this takes."""
 
 
-class PatchStack(Scene):
+class PatchStack(SceneDataset):
     """Patches one below the other, as a scene without coordinates.
 
     The arrays stay on disk and are mapped into memory: a patch is read on access.

@@ -1,4 +1,4 @@
-"""A scene's composite and its ground truth, read through TorchGeo.
+"""A scene's composite and its ground truth.
 
 In this module an image is (C, H, W) float32 in the units of the file (backscatter
 in linear power, slope in degrees) with NaN where there is no measurement, and a mask
@@ -7,30 +7,21 @@ is (H, W) uint8 with 0 no landslide, 1 landslide, 255 unknown.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Self, TypedDict
 
-import numpy as np
 import rasterio
 import torch
-from rasterio.enums import Resampling
 from torch import Tensor
-from torchgeo.datasets import GeoDataset, RasterDataset
 
 from landslide.config.paths import require_scene
+from landslide.data.readers import BandReader, MaskReader
 from landslide.errors import InputError
 from landslide.geo.folders import is_incomplete
-from landslide.geo.grid import EDGE_TOLERANCE, STRIP, Grid, Window
+from landslide.geo.grid import STRIP, Grid, Window
 from landslide.geo.metadata import scene_info
-from landslide.geo.rasters import UNKNOWN, open_raster, reading
-from landslide.geo.scale import require_true_scale
+from landslide.geo.rasters import UNKNOWN, open_raster
 from landslide.radar.balance import Balance
-from landslide.radar.bands import (
-    ORBIT_MARK,
-    ChannelBuilder,
-    is_backscatter,
-    require_bands,
-    require_linear_power,
-)
+from landslide.radar.bands import ORBIT_MARK, ChannelBuilder
 from landslide.radar.visibility import Visibility, choose_visibility, merge_visibility
 
 
@@ -41,91 +32,7 @@ class Sample(TypedDict):
     mask: Tensor
 
 
-class Composite(RasterDataset):
-    """Bands of one orbit, chosen by their GeoTIFF descriptions.
-
-    A backscatter that is zero, negative or infinite is not a measurement and reads NaN.
-
-    Args:
-        path: GeoTIFF on a projected, north-up grid with described bands.
-        bands: Descriptions of the bands to read, in the order of the image's channels.
-
-    Raises:
-        InputError: The file is missing, damaged or no raster; it lacks a band, a CRS or a
-            projected CRS; its grid is rotated or has no true scale; its backscatter is in
-            decibels.
-    """
-
-    def __init__(self, path: Path | str, bands: Sequence[str]) -> None:
-        with open_raster(path) as source:
-            self.all_bands = require_bands(source, bands)
-            self.grid = _projected_grid(source)
-            self.nodata = source.nodata
-            require_linear_power(source, bands)
-        self.path = path
-        super().__init__(paths=[str(path)], bands=list(bands))
-        self._backscatter = [is_backscatter(band) for band in bands]
-
-    # Windows lie on the pixel grid: nothing is interpolated.
-    resampling = Resampling.nearest
-
-    def __getitem__(self, query: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Read a window given in map coordinates, ``dataset[x0:x1, y0:y1]``.
-
-        Raises:
-            UnreadableError: The file is damaged or incomplete.
-        """
-        with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(_off_edges(query, self.grid))
-        # In place and band by band, because this takes half of the time of reading a scene.
-        for band, backscatter in zip(sample["image"], self._backscatter, strict=True):
-            measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
-            if self.nodata is not None and not np.isnan(self.nodata):
-                measured &= band != self.nodata
-            band.masked_fill_(~measured, torch.nan)
-        return sample
-
-
-class GroundTruth(RasterDataset):
-    """The landslide mask of a scene.
-
-    Raises:
-        InputError: The file is missing, is no raster, has no projected north-up grid of true
-            scale.
-    """
-
-    is_image = False
-
-    def __init__(self, path: Path) -> None:
-        with open_raster(path) as source:
-            self.grid = _projected_grid(source)
-            if source.count != 1 or np.issubdtype(source.dtypes[0], np.floating):
-                raise InputError(
-                    f"{path} has {source.count} bands of {source.dtypes[0]}: a landslide mask has "
-                    f"one of integers, 0, 1 and {UNKNOWN} for unknown"
-                )
-        self.path = path
-        super().__init__(paths=[str(path)])
-
-    def __getitem__(self, query: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Read a window given in map coordinates.
-
-        Raises:
-            InputError: The mask holds values other than 0, 1 and 255, or cannot be read.
-        """
-        with reading(self.path):
-            sample: dict[str, Any] = super().__getitem__(_off_edges(query, self.grid))
-        mask = sample["mask"]
-        invalid = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
-        if len(invalid):
-            raise InputError(
-                f"{self.path} holds the value {int(invalid[0])}: a landslide mask has 0 (no "
-                f"landslide), 1 (landslide) and {UNKNOWN} (unknown) only"
-            )
-        return sample
-
-
-class Scene(GeoDataset):
+class Scene:
     """Composite and ground truth of one scene on one grid, window by window.
 
     The mask alone decides which pixels count, for losses, metrics and maps alike. A pixel is
@@ -143,7 +50,7 @@ class Scene(GeoDataset):
         visibility: Source of layover and shadow.
 
     Raises:
-        InputError: See ``ChannelBuilder``, ``Composite`` and ``GroundTruth``; also when their grids
+        InputError: See ``ChannelBuilder``, ``BandReader`` and ``MaskReader``; also when their grids
             differ.
     """
 
@@ -157,23 +64,19 @@ class Scene(GeoDataset):
         read = list(dict.fromkeys([*bands, *self.visibility.bands]))
         self._relief = [read.index(band) for band in self.visibility.bands]
         self._stack = ChannelBuilder(composite, read)
-        own, *others = (Composite(file, names) for file, names in self._stack.files.items())
-        self.grid: Grid = own.grid
-        self.index, self._res = own.index, own.res
-        self._source: GeoDataset = own
+        self._orbits = [BandReader(file, names) for file, names in self._stack.files.items()]
+        self._truth = None if truth is None else MaskReader(truth)
+        self.grid: Grid = self._orbits[0].grid
+        others: list[BandReader | MaskReader] = [*self._orbits[1:]]
+        if self._truth is not None:
+            others.append(self._truth)
         for other in others:
             _require_same_grid(self.grid, composite, other.grid, other.path)
-            self._source &= other
-        if truth is not None:
-            mask = GroundTruth(truth)
-            _require_same_grid(self.grid, composite, mask.grid, truth)
-            self._source &= mask
-        self._has_truth = truth is not None
         self._memory: Sample | None = None
         self._balance: Balance | None = None
 
     @classmethod
-    def of(cls, root: Path, orbit: str, bands: Sequence[str], *, truth: bool = True) -> "Scene":
+    def of(cls, root: Path, orbit: str, bands: Sequence[str], *, truth: bool = True) -> Self:
         """Open a scene folder.
 
         Args:
@@ -228,11 +131,6 @@ class Scene(GeoDataset):
         """Read the whole scene once and serve windows from memory from then on."""
         self._memory = self.read(self.grid.full_window)
 
-    def __getitem__(self, query: Any) -> Sample:  # type: ignore[override]  # noqa: ANN401
-        """Read map coordinates, (x, y) or (x, y, time), as a geo-sampler yields them."""
-        x, y = query[:2]
-        return self.read(self.grid.window(x, y))
-
     def read(self, window: Window) -> Sample:
         """Read a pixel window: image (C, H, W) and mask (H, W)."""
         inside = self.grid.clip(window)
@@ -267,30 +165,15 @@ class Scene(GeoDataset):
         return sample
 
     def _read_strip(self, window: Window) -> Sample:
-        sample = self._source[self.grid.slices(window)]
-        bands = self._stack(sample["image"])
-        size = (window.height, window.width)
-        if tuple(bands.shape[1:]) != size:
-            raise RuntimeError(f"{self.path}: read {tuple(bands.shape[1:])} px, wanted {size}")
+        bands = self._stack(torch.cat([orbit.read(window) for orbit in self._orbits]))
         image = bands[: len(self.bands)]
         if self._balance is not None:
             image = self._balance(image, window)
         unknown = image.isnan().any(dim=0) | self.visibility.hidden(bands[self._relief])
-        mask = sample["mask"].to(torch.uint8) if self._has_truth else torch.zeros(size).byte()
+        mask = torch.zeros_like(unknown, dtype=torch.uint8)
+        if self._truth is not None:
+            mask = self._truth.read(window)
         return Sample(image=image, mask=mask.masked_fill(unknown, UNKNOWN))
-
-
-def _off_edges(query: Any, grid: Grid) -> Any:  # noqa: ANN401
-    """Move map coordinates a thousandth of a pixel south-east, away from the pixels' edges.
-
-    GDAL truncates an offset of 511.9999999 px to 511.
-    """
-    if isinstance(query, slice) or any(side.start is None or side.stop is None for side in query):
-        return query
-    x, y, *time = query
-    east, south = EDGE_TOLERANCE * grid.transform.a, EDGE_TOLERANCE * grid.transform.e
-    moved = (slice(x.start + east, x.stop + east), slice(y.start + south, y.stop + south))
-    return (*moved, *time)
 
 
 def _require_same_grid(grid: Grid, path: Path | str, other: Grid, other_path: Path | str) -> None:
@@ -347,23 +230,3 @@ def _open_beside(file: str, own: Path | str) -> rasterio.DatasetReader:
             f"{file}, which bands of the other orbit are read from, must lie beside {own} on the "
             f"same grid: {error}"
         ) from error
-
-
-def _projected_grid(source: rasterio.DatasetReader) -> Grid:
-    """Grid of a raster, which must be projected, in metres, north-up and of true scale."""
-    grid = Grid.of(source)
-    if grid.crs is None:
-        raise InputError(f"{source.name} has no coordinate reference system: assign one")
-    if not grid.crs.is_projected:
-        raise InputError(
-            f"{source.name} is in the geographic CRS {grid.crs}: warp it to a projected one in "
-            "metres, such as UTM"
-        )
-    unit, metres = grid.crs.linear_units_factor
-    if metres != 1:
-        raise InputError(f"{source.name} is in {unit}, not in metres: warp it to UTM")
-    a, b, _, d, e, _ = grid.transform[:6]
-    if b or d or a <= 0 or e >= 0:
-        raise InputError(f"{source.name} is rotated or not north-up: warp it to a north-up grid")
-    require_true_scale(grid, source.name)
-    return grid

@@ -85,7 +85,7 @@ def write_card(exported: Exported, folder: Path) -> None:
 
 def architecture_of(exported: Exported) -> str:
     """Name of the model's class."""
-    return str(exported.tasks[0].hparams["model"]["_target_"]).rpartition(".")[2]
+    return str(exported.tasks[0].model_settings["_target_"]).rpartition(".")[2]
 
 
 def name_of(exported: Exported) -> str:

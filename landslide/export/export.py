@@ -29,10 +29,10 @@ from landslide.geo.folders import replacing_files
 from landslide.geo.stac import ITEM
 from landslide.models.halo import Halo
 from landslide.prediction.inputs import balance_input, open_input
+from landslide.training.model import LandslideModel, load_model
 from landslide.training.named_detectors import make_detector
 from landslide.training.network import Network
 from landslide.training.onnx import require_packages, traced_multiple
-from landslide.training.task import LandslideTask, load_task
 
 FILES = (ONNX, TORCH, CARD, ITEM)
 """Files of an exported model; the last describes the others."""
@@ -85,12 +85,12 @@ def export_model(config: DictConfig) -> Exported:
     return exported
 
 
-def _load(config: DictConfig) -> tuple[list[LandslideTask], list[Path]]:
+def _load(config: DictConfig) -> tuple[list[LandslideModel], list[Path]]:
     """The checkpoints and their files; of a detector that is named there is no file."""
     names = checkpoint_names(config.checkpoint)
     if not any(map(is_model_name, names)):
         paths = [Path(name) for name in names]
-        tasks = [load_task(path) for path in paths]
+        tasks = [load_model(path) for path in paths]
         if len({task.balance for task in tasks}) > 1:
             raise InputError(
                 "checkpoint: some members of the ensemble were trained on balanced dates "
@@ -106,7 +106,7 @@ def _load(config: DictConfig) -> tuple[list[LandslideTask], list[Path]]:
     return [make_detector(names[0], str(config.scene))], []
 
 
-def _threshold(config: DictConfig, task: LandslideTask) -> float:
+def _threshold(config: DictConfig, task: LandslideModel) -> float:
     if config.threshold is not None:
         if config.threshold > 1 and task.measure == "probability":
             raise InputError(f"threshold={config.threshold} is not a probability, from 0 to 1")
@@ -144,7 +144,7 @@ def _require_size(size: int | None, network: Network) -> None:
 
 
 def _open_scene(
-    config: DictConfig, tasks: list[LandslideTask], checkpoints: list[Path]
+    config: DictConfig, tasks: list[LandslideModel], checkpoints: list[Path]
 ) -> Scene | None:
     """The scene that was named, or that of the training if it still has the bands; balanced."""
     path = config.scene or _training_scene(tasks[0], checkpoints)
@@ -160,7 +160,7 @@ def _open_scene(
     return scene
 
 
-def _training_scene(task: LandslideTask, checkpoints: list[Path]) -> Path | None:
+def _training_scene(task: LandslideModel, checkpoints: list[Path]) -> Path | None:
     """Folder of the scene that the run of the first checkpoint lists among its data."""
     files = training_files(checkpoints[0]) if checkpoints else []
     return next((file.parent for file in files if file.name == f"{task.orbit}.tif"), None)
@@ -169,7 +169,7 @@ def _training_scene(task: LandslideTask, checkpoints: list[Path]) -> Path | None
 def _compare(
     model: ModelFiles,
     network: Network,
-    tasks: list[LandslideTask],
+    tasks: list[LandslideModel],
     config: DictConfig,
     scene: Scene | None,
 ) -> dict[str, dict[str, float]]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from landslide.export.deepness import deepness_threshold
 from landslide.export.origin import Origin
 from landslide.radar.bands import orbits_of
+from landslide.training.model import LandslideModel
 from landslide.training.network import TTA
 from landslide.training.onnx import traced_multiple
-from landslide.training.task import LandslideTask
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Exported:
             input (``random``, ``broken``, ``scene``).
     """
 
-    tasks: Sequence[LandslideTask]
+    tasks: Sequence[LandslideModel]
     checkpoints: Sequence[Path]
     tta: TTA
     threshold: float

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from landslide.models.detectors import MIN_SCORE
 from landslide.models.folding import fold
 from landslide.radar.bands import is_backscatter
+from landslide.training.model import LandslideModel
 from landslide.training.network import TTA, Function
-from landslide.training.task import LandslideTask
 
 SPREAD = "spread"
 
@@ -46,7 +46,7 @@ class Graph(nn.Module):
 
     backscatter: Tensor
 
-    def __init__(self, tasks: Sequence[LandslideTask], tta: TTA = "none") -> None:
+    def __init__(self, tasks: Sequence[LandslideModel], tta: TTA = "none") -> None:
         super().__init__()
         first = tasks[0]
         self.normalizations = nn.ModuleList(task.normalization for task in tasks)

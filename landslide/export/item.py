@@ -145,7 +145,8 @@ def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, 
             "halo": exported.halo,
             "tta": exported.tta,
             "members": len(exported.tasks),
-            **{name: first.hparams[name] for name in ("model", "normalization")},
+            "model": first.model_settings,
+            "normalization": first.normalization_settings,
         },
     }
 

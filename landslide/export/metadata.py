@@ -7,7 +7,7 @@ import landslide
 from landslide.export.exported import Exported
 from landslide.radar.units import unit_of
 from landslide.training.member import MEMBERS, SIZE, ExportedMember
-from landslide.training.task import LandslideTask
+from landslide.training.model import LandslideModel
 
 
 def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
         "halo": exported.halo,
         SIZE: exported.size,
         "size_multiple": exported.size_multiple,
-        "normalization": [dict(task.hparams["normalization"]) for task in exported.tasks],
+        "normalization": [dict(task.normalization_settings) for task in exported.tasks],
         "differences": exported.differences,
         "notes": notes(exported),
         MEMBERS: [
@@ -77,7 +77,7 @@ def notes(exported: Exported) -> list[str]:
     return found + _origin(tasks)
 
 
-def _origin(tasks: Sequence[LandslideTask]) -> list[str]:
+def _origin(tasks: Sequence[LandslideModel]) -> list[str]:
     """Notes on training data that are not what they seem."""
     found = []
     if any(task.simulated for task in tasks):

@@ -12,9 +12,9 @@ from torch.export import ExportedProgram
 from landslide.export.graph import Graph
 from landslide.export.verification import Outputs
 from landslide.training.member import SIZE
+from landslide.training.model import LandslideModel
 from landslide.training.network import TTA
 from landslide.training.onnx import open_session, to_onnx, torchs_warnings_ignored, trace
-from landslide.training.task import LandslideTask
 
 ONNX, TORCH = "model.onnx", "model.pt2"
 
@@ -37,7 +37,7 @@ class ModelFiles(NamedTuple):
 
     @classmethod
     def of(
-        cls, tasks: Sequence[LandslideTask], multiple: int, tta: TTA, size: int | None = None
+        cls, tasks: Sequence[LandslideModel], multiple: int, tta: TTA, size: int | None = None
     ) -> Self:
         """Make a model of checkpoints.
 

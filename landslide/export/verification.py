@@ -12,8 +12,8 @@ from landslide.geo.grid import Window
 from landslide.models.detectors import MIN_SCORE
 from landslide.models.folding import fold
 from landslide.radar.bands import is_backscatter
+from landslide.training.model import LandslideModel
 from landslide.training.network import TTA, Function, Network
-from landslide.training.task import LandslideTask
 
 TOLERANCE = 1e-5
 """Largest difference in probability, or of a score in its largest value, beyond what both models
@@ -90,7 +90,7 @@ def expected_outputs(network: Network, images: Images) -> Images:
 
 
 def rounding_errors(
-    tasks: Sequence[LandslideTask], tta: TTA, network: Network, expected: Images, images: Images
+    tasks: Sequence[LandslideModel], tta: TTA, network: Network, expected: Images, images: Images
 ) -> dict[str, float]:
     """How far ``predict.py`` is off what it computes in double precision, by kind of input.
 

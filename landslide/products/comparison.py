@@ -9,7 +9,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from landslide.data.scene import GroundTruth
+from landslide.data.readers import MaskReader
 from landslide.errors import InputError
 from landslide.geo.cartography import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_NEGATIVE, TRUE_POSITIVE
 from landslide.geo.folders import measure_of
@@ -72,7 +72,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
             return rasterize_window(polygons, ones, grid, window).astype(np.uint8)
 
         return Truth(rasterize, landslides, None)
-    truth = GroundTruth(path)
+    truth = MaskReader(path)
     if not truth.grid.matches(grid):
         raise InputError(
             f"inventory={path} lies on another grid ({truth.grid}) than the scene ({grid}): "
@@ -80,7 +80,7 @@ def open_truth(path: Path, grid: Grid) -> Truth:
         )
 
     def read(window: Window) -> NDArray[np.uint8]:
-        mask: NDArray[np.uint8] = truth[grid.slices(window)]["mask"].numpy().astype(np.uint8)
+        mask: NDArray[np.uint8] = truth.read(window).numpy()
         return mask
 
     landslides, _ = outline_mask(path, grid)

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 import landslide
-from landslide.data.scene import Composite
+from landslide.data.readers import BandReader
 from landslide.geo.ahead import read_ahead
 from landslide.geo.grid import BLOCK_SIZE, Grid, Window
 from landslide.geo.polygons import FIXED_DATE, ZonalStatistics, undated_geopackages
@@ -42,7 +42,7 @@ def describe_polygons(
     polygons.insert(0, "id", range(1, len(polygons) + 1))
     with rasterio.open(composite) as source:
         terrain = [band for band in TERRAIN if band in source.descriptions]
-    heights = Composite(composite, terrain) if terrain else None
+    heights = BandReader(composite, terrain) if terrain else None
     regions = Regions(mask, grid, polygons.geometry.array)
     with rasterio.open(raster) as source, rasterio.open(mask) as mapped:
         names = [name.replace("spread", "probability_spread") for name in source.descriptions]
@@ -62,7 +62,7 @@ def describe_polygons(
             inside, window = part
             layers = list(source.read(window=window.to_rasterio()))
             if heights is not None:
-                layers += list(heights[grid.slices(window)]["image"].numpy())
+                layers += list(heights.read(window).numpy())
             return inside, layers
 
         for inside, layers in read_ahead(read, parts()):

@@ -21,9 +21,9 @@ from landslide.radar.bands import orbits_of
 from landslide.respond.change_map import CHANGES_PICTURE, draw_changes
 from landslide.respond.changes import compare_maps, count_changes, write_changes
 from landslide.training.member import load_members
+from landslide.training.model import is_readable
 from landslide.training.named_detectors import BOTH
 from landslide.training.run import train
-from landslide.training.task import is_readable
 
 FUSED = "fused"
 """What a network is called that reads both orbits, as in ``dataset=quiet_fused``."""

@@ -26,8 +26,8 @@ from landslide.study.replications import distinct_splits, repetition_settings
 from landslide.study.runs import DATA, FLOOR, flatten_metrics
 from landslide.training.evaluation import Predictions, Results, best_threshold, evaluate, places_of
 from landslide.training.logistic import fit_logistic
+from landslide.training.model import LandslideModel
 from landslide.training.named_detectors import BOTH, make_detector
-from landslide.training.task import LandslideTask
 
 DETECTORS = ("slope", "log_ratio", "change_z", "anomaly")
 
@@ -137,7 +137,7 @@ def _masks(data: LandslideDataModule, split: Split) -> Predictions:
 
 @torch.inference_mode()
 def _score(
-    task: LandslideTask, data: LandslideDataModule, masks: Predictions, split: Split
+    task: LandslideModel, data: LandslideDataModule, masks: Predictions, split: Split
 ) -> Predictions:
     """Scores of a detector on the patches of a split."""
     sources = [

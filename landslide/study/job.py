@@ -19,8 +19,8 @@ from landslide.data.memory import SceneMemory
 from landslide.geo.files import write_json
 from landslide.study.runs import read_metrics
 from landslide.study.sweeps import ERROR, METRICS, SETTINGS, settings_of
+from landslide.training.model import is_readable
 from landslide.training.run import train
-from landslide.training.task import is_readable
 
 MEMORY = SceneMemory()
 """Memory that all runs of this process share: Hydra hands them nothing but a configuration."""

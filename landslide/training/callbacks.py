@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from landslide.geo.files import replacing, write_text
+from landslide.training.checkpoint import write_checkpoint
 
 
 class ProgressBar(RichProgressBar):
@@ -176,3 +178,20 @@ class FreshStatistics(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             batches = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
             update_bn((batch["image"].to(pl_module.device) for batch in batches), pl_module)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write Lightning's checkpoints whole or not at all.
+
+    Lightning itself writes to the system's temporary folder and moves the file from there, which
+    is a copy if the target is on another disk: a full disk truncates it.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any | None = None,  # noqa: ANN401
+    ) -> None:
+        """Write a checkpoint."""
+        write_checkpoint(checkpoint, Path(path))

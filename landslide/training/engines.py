@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from landslide.errors import InputError
 from landslide.models.folding import Strips, fold, is_papers
+from landslide.training.model import LandslideModel
 from landslide.training.onnx import open_session, to_onnx, trace
-from landslide.training.task import LandslideTask
 
 Logits = Callable[[Tensor], Tensor]
 """A network's input (B, C, H, W) to its logits (B, 1, H, W)."""
 
 
-def torch_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
+def torch_engine(task: LandslideModel, device: torch.device, half: bool) -> Logits:
     """The folded network in torch; half precision is bfloat16 on a CPU, float16 on a GPU."""
     network = fold(task.model).to(device)
     if device.type == "cpu" and is_papers(network):
@@ -26,7 +26,7 @@ def torch_engine(task: LandslideTask, device: torch.device, half: bool) -> Logit
     return _torch_logits(network, device, half)
 
 
-def compiled_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
+def compiled_engine(task: LandslideModel, device: torch.device, half: bool) -> Logits:
     """The folded network compiled by ``torch.compile``, for GPUs; compiling takes minutes.
 
     Raises:
@@ -51,7 +51,7 @@ def _torch_logits(network: nn.Module, device: torch.device, half: bool) -> Logit
     return lambda x: network(x.to(dtype, memory_format=torch.channels_last)).float()
 
 
-def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
+def openvino_engine(task: LandslideModel, device: torch.device, half: bool) -> Logits:
     """The folded network in Intel's OpenVINO, in single precision or bfloat16 on the CPU.
 
     Raises:
@@ -96,7 +96,7 @@ def openvino_engine(task: LandslideTask, device: torch.device, half: bool) -> Lo
     return logits
 
 
-def onnx_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits:
+def onnx_engine(task: LandslideModel, device: torch.device, half: bool) -> Logits:
     """The folded network in onnxruntime, in single precision.
 
     Raises:
@@ -110,7 +110,7 @@ def onnx_engine(task: LandslideTask, device: torch.device, half: bool) -> Logits
     return lambda x: session(x)[0]
 
 
-ENGINES: dict[str, Callable[[LandslideTask, torch.device, bool], Logits]] = {
+ENGINES: dict[str, Callable[[LandslideModel, torch.device, bool], Logits]] = {
     "torch": torch_engine,
     "compiled": compiled_engine,
     "openvino": openvino_engine,

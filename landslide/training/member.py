@@ -11,8 +11,9 @@ import torch
 from landslide.config.paths import require_checkpoints
 from landslide.errors import InputError
 from landslide.models.halo import Halo
+from landslide.training.model import LandslideModel, Measure, load_model
+from landslide.training.modules import Config
 from landslide.training.onnx import open_session
-from landslide.training.task import Config, LandslideTask, Measure, load_task
 
 MEMBERS, SIZE = "members", "size"
 """Keys of an exported model's metadata: facts of each member, and the only height and width."""
@@ -29,7 +30,7 @@ class ExportedMember:
         size: The only height and width that it takes; None leaves them free.
         window: Grid and size of its ``Halo``; empty if it has none.
 
-    The others are those of ``LandslideTask``.
+    The others are those of ``LandslideModel``.
     """
 
     file: Path
@@ -49,7 +50,7 @@ class ExportedMember:
     window: list[int]
 
     @staticmethod
-    def facts_of(task: LandslideTask) -> dict[str, Any]:
+    def facts_of(task: LandslideModel) -> dict[str, Any]:
         """What a file says of a checkpoint: all attributes but its own, as plain values."""
         own = {"file", "size", "window"}
         names = [field.name for field in fields(ExportedMember) if field.name not in own]
@@ -61,10 +62,10 @@ class ExportedMember:
         return Halo(*self.window) if self.window else None
 
 
-Member = LandslideTask | ExportedMember
+Member = LandslideModel | ExportedMember
 
 
-def load_members(paths: Sequence[Path]) -> list[LandslideTask] | list[ExportedMember]:
+def load_members(paths: Sequence[Path]) -> list[LandslideModel] | list[ExportedMember]:
     """Load checkpoints, or the members of one exported model.
 
     Raises:
@@ -73,7 +74,7 @@ def load_members(paths: Sequence[Path]) -> list[LandslideTask] | list[ExportedMe
     """
     exported = [path for path in paths if path.suffix == SUFFIX]
     if not exported:
-        return [load_task(path) for path in paths]
+        return [load_model(path) for path in paths]
     if len(paths) > 1:
         raise InputError(
             f"checkpoint: {exported[0]} maps by itself: name it alone, or export the checkpoints "

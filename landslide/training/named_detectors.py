@@ -18,7 +18,7 @@ from landslide.errors import InputError
 from landslide.models.detectors import Detector
 from landslide.radar.bands import ORBIT_MARK, ORBITS, described_bands, require_dates_after
 from landslide.training.member import Member, load_members
-from landslide.training.task import LandslideTask
+from landslide.training.model import LandslideModel
 
 BOTH = "both"
 """As ``orbit``: a detector joins the orbits of a scene."""
@@ -48,7 +48,7 @@ def load_or_make(
     return [task], task.orbit
 
 
-def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideTask:
+def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideModel:
     """Make a task of a detector, with the best bands that a scene has.
 
     Args:
@@ -76,7 +76,7 @@ def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideT
     config.dataset.orbit = own
     config.threshold = 0.5  # of a probability; that of the score follows from the scene
     settings = OmegaConf.to_container(config.task, resolve=True)
-    return LandslideTask(**settings).eval()  # type: ignore[arg-type]
+    return LandslideModel.of(settings).eval()  # type: ignore[arg-type]
 
 
 def _compose(model: str) -> DictConfig:

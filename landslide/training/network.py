@@ -17,8 +17,8 @@ from landslide.radar.bands import is_direction
 from landslide.radar.directions import EAST_WEST, NORTH_SOUTH, mirror
 from landslide.training.engines import ENGINES, Logits
 from landslide.training.member import ExportedMember, Member
+from landslide.training.model import LandslideModel, Measure
 from landslide.training.onnx import open_session
-from landslide.training.task import LandslideTask, Measure
 
 TTA = Literal["none", "flips"]
 
@@ -134,7 +134,7 @@ class Network:
             models = [
                 (task.normalization.to(device), make_logits(task, device, precision == "half"))
                 for task in tasks
-                if isinstance(task, LandslideTask)
+                if isinstance(task, LandslideModel)
             ]
             self.function = Function(models, tta, tasks[0].bands, self.measure)
 

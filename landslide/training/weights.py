@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from landslide.errors import InputError
-from landslide.training.task import LandslideTask, load_task
+from landslide.training.model import LandslideModel, load_model
 
 
-def start_from(task: LandslideTask, path: Path) -> None:
+def start_from(task: LandslideModel, path: Path) -> None:
     """Copy the weights of another checkpoint of the same model.
 
     The first convolution takes each band's weights from the band of the same name. A band that the
@@ -24,7 +24,7 @@ def start_from(task: LandslideTask, path: Path) -> None:
     Raises:
         InputError: The checkpoint is of another model, or shares no band.
     """
-    other = load_task(path)
+    other = load_model(path)
     given, own = other.model.state_dict(), task.model.state_dict()
     first = next(
         (name for name, part in task.model.named_modules() if isinstance(part, nn.Conv2d)), ""
@@ -55,7 +55,7 @@ def _by_band(weight: Tensor, before: Sequence[str], after: Sequence[str], path: 
     return torch.stack(columns, dim=1)
 
 
-def _describe(task: LandslideTask) -> str:
-    settings = dict(task.hparams["model"])
+def _describe(task: LandslideModel) -> str:
+    settings = dict(task.model_settings)
     name = str(settings.pop("_target_")).rpartition(".")[2]
     return f"{name}({', '.join(f'{key}={value}' for key, value in settings.items())})"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from builders import BANDS
 
+from landslide.data.dataset import SceneDataset
 from landslide.data.samplers import BalancedSampler, PatchSampler, Query
-from landslide.data.scene import Scene
 from landslide.data.splits import block_split, combine, patch_table
 from landslide.geo.rasters import UNKNOWN
 
@@ -13,14 +13,14 @@ SIZE = 32
 
 
 @pytest.fixture(scope="module")
-def scene(scene_root: Path) -> Scene:
-    scene = Scene.of(scene_root, "ascending", BANDS)
+def scene(scene_root: Path) -> SceneDataset:
+    scene = SceneDataset.of(scene_root, "ascending", BANDS)
     scene.load()
     return scene
 
 
 @pytest.fixture(scope="module")
-def patches(scene: Scene):  # noqa: ANN201
+def patches(scene: SceneDataset):  # noqa: ANN201
     table = patch_table(scene, SIZE)
     blocks = {"folds": 5, "fold": 0, "period": 10, "patch_size": SIZE, "window_size": SIZE}
     return combine([block_split(table, seed=0, **blocks)])
@@ -31,7 +31,7 @@ def key(query: Query) -> tuple[float, float]:
     return x.start, y.start
 
 
-def test_every_patch_once_in_another_order_each_epoch(scene: Scene, patches) -> None:  # noqa: ANN001
+def test_every_patch_once_in_another_order_each_epoch(scene: SceneDataset, patches) -> None:  # noqa: ANN001
     sampler = PatchSampler(patches, [scene], SIZE, seed=3)
     first = [key(q) for q in sampler]
     again = [key(q) for q in sampler]
@@ -43,7 +43,10 @@ def test_every_patch_once_in_another_order_each_epoch(scene: Scene, patches) -> 
     assert set(first) == set(second)
 
 
-def test_processes_share_a_split_without_counting_a_patch_twice(scene: Scene, patches) -> None:  # noqa: ANN001
+def test_processes_share_a_split_without_counting_a_patch_twice(
+    scene: SceneDataset,
+    patches,  # noqa: ANN001
+) -> None:
     odd = patches.iloc[:31]
     shares = [list(PatchSampler(odd, [scene], SIZE, rank=r, world_size=2)) for r in (0, 1)]
     assert [len(share) for share in shares] == [16, 16]
@@ -55,7 +58,7 @@ def test_processes_share_a_split_without_counting_a_patch_twice(scene: Scene, pa
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_balanced_windows_have_the_share_asked_for_and_stay_in_the_split(
-    scene: Scene,
+    scene: SceneDataset,
     patches,  # noqa: ANN001
     share: float,
 ) -> None:

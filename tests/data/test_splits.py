@@ -10,7 +10,7 @@ from builders import BANDS, make_scene
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from landslide.data.scene import Scene
+from landslide.data.dataset import SceneDataset
 from landslide.data.splits import (
     SPLITS,
     block_split,
@@ -210,7 +210,7 @@ def test_context_that_reaches_another_split_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def patches(scene_root: Path) -> gpd.GeoDataFrame:
-    return patch_table(Scene.of(scene_root, "ascending", BANDS), SIZE)
+    return patch_table(SceneDataset.of(scene_root, "ascending", BANDS), SIZE)
 
 
 def split_pixels(table: gpd.GeoDataFrame, split: str) -> np.ndarray:
@@ -223,7 +223,7 @@ def split_pixels(table: gpd.GeoDataFrame, split: str) -> np.ndarray:
 def test_the_grid_starts_at_the_north_west_corner_and_counts_right(
     scene_root: Path, patches: gpd.GeoDataFrame
 ) -> None:
-    scene = Scene.of(scene_root, "ascending", BANDS)
+    scene = SceneDataset.of(scene_root, "ascending", BANDS)
     scene.load()
     assert len(patches) == (192 // SIZE) * (320 // SIZE)
     for patch in patches.sample(10, random_state=0).itertuples():
@@ -299,13 +299,13 @@ def test_a_split_without_landslides_is_refused(patches: gpd.GeoDataFrame) -> Non
 def test_a_scene_smaller_than_a_patch_is_refused(tmp_path: Path) -> None:
     root = make_scene(tmp_path / "small", (48, 80))
     with pytest.raises(InputError, match="smaller than a patch of 64 px"):
-        patch_table(Scene.of(root, "ascending", BANDS), 64)
+        patch_table(SceneDataset.of(root, "ascending", BANDS), 64)
 
 
 def test_a_scene_without_a_valid_pixel_is_refused(tmp_path: Path) -> None:
     root = make_scene(tmp_path / "empty", (10, 6))  # all within the corner without data
     with pytest.raises(InputError, match="no pixel that is valid"):
-        patch_table(Scene.of(root, "ascending", BANDS), 2)
+        patch_table(SceneDataset.of(root, "ascending", BANDS), 2)
 
 
 def test_quiet_ground_is_tested_on_and_not_trained_on_alone() -> None:

@@ -11,8 +11,8 @@ from builders import BANDS
 from commands import REPOSITORY
 from torchgeo.samplers import GridGeoSampler
 
+from landslide.data.dataset import SceneDataset
 from landslide.data.samplers import Query, grid_of
-from landslide.data.scene import Scene
 
 
 def test_the_pages_snippets_run(
@@ -31,7 +31,7 @@ def test_the_pages_snippets_run(
     assert len(snippets) == 3
     assert names["batch"]["image"].shape == (8, 3, 64, 64)  # type: ignore[index]
     # The samplers' patches are those of the plain dataset, pixel by pixel.
-    dataset, scene = names["dataset"], Scene.of(scene_root, "ascending", BANDS)
+    dataset, scene = names["dataset"], SceneDataset.of(scene_root, "ascending", BANDS)
     for query in list(names["samplers"][0])[:5]:  # type: ignore[index]
         plain, ours = dataset[query], scene[query]  # type: ignore[index]
         torch.testing.assert_close(plain["image"], ours["image"], equal_nan=True)
@@ -40,7 +40,7 @@ def test_the_pages_snippets_run(
 
 
 def test_a_scene_lies_where_torchgeo_looks_for_it(scene_root: Path) -> None:
-    scene = Scene.of(scene_root, "ascending", BANDS)
+    scene = SceneDataset.of(scene_root, "ascending", BANDS)
     assert grid_of(scene).matches(scene.grid)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -192,7 +192,7 @@ def test_the_halo_of_an_ensemble_is_its_members_largest_and_measured_once_if_ali
         measured.append(channels)
         return measure_halo(model, channels)
 
-    monkeypatch.setattr("landslide.training.task.measure_halo", record)
+    monkeypatch.setattr("landslide.training.model.measure_halo", record)
     small = {"_target_": "torch.nn.Conv2d", "in_channels": 4, "out_channels": 1, "kernel_size": 1}
     tasks = [make_task(model=small), make_task(), make_task(), make_task(model=small)]
     network = Network(tasks, torch.device("cpu"))

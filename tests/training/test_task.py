@@ -12,6 +12,7 @@ from landslide.data.scene import Sample
 from landslide.errors import InputError
 from landslide.models.halo import Halo
 from landslide.training.metrics import PooledLoss
+from landslide.training.model import load_model
 from landslide.training.task import LandslideTask, load_task
 
 
@@ -186,7 +187,7 @@ def test_encoder_weights_that_cannot_be_downloaded_are_one_sentence(
 def test_training_measures_no_halo_and_mapping_takes_the_checkpoints() -> None:
     task = make_task()
     assert task.measure_halo() == Halo(16, 96)
-    assert task.hparams["halo"] is None
+    assert task.halo is None
     assert make_task(halo=[32, 288]).measure_halo() == Halo(32, 288)
     assert make_task(halo=[]).measure_halo() is None
 
@@ -210,6 +211,7 @@ def test_a_checkpoint_from_before_its_classes_moved_is_read(tmp_path: Path) -> N
     task.load_state_dict(content["state_dict"])
     loaded = load_task(path)
     assert loaded(image).equal(task(image))
+    assert load_model(path)(image).equal(task(image))
     # A run resumed from it has the present settings.
     assert loaded.hparams["loss"] == {"_target_": "landslide.training.losses.DiceLoss"}
 
