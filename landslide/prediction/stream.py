@@ -27,7 +27,7 @@ from landslide.training.network import Network
 
 @dataclass
 class Stopwatch:
-    """Seconds spent in each stage; reading and writing overlap with the network."""
+    """Seconds spent in each stage; reading, writing and drawing overlap with other stages."""
 
     start: float = field(default_factory=time.perf_counter)
     seconds: dict[str, float] = field(default_factory=dict)

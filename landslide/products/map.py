@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import geopandas as gpd
-import matplotlib.pyplot as plt
 import numpy as np
 import rasterio.warp
 import shapely
@@ -195,11 +194,14 @@ def _read_product(raster: Path) -> NDArray[Any]:
 
 
 def _page(scene: Scene) -> tuple[Figure, Axes]:
-    """A page that is cropped when it is saved; matplotlib's own layout takes as long as drawing."""
+    """A page that is cropped when it is saved; matplotlib's own layout takes as long as drawing.
+
+    It is drawn in a thread, as figures of ``pyplot``, which may have windows, must not be.
+    """
     ratio = max(scene.grid.height / scene.grid.width, 0.2)
     width = 10.0 if ratio <= 1 else 10 / min(ratio, 2)
     height = (width - PAGE_MARGIN) * ratio + PAGE_MARGIN
-    figure = plt.figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height))
     across, along = PAGE_MARGIN / width, PAGE_MARGIN / height
     return figure, figure.add_axes((across / 2, along / 2, 1 - across, 1 - along))
 

@@ -1,5 +1,6 @@
 """From a map's raster to its products: the one way of ``predict.py`` and ``landslide polygons``."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,10 @@ def write_products(
                 if path.exists():
                     to_cog(path, mapped.tags() | mapped.threshold_tag())
     summary = mapped.summary(polygons, observed)
-    with watch("map"):
-        _draw(config, mapped, polygons, folder)
+    outcome = folder / "outcome.tif"
+    if outcome.exists():
+        with watch("map"):
+            draw_outcome(outcome, mapped.scene, mapped.labels(), folder / "outcome.png")
     with watch("report"):
         write_report(folder, summary, metrics, polygons, mapped.labels())
         write_item(mapped, summary, folder)
@@ -105,15 +108,19 @@ def write_products(
 def _write_polygons(
     config: DictConfig, mapped: MappedScene, folder: Path, watch: Stopwatch
 ) -> gpd.GeoDataFrame:
-    """Clean the mask, and write its polygons."""
+    """Clean the mask, write its polygons, and draw them while they are described."""
     mask, grid = folder / "landslides.tif", mapped.grid
     with watch("polygons"):
         polygons = clean_mask(mask, grid, config.min_area, config.fill_holes)
-    with watch("zonal statistics"):
-        describe_polygons(polygons, mask, measure_of(folder), mapped.scene.path, grid)
-    with watch("vector files"):
-        polygons = simplify(polygons, config.simplify)
-        _write_vector_files(config, mapped, polygons, folder)
+        simple = simplify(polygons, config.simplify)
+    with ThreadPoolExecutor(1) as artist:
+        drawn = artist.submit(_draw_maps, config, mapped, simple.copy(), folder, watch)
+        with watch("zonal statistics"):
+            describe_polygons(polygons, mask, measure_of(folder), mapped.scene.path, grid)
+        with watch("vector files"):
+            polygons = polygons.set_geometry(simple.geometry)
+            _write_vector_files(config, mapped, polygons, folder)
+        drawn.result()
     return polygons
 
 
@@ -148,15 +155,16 @@ def _write_metrics(mapped: MappedScene, truth: Truth | None, folder: Path) -> di
     return metrics
 
 
-def _draw(
-    config: DictConfig, mapped: MappedScene, polygons: gpd.GeoDataFrame, folder: Path
+def _draw_maps(
+    config: DictConfig,
+    mapped: MappedScene,
+    polygons: gpd.GeoDataFrame,
+    folder: Path,
+    watch: Stopwatch,
 ) -> None:
-    """Draw the map and, where there is ground truth, the outcome."""
-    for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
-        draw_map(folder, mapped.scene, polygons, mapped.labels(), folder / picture)
-    outcome = folder / "outcome.tif"
-    if outcome.exists():
-        draw_outcome(outcome, mapped.scene, mapped.labels(), folder / "outcome.png")
+    with watch("map"):
+        for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
+            draw_map(folder, mapped.scene, polygons, mapped.labels(), folder / picture)
 
 
 def product_checksums(folder: Path) -> dict[str, dict[str, int | str]]:

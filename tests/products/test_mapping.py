@@ -255,7 +255,7 @@ def test_a_map_killed_after_its_rasters_is_finished(
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("landslide.products.writing.draw_map", fail)
+        patch.setattr("landslide.products.writing.write_report", fail)
         with pytest.raises(InputError, match="the disk is full"):
             map_with(*words)
     assert (work_folder(tmp_path / "map") / "outcome.tif").exists()
