@@ -208,7 +208,7 @@ def find_landslides(
         write_mask(folder, grid, threshold)
         mask = folder / "landslides.tif"
         polygons = clean_mask(mask, grid, min_area, 0)
-        describe_polygons(polygons, mask, raster, raster, grid)
+        describe_polygons(polygons, mask, raster, None, grid)
     return polygons
 
 

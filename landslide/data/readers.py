@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landslide.errors import InputError
@@ -16,26 +18,40 @@ from landslide.geo.scale import require_true_scale
 from landslide.radar.bands import is_backscatter, require_bands, require_linear_power
 
 
-class OpenRaster(threading.local):
-    """A raster that every thread opens for itself once, and every process too.
+class OpenRaster:
+    """A raster that stays open, so that GDAL keeps what it has decoded. Threads take turns.
 
     Args:
         path: GeoTIFF.
 
     Attributes:
-        source: This thread's open raster.
+        source: The open raster.
 
     Raises:
         InputError: The file is missing or is no raster.
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = path
-        self.source = open_raster(path)
+        self.path, self.source = path, open_raster(path)
+        self._turn = threading.Lock()
 
     def __reduce__(self) -> tuple[type["OpenRaster"], tuple[Path | str]]:
         """Open the raster anew where it is unpickled."""
         return OpenRaster, (self.path,)
+
+    def read(
+        self, bands: int | Sequence[int], window: Window, dtype: str | None = None
+    ) -> NDArray[Any]:
+        """Read a window of bands, numbered from 1: (H, W) of one, (C, H, W) of several.
+
+        Raises:
+            UnreadableError: The file is damaged or incomplete.
+        """
+        with self._turn, reading(self.path):
+            pixels: NDArray[Any] = self.source.read(
+                bands, window=window.to_rasterio(), out_dtype=dtype
+            )
+        return pixels
 
 
 class BandReader:
@@ -44,7 +60,7 @@ class BandReader:
     A backscatter that is zero, negative or infinite is not a measurement and reads NaN.
 
     Args:
-        path: GeoTIFF on a projected, north-up grid with described bands.
+        raster: GeoTIFF on a projected, north-up grid with described bands.
         bands: Descriptions of the bands to read, in the order of the image's channels.
 
     Raises:
@@ -53,9 +69,8 @@ class BandReader:
             decibels.
     """
 
-    def __init__(self, path: Path | str, bands: Sequence[str]) -> None:
-        self.path, self._raster = path, OpenRaster(path)
-        source = self._raster.source
+    def __init__(self, raster: OpenRaster, bands: Sequence[str]) -> None:
+        self.raster, self.bands, source = raster, list(bands), raster.source
         described = require_bands(source, bands)
         self.grid = _projected_grid(source)
         require_linear_power(source, bands)
@@ -68,14 +83,13 @@ class BandReader:
         Raises:
             UnreadableError: The file is damaged or incomplete.
         """
-        source, place = self._raster.source, window.to_rasterio()
-        with reading(self.path):
-            image = torch.from_numpy(source.read(self._indices, window=place, out_dtype="float32"))
+        image = torch.from_numpy(self.raster.read(self._indices, window, "float32"))
+        nodata = self.raster.source.nodata
         # In place and band by band, because this takes half of the time of reading a scene.
         for band, backscatter in zip(image, self._backscatter, strict=True):
             measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
-            if source.nodata is not None and not np.isnan(source.nodata):
-                measured &= band != source.nodata
+            if nodata is not None and not np.isnan(nodata):
+                measured &= band != nodata
             band.masked_fill_(~measured, torch.nan)
         return image
 
@@ -89,8 +103,8 @@ class MaskReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self._raster = path, OpenRaster(path)
-        source = self._raster.source
+        self.raster = OpenRaster(path)
+        source = self.raster.source
         self.grid = _projected_grid(source)
         if source.count != 1 or np.issubdtype(source.dtypes[0], np.floating):
             raise InputError(
@@ -104,12 +118,11 @@ class MaskReader:
         Raises:
             InputError: The mask holds values other than 0, 1 and 255, or cannot be read.
         """
-        with reading(self.path):
-            mask = self._raster.source.read(1, window=window.to_rasterio())
+        mask = self.raster.read(1, window)
         invalid = mask[(mask != 0) & (mask != 1) & (mask != UNKNOWN)]
         if len(invalid):
             raise InputError(
-                f"{self.path} holds the value {int(invalid[0])}: a landslide mask has 0 (no "
+                f"{self.raster.path} holds the value {int(invalid[0])}: a landslide mask has 0 (no "
                 f"landslide), 1 (landslide) and {UNKNOWN} (unknown) only"
             )
         return torch.from_numpy(mask.astype(np.uint8, copy=False))

@@ -5,7 +5,7 @@ in linear power, slope in degrees) with NaN where there is no measurement, and a
 is (H, W) uint8 with 0 no landslide, 1 landslide, 255 unknown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypedDict
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from landslide.config.paths import require_scene
-from landslide.data.readers import BandReader, MaskReader
+from landslide.data.readers import BandReader, MaskReader, OpenRaster
 from landslide.errors import InputError
 from landslide.geo.folders import is_incomplete
 from landslide.geo.grid import STRIP, Grid, Window
@@ -64,14 +64,16 @@ class Scene:
         read = list(dict.fromkeys([*bands, *self.visibility.bands]))
         self._relief = [read.index(band) for band in self.visibility.bands]
         self._stack = ChannelBuilder(composite, read)
-        self._orbits = [BandReader(file, names) for file, names in self._stack.files.items()]
+        self._orbits = [
+            BandReader(OpenRaster(file), names) for file, names in self._stack.files.items()
+        ]
         self._truth = None if truth is None else MaskReader(truth)
         self.grid: Grid = self._orbits[0].grid
         others: list[BandReader | MaskReader] = [*self._orbits[1:]]
         if self._truth is not None:
             others.append(self._truth)
         for other in others:
-            _require_same_grid(self.grid, composite, other.grid, other.path)
+            _require_same_grid(self.grid, composite, other.grid, other.raster.path)
         self._memory: Sample | None = None
         self._balance: Balance | None = None
 
@@ -110,6 +112,14 @@ class Scene:
     def files(self) -> list[str]:
         """The GeoTIFFs that bands are read from."""
         return list(self._stack.files)
+
+    def open_bands(self, names: Collection[str]) -> BandReader | None:
+        """A reader of those bands that the scene's own orbit has, if it has any."""
+        own = str(self.path)
+        opened = [orbit.raster for orbit in self._orbits if orbit.raster.path == own]
+        raster = opened[0] if opened else OpenRaster(own)
+        found = [name for name in names if name in raster.source.descriptions]
+        return BandReader(raster, found) if found else None
 
     @property
     def bytes(self) -> int:

@@ -28,7 +28,7 @@ TERRAIN = ("slope", "aspect")
 
 
 def describe_polygons(
-    polygons: gpd.GeoDataFrame, mask: Path, raster: Path, composite: Path | str, grid: Grid
+    polygons: gpd.GeoDataFrame, mask: Path, raster: Path, terrain: BandReader | None, grid: Grid
 ) -> None:
     """Add ``id`` and statistics of the map's raster and of terrain to each polygon.
 
@@ -36,17 +36,14 @@ def describe_polygons(
         polygons: Outlines of the mask; columns are added.
         mask: ``landslides.tif``.
         raster: Probability or score.
-        composite: The scene's raster; ``slope`` and ``aspect`` are used where it has them.
+        terrain: Those bands of ``TERRAIN`` that the scene has.
         grid: Grid of the scene.
     """
     polygons.insert(0, "id", range(1, len(polygons) + 1))
-    with rasterio.open(composite) as source:
-        terrain = [band for band in TERRAIN if band in source.descriptions]
-    heights = BandReader(composite, terrain) if terrain else None
     regions = Regions(mask, grid, polygons.geometry.array)
     with rasterio.open(raster) as source, rasterio.open(mask) as mapped:
         names = [name.replace("spread", "probability_spread") for name in source.descriptions]
-        statistics = ZonalStatistics(len(polygons), [*names, *terrain])
+        statistics = ZonalStatistics(len(polygons), [*names, *(terrain.bands if terrain else [])])
 
         def parts() -> Iterator[Part]:
             """Parts that hold polygons, with the numbers of these."""
@@ -61,8 +58,8 @@ def describe_polygons(
         def read(part: Part) -> tuple[NDArray[np.int32], list[NDArray[np.float32]]]:
             inside, window = part
             layers = list(source.read(window=window.to_rasterio()))
-            if heights is not None:
-                layers += list(heights.read(window).numpy())
+            if terrain is not None:
+                layers += list(terrain.read(window).numpy())
             return inside, layers
 
         for inside, layers in read_ahead(read, parts()):

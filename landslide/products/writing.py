@@ -23,6 +23,7 @@ from landslide.products.map import draw_map, draw_outcome
 from landslide.products.mapped import MappedScene
 from landslide.products.mask import clean_mask, write_mask
 from landslide.products.polygons import (
+    TERRAIN,
     describe_polygons,
     simplify,
     write_geojson,
@@ -116,7 +117,8 @@ def _write_polygons(
     with ThreadPoolExecutor(1) as artist:
         drawn = artist.submit(_draw_maps, config, mapped, simple.copy(), folder, watch)
         with watch("zonal statistics"):
-            describe_polygons(polygons, mask, measure_of(folder), mapped.scene.path, grid)
+            terrain = mapped.scene.open_bands(TERRAIN)
+            describe_polygons(polygons, mask, measure_of(folder), terrain, grid)
         with watch("vector files"):
             polygons = polygons.set_geometry(simple.geometry)
             _write_vector_files(config, mapped, polygons, folder)

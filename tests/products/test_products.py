@@ -15,6 +15,7 @@ from geopandas.testing import assert_geodataframe_equal
 from rasterio.crs import CRS
 from scipy.ndimage import gaussian_filter
 
+from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
@@ -22,6 +23,7 @@ from landslide.products.images import list_images
 from landslide.products.map import MapLabels, Shades
 from landslide.products.mask import clean_mask, write_mask
 from landslide.products.polygons import (
+    TERRAIN,
     describe_polygons,
     simplify,
     write_geojson,
@@ -103,9 +105,14 @@ def described(folder: Path) -> gpd.GeoDataFrame:
     aspect = np.where(np.arange(140) % 2, 350, 10) * np.ones((120, 1), dtype=np.float32)
     bands = np.stack([slope, aspect.astype(np.float32)])
     write_raster(folder / "scene.tif", bands, GRID, ["slope", "aspect"], np.nan)
-    rasters = [folder / name for name in ("landslides.tif", "probability.tif", "scene.tif")]
-    describe_polygons(polygons, *rasters, GRID)
+    describe(polygons, folder)
     return polygons
+
+
+def describe(polygons: gpd.GeoDataFrame, folder: Path) -> None:
+    terrain = Scene(folder / "scene.tif", ["slope"]).open_bands(TERRAIN)
+    rasters = [folder / name for name in ("landslides.tif", "probability.tif")]
+    describe_polygons(polygons, *rasters, terrain, GRID)
 
 
 def test_polygons_carry_terrain_and_probability(folder: Path) -> None:
@@ -159,8 +166,7 @@ def test_a_map_without_landslides_is_a_map(folder: Path) -> None:
     write_mask(folder, GRID, 0.95)
     polygons = clean_mask(folder / "landslides.tif", GRID, min_area=0, fill_holes=100)
     write_raster(folder / "scene.tif", np.zeros((120, 140), np.float32), GRID, ["slope"], np.nan)
-    rasters = [folder / name for name in ("landslides.tif", "probability.tif", "scene.tif")]
-    describe_polygons(polygons, *rasters, GRID)
+    describe(polygons, folder)
     images = list_images(["vv_pre"], {}, "ascending")
     write_geopackage(folder / "empty.gpkg", simplify(polygons, 5), GRID, images, simulated=False)
     write_geojson(polygons, folder / "empty.geojson")
