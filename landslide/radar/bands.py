@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rasterio.io import DatasetReader
@@ -267,24 +267,18 @@ def require_dates_after(described: Sequence[str], name: str) -> None:
 
 
 def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
-    """Check samples of a raster's backscatter bands.
+    """Check a raster's backscatter bands, in the coarsest overview or in samples of the raster.
 
     Raises:
-        InputError: Most samples of a band are negative, as decibels are.
+        InputError: Most values of a band are negative, as decibels are.
     """
-    size = (min(source.width, SAMPLE_SIZE), min(source.height, SAMPLE_SIZE))
-    windows = [
-        Window(int(col), int(row), *size)
-        for row in np.linspace(0, source.height - size[1], min(8, -(-source.height // size[1])))
-        for col in np.linspace(0, source.width - size[0], min(8, -(-source.width // size[0])))
-    ]
     measured = list(filter(is_backscatter, bands))
-    indices = [source.descriptions.index(band) + 1 for band in measured]
-    # All bands at once: where they lie together in the file, each costs as much as all.
     known, negative = np.zeros(len(measured)), np.zeros(len(measured))
-    for window in windows if measured else []:
+    # All bands at once: where they lie together in the file, each costs as much as all.
+    indices = [source.descriptions.index(band) + 1 for band in measured]
+    for place in _samples(source, len(measured)) if measured else []:
         with reading(source.name):
-            samples = source.read(indices, window=window, masked=True)
+            samples = source.read(indices, masked=True, **place)
         finite = np.isfinite(samples.data) & ~np.ma.getmaskarray(samples)
         known += finite.sum(axis=(1, 2))
         negative += (finite & (samples.data < 0)).sum(axis=(1, 2))
@@ -294,3 +288,16 @@ def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
                 f"{source.name}: most of {band} is negative, which looks like decibels where "
                 "linear power is expected: convert it with 10 ** (dB / 10)"
             )
+
+
+def _samples(source: DatasetReader, count: int) -> list[dict[str, Any]]:
+    """What is quickly read of so many bands, and shows all of them: arguments of ``read``."""
+    if overviews := source.overviews(1):
+        shape = [-(-side // max(overviews)) for side in source.shape]
+        return [{"out_shape": (count, *shape)}]
+    size = (min(source.width, SAMPLE_SIZE), min(source.height, SAMPLE_SIZE))
+    return [
+        {"window": Window(int(col), int(row), *size)}
+        for row in np.linspace(0, source.height - size[1], min(8, -(-source.height // size[1])))
+        for col in np.linspace(0, source.width - size[0], min(8, -(-source.width // size[0])))
+    ]

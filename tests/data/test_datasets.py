@@ -10,6 +10,7 @@ import torch
 from affine import Affine
 from builders import BANDS, make_scene
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 
 from landslide.data.scene import Scene
 from landslide.errors import InputError
@@ -177,6 +178,14 @@ def test_an_unusable_raster_is_one_clear_sentence(
         Scene.of(root, "ascending", BANDS)
     assert expected in message(error)
     assert file in message(error)
+
+
+def test_decibels_are_found_in_overviews(root: Path) -> None:
+    rewrite(root / "ascending.tif", decibels)
+    with rasterio.open(root / "ascending.tif", "r+") as source:
+        source.build_overviews([2, 4], Resampling.average)
+    with pytest.raises(InputError, match="looks like decibels"):
+        Scene.of(root, "ascending", BANDS)
 
 
 def test_a_mask_of_other_values_is_refused(root: Path) -> None:
