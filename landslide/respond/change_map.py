@@ -41,13 +41,13 @@ PICTURE_SIDE = 1600
 """Longer side in pixels of the backscatter beneath."""
 
 
-def draw_changes(changes: gpd.GeoDataFrame, image: Path, name: str, path: Path) -> None:
-    """Draw the polygons of all statuses over the latest backscatter.
+def draw_changes(changes: gpd.GeoDataFrame, image: Path, title: str, path: Path) -> None:
+    """Draw the polygons of all statuses over the last backscatter after the event of an orbit.
 
     Args:
         changes: Polygons with ``status`` and ``area_m2``.
         image: Raster of an orbit of the mapped scene, linear power.
-        name: Name of the map.
+        title: What is compared, in words; what lies beneath is added.
         path: Picture to write.
     """
     with open_raster(image) as source, reading(image):
@@ -69,7 +69,7 @@ def draw_changes(changes: gpd.GeoDataFrame, image: Path, name: str, path: Path) 
     west, south, east, north = grid.bounds
     axis.set(xlim=(west, east), ylim=(south, north), aspect="equal")
     axis.set(xlabel=f"easting (km, {grid.crs})", ylabel="northing (km)")
-    axis.set_title(f"Map {name} against the map before it, over {band}", fontsize=10)
+    axis.set_title(f"{title}, over {image.stem} {band}", fontsize=10)
     label_kilometres(axis)
     draw_scale_bar(axis, east - west)
     draw_north_arrow(axis)

@@ -121,6 +121,7 @@ def make_map(
         map_scene(config, output)
     changes = compare_maps(earlier, work)
     write_changes(changes, work / "changes.gpkg")
-    draw_changes(changes, scene / f"{basis['orbits'][0]}.tif", output.name, work / CHANGES_PICTURE)
+    title = f"Map {output.name}" + (f" against map {earlier.name}" if earlier else ", the first")
+    draw_changes(changes, scene / f"{basis['orbits'][0]}.tif", title, work / CHANGES_PICTURE)
     write_json(work / BASIS, {**basis, "changes": count_changes(changes)})
     work.rename(output)

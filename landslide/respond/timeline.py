@@ -1,6 +1,6 @@
 """The timeline of a response: what was flown, what is due, and what each map rested on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ TIME = "%Y-%m-%d %H:%M UTC"
 MARKS = (("before the event", GREY, GREY), ("after it", BLUE, BLUE), ("due", BLUE, "white"))
 """Label, edge and face of the marks of images."""
 
+MAP: dict[str, Any] = {"marker": "s", "linewidth": 1.5, "color": ORANGE}
+"""Style of a map: a mark below each image after the event that it rests on."""
+
 
 def draw_timeline(record: Mapping[str, Any], path: Path) -> None:
-    """Draw one row for each track and one for the maps.
+    """Draw a row for each track, and below them one for each map.
 
     Args:
         record: Content of ``response.json``.
@@ -27,16 +30,17 @@ def draw_timeline(record: Mapping[str, Any], path: Path) -> None:
     """
     tracks, maps = record["tracks"], record["maps"]
     rows = [f"{track['direction']}\ntrack {track['track']}" for track in tracks]
-    rows += ["maps"] if maps else []
-    figure, axis = plt.subplots(figsize=(9, 1.4 + 0.7 * len(rows)), layout="constrained")
+    rows += [f"map {number}" for number in range(1, len(maps) + 1)]
+    figure, axis = plt.subplots(figsize=(9, 1.4 + 0.5 * len(rows)), layout="constrained")
     for row, track in enumerate(tracks):
         for times, (_, color, face) in zip(
             (track["before"], track["after"], [track["due"]]), MARKS, strict=True
         ):
             days = [_day(time) for time in times]
             axis.plot(days, [row] * len(days), "o", color=color, markerfacecolor=face)
-    for number, made in enumerate(maps, 1):
-        _draw_map(axis, number, made, tracks, len(rows) - 1)
+    for row, made in enumerate(maps, len(tracks)):
+        days = sorted(_day(image["time"]) for image in made["images_after"])
+        axis.plot(days, [row] * len(days), **MAP)
     event = _to_number(datetime.fromisoformat(record["event"]["time"]))
     axis.axvline(event, color=VERMILION, linewidth=1.2)
     axis.annotate(
@@ -60,26 +64,10 @@ def draw_timeline(record: Mapping[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _draw_map(
-    axis: Axes, number: int, made: Mapping[str, Any], tracks: Sequence[Mapping[str, Any]], row: int
-) -> None:
-    """A numbered mark of a map, with lines to the images after the event that it rests on."""
-    used = [(image["direction"], _day(image["time"])) for image in made["images_after"]]
-    newest = max(time for _, time in used)
-    order = [track["direction"] for track in tracks]
-    for direction, time in used:
-        place = order.index(direction)
-        axis.plot([time, newest], [place, row], color=ORANGE, linewidth=0.8, zorder=0)
-    axis.plot([newest], [row], marker="s", markersize=13, color=ORANGE)
-    axis.annotate(str(number), (newest, row), ha="center", va="center", fontsize=8)
-
-
 def _label(axis: Axes) -> None:
     for label, color, face in MARKS:
         axis.plot([], [], "o", color=color, markerfacecolor=face, label=label)
-    axis.plot(
-        [], [], linestyle="", marker="s", color=ORANGE, label="map, and the images it rests on"
-    )
+    axis.plot([], [], **MAP, label="images of a map")
     axis.figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 
 

@@ -55,6 +55,9 @@ MARGIN = 100
 STEEP = 10.0
 """Degrees above which slopes count."""
 
+SPARSE = 0.1
+"""Share of the area up to which the ground that counts is drawn in full colours."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -183,9 +186,12 @@ def share_seen(views: Sequence[View], counted: NDArray[np.bool_]) -> float:
 
 
 def best_other(view: View, views: Sequence[View], counted: NDArray[np.bool_]) -> View | None:
-    """The track that adds most to what a track sees."""
-    others = [other for other in views if other is not view]
-    return max(others, key=lambda other: share_seen([view, other], counted), default=None)
+    """The track that adds most to what a track sees; among equals the one that sees most itself."""
+
+    def shares(other: View) -> tuple[float, float]:
+        return share_seen([view, other], counted), share_seen([other], counted)
+
+    return max((other for other in views if other is not view), key=shares, default=None)
 
 
 def views_table(views: Sequence[View], hills: Hills) -> Table:
@@ -220,8 +226,9 @@ def draw_views(views: Sequence[View], hills: Hills, title: str, path: Path) -> N
     classes[counted & ~first.seen & added] = 3
     classes[counted & ~first.seen & ~added] = 4
     names = ["both", f"{first.name} alone", f"{second.name} alone" if second else "", "neither"]
-    # What both see is the rule, and must not hide the rest.
-    colors = [to_rgba(c, a) for c, a in ((GREEN, 0.25), (BLUE, 0.9), (ORANGE, 0.9), ("black", 1))]
+    # What both see is the rule: where it is much, it must not hide the rest.
+    pale = 0.25 if counted.mean() > SPARSE else 0.9
+    colors = [to_rgba(c, a) for c, a in ((GREEN, pale), (BLUE, 0.9), (ORANGE, 0.9), ("black", 1))]
     ratio = min(max(grid.height / grid.width, 0.4), 2.0)
     figure, axis = plt.subplots(figsize=(7, 7 * ratio + 1.2), layout="constrained")
     heights = hills.elevation[MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -106,9 +106,15 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
 def _prepare_process(seed: int) -> None:
     """Seed, and set up torch and Lightning."""
     # Lightning's advertisements, and warnings that do not apply: the folder of a resumed run
-    # is not empty; scenes in memory are sliced in microseconds and need no worker processes.
+    # is not empty; scenes in memory are sliced in microseconds and need no worker processes; one
+    # process on a cluster's machine needs no srun.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    messages = ("LeafSpec", "exists and is not empty", "does not have many workers")
+    messages = (
+        "LeafSpec",
+        "exists and is not empty",
+        "does not have many workers",
+        "`srun` command",
+    )
     for message in (*messages, "this fit will run with no optimizer"):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
     tune_cpu()

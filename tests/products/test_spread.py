@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,14 +17,36 @@ from landslide.geo.grid import Window
 from landslide.parts import WORK
 from landslide.prediction.stream import BlockFiles
 
+LAUNCHERS = {
+    "joblib": ("joblib", []),
+    # What the smallest cluster has; its nodes must see pytest's temporary folder.
+    "slurm": ("submitit", ["gpus_per_node=0", "cpus_per_task=1", "mem_gb=2"]),
+}
+"""Plugin of Hydra for each launcher, and options of it."""
+
+
+def choose_launcher(name: str) -> list[str]:
+    """Words that choose a launcher; the test is skipped where it cannot run."""
+    plugin, options = LAUNCHERS[name]
+    pytest.importorskip(f"hydra_plugins.hydra_{plugin}_launcher", reason="an optional extra")
+    if name == "slurm":
+        if shutil.which("sbatch") is None:
+            pytest.skip("launcher=slurm needs sbatch, which is not installed")
+        asked = ["sinfo", "--noheader", "--format=%t"]
+        states = subprocess.run(asked, capture_output=True, check=False, text=True).stdout.split()
+        if not {"idle", "mix", "alloc"} & set(states):
+            pytest.skip("launcher=slurm needs a cluster: sinfo names no node that takes jobs")
+    return [f"launcher={name}", *(f"hydra.launcher.{option}" for option in options)]
+
 
 @pytest.mark.slow
-def test_spread_blocks_make_the_map_of_one_process(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_spread_blocks_make_the_map_of_one_process(launcher: str, tmp_path: Path) -> None:
+    chosen = choose_launcher(launcher)
     scene = make_scene(tmp_path / "scene")
     checkpoint = save_checkpoint(perturbed_task(), tmp_path / "best.ckpt")
     words = [f"checkpoint={checkpoint}", f"scene={scene}", "window.size=32", "device=cpu"]
-    maps = {"alone": [], "spread": ["launcher=joblib", "parts=3"]}
+    maps = {"alone": [], "spread": [*chosen, "parts=3"]}
     for name, more in maps.items():
         output = f"output={tmp_path / name}"
         run = run_program("predict.py", *words, output, *more, cwd=tmp_path)

@@ -70,5 +70,5 @@ def test_the_picture_shows_backscatter_and_changes(
     image = write_image(tmp_path / "ascending.tif", power, GRID)
     with rasterio.open(image, "r+") as raster:
         raster.set_band_description(1, "vv_post1")
-    draw_changes(changes, image, "2018-09-17", tmp_path / "changes.png")
+    draw_changes(changes, image, "Map 2018-09-17", tmp_path / "changes.png")
     assert (tmp_path / "changes.png").exists()

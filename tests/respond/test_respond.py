@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from landslide.errors import InputError
 from landslide.geo import files, folders
 from landslide.geo.grid import Grid
 from landslide.prepare import prepare
+from landslide.respond import steps
 from landslide.respond.response import respond_to_event
 
 pytest.importorskip("pystac_client", reason="the optional extra stac")
@@ -154,6 +156,14 @@ def test_maps_follow_the_images(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    titles: list[str] = []
+    draw = steps.draw_changes
+
+    def draw_titled(changes: gpd.GeoDataFrame, image: Path, title: str, path: Path) -> None:
+        titles.append(title)
+        draw(changes, image, title, path)
+
+    monkeypatch.setattr(steps, "draw_changes", draw_titled)
     config = respond_config(archive)
     assert not respond_to_event(config, NOW)
     state = json.loads(Path("response/response.json").read_text())
@@ -190,6 +200,8 @@ def test_maps_follow_the_images(
     assert all(f'href="{name}/report.html"' in page for name in expected)
     assert f'src="{expected[-1]}/changes.png"' in page
     assert all(Path("maps", name, "changes.png").exists() for name in expected)
+    against = [f"Map {new} against map {old}" for old, new in pairwise(expected)]
+    assert titles == [f"Map {expected[0]}, the first", *against]
     catalog = json.loads(Path("maps/catalog.json").read_text())
     items = [link["href"] for link in catalog["links"] if link["rel"] == "item"]
     assert items == [f"./{name}/item.json" for name in expected]

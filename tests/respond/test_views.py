@@ -1,18 +1,22 @@
 """Which track sees which slopes: hills of which the answer is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import shapely
 from affine import Affine
 from builders import write_image
+from matplotlib.colors import to_rgb
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
 from shapely.geometry.base import BaseGeometry
 
 from landslide.errors import InputError
+from landslide.geo.cartography import GREEN
 from landslide.geo.grid import Grid
 from landslide.prepare.sources import Dem, Event, Pass, Tile
 from landslide.prepare.stac.archive import ArchiveItem
@@ -45,6 +49,16 @@ def track(direction: Pass, number: int, footprint: BaseGeometry = SWATH) -> Trac
     }
     (found,) = group_tracks([ArchiveItem("x", footprint, {}, properties)], AREA)
     return found
+
+
+def test_of_tracks_that_add_as_much_the_one_that_sees_most_is_named(tmp_path: Path) -> None:
+    hills = read_hills(hills_of(tmp_path, 20, True), AREA)
+    west, south, _, north = SWATH.bounds
+    half = track("ascending", 39, shapely.box(west, south, AREA.centroid.x, north))
+    tracks = [half, track("ascending", 68), track("descending", 46)]
+    part, whole, other = (view_of(each, hills, EVENT) for each in tracks)
+    assert best_other(whole, [part, whole, other], hills.counted) is other
+    assert best_other(part, [part, whole, other], hills.counted) is whole
 
 
 @pytest.mark.parametrize("falls_to_east", [False, True])
@@ -104,6 +118,21 @@ def test_the_ground_of_an_inventory_or_of_a_mask_counts_instead(tmp_path: Path) 
     far.to_file(tmp_path / "far.gpkg")
     with pytest.raises(InputError, match=r"slopes=.*far.gpkg: nothing of it lies in the area"):
         hills.choose(tmp_path / "far.gpkg")
+
+
+@pytest.mark.usefixtures("figures")
+def test_what_both_tracks_see_stands_out_where_it_is_little(tmp_path: Path) -> None:
+    hills = read_hills(hills_of(tmp_path, 20, True), AREA)
+    views = [view_of(track("ascending", number), hills, EVENT) for number in (39, 68)]
+    few = np.zeros(hills.counted.shape, bool)
+    few[60:100, 60:100] = True
+    distance = {}
+    for name, chosen in (("few", few), ("all", np.ones_like(few))):
+        draw_views(views, replace(hills, chosen=chosen), "Test", tmp_path / f"{name}.png")
+        picture = plt.imread(tmp_path / f"{name}.png")[..., :3]
+        map_alone = picture[: int(0.8 * len(picture))]  # without the legend
+        distance[name] = np.abs(map_alone - to_rgb(GREEN)).max(-1).min()
+    assert distance["few"] < 0.1 < distance["all"]
 
 
 def test_flat_ground_has_no_slopes_to_see(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Training of detectors: two numbers make their score a probability."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,19 @@ def run(root: Path, output: Path, *overrides: str) -> None:
             *overrides,
         )
     )
+
+
+@pytest.mark.slow
+def test_a_training_on_a_machine_of_a_cluster_says_nothing_of_srun(
+    stack_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    (tmp_path / "srun").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    run(stack_root, tmp_path / "run")
+    assert not [warning for warning in recwarn if "srun" in str(warning.message)]
 
 
 @pytest.mark.slow
