@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from landslide.geo.cartography import VERMILION, crop
+from landslide.geo.cartography import VERMILION
 from landslide.geo.files import write_text
 from landslide.geo.pages import embed_png, render_template
 from landslide.products.map import MapLabels
@@ -52,7 +52,8 @@ def _draw_sizes(polygons: gpd.GeoDataFrame) -> bytes:
     """Histogram of landslide areas as PNG, logarithmic on both axes, as is usual."""
     area = polygons.area_m2.to_numpy()
     low, high = np.floor(np.log10(area.min())), np.ceil(np.log10(area.max() + 1))
-    figure, axis = plt.subplots(figsize=(6, 3))
+    figure = Figure(figsize=(6, 3))
+    axis = figure.add_axes((0.14, 0.17, 0.8, 0.8))
     bins = np.logspace(low, high, int(5 * (high - low)) + 1).tolist()
     counts, *_ = axis.hist(area, bins=bins, color=VERMILION)
     axis.set(xscale="log", yscale="log", xlabel="area (m²)", ylabel="number of landslides")
@@ -62,6 +63,5 @@ def _draw_sizes(polygons: gpd.GeoDataFrame) -> bytes:
         ticks.set_major_formatter("{x:,.10g}")
         ticks.set_minor_formatter(NullFormatter())
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120, bbox_inches=crop(figure))
-    plt.close(figure)
+    figure.savefig(picture, format="png", dpi=120)
     return picture.getvalue()
