@@ -28,7 +28,9 @@ def draw_timeline(record: Mapping[str, Any], path: Path) -> None:
         record: Content of ``response.json``.
         path: Picture to write.
     """
-    tracks, maps = record["tracks"], record["maps"]
+    # The record has them in the order in which they are due, which changes from run to run.
+    tracks = sorted(record["tracks"], key=lambda track: str(track["direction"]))
+    maps = record["maps"]
     rows = [f"{track['direction']}\ntrack {track['track']}" for track in tracks]
     rows += [f"map {number}" for number in range(1, len(maps) + 1)]
     figure, axis = plt.subplots(figsize=(9, 1.4 + 0.5 * len(rows)), layout="constrained")

@@ -16,10 +16,14 @@ def test_maps_of_the_same_hours_do_not_hide_each_other_beside_half_a_year(
     months = [f"2023-{month:02d}-20 20:55 UTC" for month in range(6, 13)]
     after = ["2024-01-02 08:53 UTC", "2024-01-02 20:55 UTC", "2024-01-06 20:55 UTC"]
     track = {"direction": "ascending", "track": 112, "before": months, "after": after}
+    other = {"direction": "descending", "track": 17, "before": months, "after": []}
     images = [{"direction": "ascending", "time": time} for time in after]
     record = {
         "event": {"name": "Test", "time": "2024-01-01T07:10:09Z"},
-        "tracks": [{**track, "due": "2024-01-18 08:53 UTC"}],
+        "tracks": [
+            {**other, "due": "2024-01-08 08:53 UTC"},
+            {**track, "due": "2024-01-18 08:53 UTC"},
+        ],
         "maps": [{"images_after": images[:count]} for count in (1, 2, 3)],
     }
     drawn: list[Figure] = []
@@ -28,6 +32,8 @@ def test_maps_of_the_same_hours_do_not_hide_each_other_beside_half_a_year(
     [figure] = drawn
     figure.draw_without_rendering()
     [axis] = figure.axes
+    rows = [label.get_text().replace("\n", " ") for label in axis.get_yticklabels()]
+    assert rows == ["ascending track 112", "descending track 17", "map 1", "map 2", "map 3"]
     maps = [line for line in axis.lines if line.get_marker() == "s" and len(line.get_xdata())]
     assert [len(line.get_xdata()) for line in maps] == [1, 2, 3]
     newest = [axis.transData.transform(line.get_xydata()[-1]) for line in maps]
