@@ -271,6 +271,7 @@ BAD: list[tuple[str, Sequence[str], str]] = [
     ("train.py", ["dataset.root={root}", "seed=abc"], "seed=abc is not a whole number"),
     ("train.py", ["dataset.root={root}", "ckpt_path={bad}"], "not a readable checkpoint"),
     ("train.py", ["dataset.root={root}", "ckpt_path={ckpt}"], "model.filters=2, not 32"),
+    ("train.py", ["dataset.root={root}", "ckpt_path={misfit}"], "does not fit this version"),
     ("train.py", ["dataset.root={root}", *NO_DEVICE], "such as trainer=cpu"),
     (
         "train.py",
@@ -316,7 +317,11 @@ def test_bad_input_is_one_clear_sentence(
     cut = make_scene(tmp_path.parent / "cut", (64, 128))
     image = (cut / "ascending.tif").read_bytes()
     (cut / "ascending.tif").write_bytes(image[: len(image) // 2])
-    names = {"root": scene_root, "ckpt": best, "bad": bad, "cut": cut}
+    misfit = tmp_path.parent / "misfit.ckpt"
+    content = torch.load(best, weights_only=True)
+    content["state_dict"]["model.head.weight"] = torch.ones(1)
+    torch.save(content, misfit)
+    names = {"root": scene_root, "ckpt": best, "bad": bad, "cut": cut, "misfit": misfit}
     options = [override.format(**names) for override in overrides]
     if program == "train.py":
         options.append(f"hydra.run.dir={tmp_path}/run")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
 from torch import Tensor
 
 from landslide.errors import InputError
@@ -24,16 +26,26 @@ class OpenRaster:
     Args:
         path: GeoTIFF.
 
-    Attributes:
-        source: The open raster.
-
     Raises:
         InputError: The file is missing or is no raster.
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path, self.source = path, open_raster(path)
+        self.path = path
         self._turn = threading.Lock()
+        flags = self.source.mask_flag_enums
+        self.masked = any(MaskFlags.per_dataset in band for band in flags)
+
+    @cached_property
+    def source(self) -> rasterio.DatasetReader:
+        """The open raster; one that was closed is opened again."""
+        return open_raster(self.path)
+
+    def close(self) -> None:
+        """Close the file until it is used again."""
+        with self._turn:
+            if (source := self.__dict__.pop("source", None)) is not None:
+                source.close()
 
     def __reduce__(self) -> tuple[type["OpenRaster"], tuple[Path | str]]:
         """Open the raster anew where it is unpickled."""
@@ -52,6 +64,15 @@ class OpenRaster:
                 bands, window=window.to_rasterio(), out_dtype=dtype
             )
         return pixels
+
+    def hidden(self, window: Window) -> NDArray[np.bool_]:
+        """Pixels (H, W) that a mask or an alpha band of the whole raster leaves out.
+
+        Raises:
+            UnreadableError: The file is damaged or incomplete.
+        """
+        with self._turn, reading(self.path):
+            return np.asarray(self.source.dataset_mask(window=window.to_rasterio()) == 0)
 
 
 class BandReader:
@@ -72,9 +93,10 @@ class BandReader:
     def __init__(self, raster: OpenRaster, bands: Sequence[str]) -> None:
         self.raster, self.bands, source = raster, list(bands), raster.source
         described = require_bands(source, bands)
-        self.grid = _projected_grid(source)
+        self.grid = projected_grid(source)
         require_linear_power(source, bands)
         self._indices = [described.index(band) + 1 for band in bands]
+        self._nodata = [source.nodatavals[index - 1] for index in self._indices]
         self._backscatter = [is_backscatter(band) for band in bands]
 
     def read(self, window: Window) -> Tensor:
@@ -84,13 +106,14 @@ class BandReader:
             UnreadableError: The file is damaged or incomplete.
         """
         image = torch.from_numpy(self.raster.read(self._indices, window, "float32"))
-        nodata = self.raster.source.nodata
         # In place and band by band, because this takes half of the time of reading a scene.
-        for band, backscatter in zip(image, self._backscatter, strict=True):
+        for band, backscatter, nodata in zip(image, self._backscatter, self._nodata, strict=True):
             measured = (band > 0) & (band < torch.inf) if backscatter else band.isfinite()
             if nodata is not None and not np.isnan(nodata):
                 measured &= band != nodata
             band.masked_fill_(~measured, torch.nan)
+        if self.raster.masked:
+            image.masked_fill_(torch.from_numpy(self.raster.hidden(window)), torch.nan)
         return image
 
 
@@ -105,7 +128,7 @@ class MaskReader:
     def __init__(self, path: Path) -> None:
         self.raster = OpenRaster(path)
         source = self.raster.source
-        self.grid = _projected_grid(source)
+        self.grid = projected_grid(source)
         if source.count != 1 or np.issubdtype(source.dtypes[0], np.floating):
             raise InputError(
                 f"{path} has {source.count} bands of {source.dtypes[0]}: a landslide mask has "
@@ -125,10 +148,13 @@ class MaskReader:
                 f"{self.raster.path} holds the value {int(invalid[0])}: a landslide mask has 0 (no "
                 f"landslide), 1 (landslide) and {UNKNOWN} (unknown) only"
             )
-        return torch.from_numpy(mask.astype(np.uint8, copy=False))
+        mask = mask.astype(np.uint8, copy=False)
+        if self.raster.masked:
+            mask[self.raster.hidden(window)] = UNKNOWN
+        return torch.from_numpy(mask)
 
 
-def _projected_grid(source: rasterio.DatasetReader) -> Grid:
+def projected_grid(source: rasterio.DatasetReader) -> Grid:
     """Grid of a raster, which must be projected, in metres, north-up and of true scale."""
     grid = Grid.of(source)
     if grid.crs is None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from landslide.config.paths import require_scene
-from landslide.data.readers import BandReader, MaskReader, OpenRaster
+from landslide.data.readers import BandReader, MaskReader, OpenRaster, projected_grid
 from landslide.errors import InputError
 from landslide.geo.folders import is_incomplete
 from landslide.geo.grid import STRIP, Grid, Window
@@ -64,16 +64,18 @@ class Scene:
         read = list(dict.fromkeys([*bands, *self.visibility.bands]))
         self._relief = [read.index(band) for band in self.visibility.bands]
         self._stack = ChannelBuilder(composite, read)
-        self._orbits = [
-            BandReader(OpenRaster(file), names) for file, names in self._stack.files.items()
-        ]
+        files = self._stack.files
+        rasters = {file: OpenRaster(file) for file in (str(composite), *files)}
+        self._own = rasters[str(composite)]
+        self.grid = projected_grid(self._own.source)
+        self._orbits = [BandReader(rasters[file], names) for file, names in files.items()]
         self._truth = None if truth is None else MaskReader(truth)
-        self.grid: Grid = self._orbits[0].grid
-        others: list[BandReader | MaskReader] = [*self._orbits[1:]]
+        readers: list[BandReader | MaskReader] = [*self._orbits]
         if self._truth is not None:
-            others.append(self._truth)
-        for other in others:
-            _require_same_grid(self.grid, composite, other.grid, other.raster.path)
+            readers.append(self._truth)
+        for reader in readers:
+            _require_same_grid(self.grid, composite, reader.grid, reader.raster.path)
+        self._rasters = [self._own, *(reader.raster for reader in readers)]
         self._memory: Sample | None = None
         self._balance: Balance | None = None
 
@@ -115,11 +117,8 @@ class Scene:
 
     def open_bands(self, names: Collection[str]) -> BandReader | None:
         """A reader of those bands that the scene's own orbit has, if it has any."""
-        own = str(self.path)
-        opened = [orbit.raster for orbit in self._orbits if orbit.raster.path == own]
-        raster = opened[0] if opened else OpenRaster(own)
-        found = [name for name in names if name in raster.source.descriptions]
-        return BandReader(raster, found) if found else None
+        found = [name for name in names if name in self._own.source.descriptions]
+        return BandReader(self._own, found) if found else None
 
     @property
     def bytes(self) -> int:
@@ -140,6 +139,8 @@ class Scene:
     def load(self) -> None:
         """Read the whole scene once and serve windows from memory from then on."""
         self._memory = self.read(self.grid.full_window)
+        for raster in self._rasters:
+            raster.close()
 
     def read(self, window: Window) -> Sample:
         """Read a pixel window: image (C, H, W) and mask (H, W)."""

@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from rasterio.io import DatasetReader
@@ -267,21 +267,26 @@ def require_dates_after(described: Sequence[str], name: str) -> None:
 
 
 def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
-    """Check a raster's backscatter bands, in the coarsest overview or in samples of the raster.
+    """Check samples of a raster's backscatter bands.
 
     Raises:
-        InputError: Most values of a band are negative, as decibels are.
+        InputError: Most samples of a band are negative, as decibels are.
     """
     measured = list(filter(is_backscatter, bands))
-    known, negative = np.zeros(len(measured)), np.zeros(len(measured))
+    if not measured:
+        return
     # All bands at once: where they lie together in the file, each costs as much as all.
     indices = [source.descriptions.index(band) + 1 for band in measured]
-    for place in _samples(source, len(measured)) if measured else []:
-        with reading(source.name):
-            samples = source.read(indices, masked=True, **place)
-        finite = np.isfinite(samples.data) & ~np.ma.getmaskarray(samples)
-        known += finite.sum(axis=(1, 2))
-        negative += (finite & (samples.data < 0)).sum(axis=(1, 2))
+    for number in (3, 8):
+        known, negative = np.zeros(len(measured)), np.zeros(len(measured))
+        for window in _sample_windows(source, number):
+            with reading(source.name):
+                samples = source.read(indices, window=window, masked=True)
+            finite = np.isfinite(samples.data) & ~np.ma.getmaskarray(samples)
+            known += finite.sum(axis=(1, 2))
+            negative += (finite & (samples.data < 0)).sum(axis=(1, 2))
+        if known.min() >= SAMPLE_SIZE**2:
+            break
     for band, share in zip(measured, negative / np.maximum(known, 1), strict=True):
         if share > 0.5:
             raise InputError(
@@ -290,14 +295,12 @@ def require_linear_power(source: DatasetReader, bands: Sequence[str]) -> None:
             )
 
 
-def _samples(source: DatasetReader, count: int) -> list[dict[str, Any]]:
-    """What is quickly read of so many bands, and shows all of them: arguments of ``read``."""
-    if overviews := source.overviews(1):
-        shape = [-(-side // max(overviews)) for side in source.shape]
-        return [{"out_shape": (count, *shape)}]
+def _sample_windows(source: DatasetReader, number: int) -> list[Window]:
+    """Windows in so many rows and columns across a raster, or as many as there is room for."""
     size = (min(source.width, SAMPLE_SIZE), min(source.height, SAMPLE_SIZE))
+    rows, cols = (min(number, -(-side // SAMPLE_SIZE)) for side in source.shape)
     return [
-        {"window": Window(int(col), int(row), *size)}
-        for row in np.linspace(0, source.height - size[1], min(8, -(-source.height // size[1])))
-        for col in np.linspace(0, source.width - size[0], min(8, -(-source.width // size[0])))
+        Window(int(col), int(row), *size)
+        for row in np.linspace(0, source.height - size[1], rows)
+        for col in np.linspace(0, source.width - size[0], cols)
     ]

@@ -62,7 +62,14 @@ def fitting(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, KeyError, TypeError, RuntimeError, ImportError) as error:
+    except (
+        InputError,
+        AttributeError,
+        ImportError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+    ) as error:
         raise InputError(
             f"{path} does not fit this version of the program, or its model's class is missing: "
             f"{str(error).splitlines()[0]}"

@@ -1,6 +1,5 @@
 """Normalisation and model as one module, which is all that a map needs of a checkpoint."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +17,9 @@ from landslide.training.losses import at_least_float32
 from landslide.training.modules import Config, make_module
 
 Measure = Literal["probability", "score"]
+
+TRAINING = ("loss", "optimizer", "scheduler")
+"""Parts of a checkpoint that only a training needs."""
 
 
 class LandslideModel(nn.Module):
@@ -73,8 +75,7 @@ class LandslideModel(nn.Module):
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """Make a model from the settings of a training, of which it takes its own."""
-        names = inspect.signature(cls).parameters
-        return cls(**{name: value for name, value in settings.items() if name in names})
+        return cls(**{name: settings[name] for name in settings if name not in TRAINING})
 
     @property
     def measure(self) -> Measure:
@@ -141,9 +142,8 @@ def load_model(path: Path) -> LandslideModel:
     content = read_checkpoint(path)
     with fitting(path):
         model = LandslideModel.of(content["hyper_parameters"])
-        parts = tuple(f"{name}." for name, _ in model.named_children())
-        weights = content["state_dict"].items()
-        model.load_state_dict({name: value for name, value in weights if name.startswith(parts)})
+        state = content["state_dict"].items()
+        model.load_state_dict({k: v for k, v in state if k.partition(".")[0] not in TRAINING})
     return model.eval()
 
 

@@ -1,4 +1,4 @@
-"""Detectors by name: tasks that map a scene without a checkpoint."""
+"""Detectors by name, which map a scene without a checkpoint."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ def load_or_make(
 
 
 def make_detector(name: str, scene: str, orbit: str | None = None) -> LandslideModel:
-    """Make a task of a detector, with the best bands that a scene has.
+    """Make a detector, with the best bands that a scene has.
 
     Args:
         name: Option of the group ``model``.

@@ -24,7 +24,6 @@ from landslide.geo.metadata import scene_info
 from landslide.models.detectors import Detector
 from landslide.training import figures
 from landslide.training.callbacks import WholeCheckpoints
-from landslide.training.checkpoint import read_checkpoint
 from landslide.training.cpu import tune_cpu
 from landslide.training.evaluation import (
     Predictions,
@@ -225,7 +224,7 @@ def _resumable(config: DictConfig) -> str | None:
             f"ckpt_path={path} does not exist: name the checkpoints/last.ckpt of a run folder"
         )
     settings: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
-    trained = dict(flatten(read_checkpoint(path)["hyper_parameters"]))
+    trained = dict(flatten(load_task(path).hparams))
     for name, value in flatten(settings):
         # Encoder weights are only a start; checkpoints do not keep them.
         if name not in ("threshold", "model.encoder_weights") and trained.get(name) != value:

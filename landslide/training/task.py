@@ -1,5 +1,6 @@
 """Normalisation, model, loss, metrics and optimiser in one LightningModule."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,20 @@ class LandslideTask(LandslideModel, LightningModule):
     """Segment landslides: a ``LandslideModel`` that Lightning trains.
 
     Args:
-        model: See ``LandslideModel``, as for the others.
+        model: See ``LandslideModel``.
         loss: ``_target_`` and arguments of a loss of logits (B, 1, H, W) and mask (B, H, W), a
             ``PixelLoss`` or any other.
         normalization: See ``LandslideModel``.
         optimizer: The same of an optimiser, which is given the parameters.
         scheduler: The same of a learning-rate scheduler, which is given the optimiser
             and stepped every epoch with ``val_loss`` if it asks for a metric.
-        settings: Other arguments of ``LandslideModel``.
+        bands: See ``LandslideModel``, as for the others.
+        orbit: Orbit of the training scenes.
+        patch_size: Side in pixels of a training window.
+        threshold: Probability above which a pixel counts as landslide.
+        simulated: Whether it was trained on simulated images.
+        implanted: Whether it was trained on implanted landslides.
+        halo: What makes windows exact.
     """
 
     def __init__(
@@ -44,9 +51,25 @@ class LandslideTask(LandslideModel, LightningModule):
         normalization: Config,
         optimizer: Config,
         scheduler: Config | None = None,
-        **settings: Any,  # noqa: ANN401
+        bands: Sequence[str],
+        orbit: str,
+        patch_size: int,
+        threshold: float = 0.5,
+        simulated: bool = False,
+        implanted: bool = False,
+        halo: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(model=model, normalization=normalization, **settings)
+        super().__init__(
+            model=model,
+            normalization=normalization,
+            bands=bands,
+            orbit=orbit,
+            patch_size=patch_size,
+            threshold=threshold,
+            simulated=simulated,
+            implanted=implanted,
+            halo=halo,
+        )
         self.save_hyperparameters()
         criterion = make_module(loss)
         self.loss = criterion if isinstance(criterion, PixelLoss) else PixelMean(criterion)

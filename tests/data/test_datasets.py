@@ -18,6 +18,9 @@ from landslide.geo.grid import Grid, Window
 from landslide.geo.metadata import scene_info
 from landslide.geo.rasters import UNKNOWN, write_raster
 
+SIZE = (192, 320)
+"""Rows and columns of the scene."""
+
 
 def rewrite(path: Path, change: Callable[[np.ndarray, Grid], tuple[np.ndarray, Grid]]) -> None:
     with rasterio.open(path) as source:
@@ -180,12 +183,82 @@ def test_an_unusable_raster_is_one_clear_sentence(
     assert file in message(error)
 
 
-def test_decibels_are_found_in_overviews(root: Path) -> None:
+def test_decibels_that_are_corrected_in_place_are_accepted_whatever_overviews_show(
+    root: Path,
+) -> None:
     rewrite(root / "ascending.tif", decibels)
     with rasterio.open(root / "ascending.tif", "r+") as source:
         source.build_overviews([2, 4], Resampling.average)
     with pytest.raises(InputError, match="looks like decibels"):
         Scene.of(root, "ascending", BANDS)
+    with rasterio.open(root / "ascending.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as source:
+        source.write(10 ** (source.read(1) / 10), 1)
+    Scene.of(root, "ascending", BANDS)
+
+
+def test_what_a_mask_of_the_whole_raster_leaves_out_is_unknown(root: Path) -> None:
+    hidden = np.zeros(SIZE, bool)
+    hidden[40:60, 30:70] = True
+    for name, outside in (("ascending.tif", 20), ("landslides.tif", 0)):
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(root / name, "r+", nodata=None) as source,
+        ):
+            source.nodata = None
+            source.write_mask(~np.roll(hidden, outside, axis=0))
+    sample = Scene.of(root, "ascending", BANDS).read(Window(0, 0, *SIZE))
+    own = np.roll(hidden, 20, axis=0)
+    assert sample["image"][:, own].isnan().all()
+    assert sample["image"][:, ~own & (np.indices(SIZE)[0] > 10)].isfinite().all()
+    assert (sample["mask"].numpy() == UNKNOWN)[hidden | own].all()
+    assert (sample["mask"].numpy() != UNKNOWN)[~(hidden | own)][10 * SIZE[1] :].all()
+
+
+def test_every_band_has_its_own_nodata(root: Path) -> None:
+    path = root / "ascending.tif"
+    with rasterio.open(path) as source:
+        image, grid = source.read(), Grid.of(source)
+    image[BANDS.index("slope"), 40:60, 30:70] = -9999
+    for number, name in enumerate(BANDS):
+        nodata = -9999.0 if name == "slope" else np.nan
+        write_raster(root / f"{name}.tif", image[number], grid, [name], nodata)
+    bands = "".join(
+        f'<VRTRasterBand dataType="Float32" band="{number}"><Description>{name}</Description>'
+        f"<NoDataValue>{-9999 if name == 'slope' else 'nan'}</NoDataValue><SimpleSource>"
+        f'<SourceFilename relativeToVRT="1">{name}.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for number, name in enumerate(BANDS, 1)
+    )
+    a, b, c, d, e, f = grid.transform[:6]
+    (root / "scene.vrt").write_text(
+        f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">'
+        f"<SRS>{grid.crs.to_wkt()}</SRS>"
+        f"<GeoTransform>{c}, {a}, {b}, {f}, {d}, {e}</GeoTransform>{bands}</VRTDataset>"
+    )
+    sample = Scene(root / "scene.vrt", BANDS).read(Window(40, 30, 20, 40))
+    assert sample["image"][BANDS.index("slope")].isnan().all()
+    assert (sample["mask"] == UNKNOWN).all()
+
+
+def test_bands_of_the_other_orbit_alone_lie_on_the_scenes_grid(root: Path) -> None:
+    rewrite(root / "ascending.tif", shifted)
+    with pytest.raises(InputError, match=r"descending\.tif and .*ascending\.tif lie on different"):
+        Scene.of(root, "ascending", ["vv_pre@descending"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed on Linux")
+def test_a_scene_in_memory_keeps_no_file_open(root: Path) -> None:
+    def opened() -> list[Path]:
+        targets = (link.resolve() for link in Path("/proc/self/fd").iterdir())
+        return [target for target in targets if root in target.parents]
+
+    scene = Scene.of(root, "ascending", [*BANDS, "vv_pre@descending"])
+    assert opened()
+    scene.load()
+    assert not opened()
+    terrain = scene.open_bands(["slope"])
+    assert terrain is not None
+    assert terrain.read(Window(20, 20, 8, 8)).equal(scene.read(Window(20, 20, 8, 8))["image"][3:4])
 
 
 def test_a_mask_of_other_values_is_refused(root: Path) -> None:

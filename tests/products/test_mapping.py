@@ -265,6 +265,18 @@ def test_a_map_killed_after_its_rasters_is_finished(
         assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
+def test_a_map_that_cannot_be_drawn_is_no_map(
+    checkpoint: Path, scene_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("landslide.products.writing.draw_map", fail)
+    with pytest.raises(InputError, match="the disk is full"):
+        map_with(f"checkpoint={checkpoint}", f"scene={scene_root}", f"output={tmp_path / 'map'}")
+    assert not (tmp_path / "map" / "summary.json").exists()
+
+
 @pytest.mark.slow
 def test_a_signed_address_is_a_scene_and_its_signature_stays_private(
     checkpoint: Path, scene_root: Path, local: np.ndarray, tmp_path: Path

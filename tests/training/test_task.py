@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,7 @@ def test_encoder_weights_that_cannot_be_downloaded_are_one_sentence(
 def test_training_measures_no_halo_and_mapping_takes_the_checkpoints() -> None:
     task = make_task()
     assert task.measure_halo() == Halo(16, 96)
-    assert task.halo is None
+    assert task.hparams["halo"] is None
     assert make_task(halo=[32, 288]).measure_halo() == Halo(32, 288)
     assert make_task(halo=[]).measure_halo() is None
 
@@ -233,6 +234,26 @@ def test_a_checkpoint_cannot_call_what_it_likes_through_an_argument(tmp_path: Pa
     model = {"_target_": "torch.nn.Identity", "x": {"_target_": "pathlib.Path", "y": "z"}}
     with pytest.raises(InputError, match="an argument with a _target_"):
         make_task(model=model)
+
+
+@pytest.mark.parametrize("load", [load_task, load_model])
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("hyper_parameters", "dilate", 3),
+        ("state_dict", "context.weight", torch.ones(1)),
+        ("state_dict", "model.head.weight", torch.ones(1)),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused(
+    load: Callable[[Path], object], part: str, key: str, value: object, tmp_path: Path
+) -> None:
+    path = save_checkpoint(make_task(), tmp_path / "a.ckpt")
+    content = torch.load(path, weights_only=True)
+    content[part][key] = value
+    torch.save(content, path)
+    with pytest.raises(InputError, match="does not fit this version of the program"):
+        load(path)
 
 
 def test_a_model_whose_class_is_gone_is_one_clear_sentence(tmp_path: Path) -> None:
