@@ -196,7 +196,7 @@ def _read_product(raster: Path) -> NDArray[Any]:
 def _page(scene: Scene) -> tuple[Figure, Axes]:
     """A page that is cropped when it is saved; matplotlib's own layout takes as long as drawing.
 
-    It is drawn in a thread, as figures of ``pyplot``, which may have windows, must not be.
+    It is drawn in a thread, so it is no figure of ``pyplot``, which may open a window.
     """
     ratio = max(scene.grid.height / scene.grid.width, 0.2)
     width = 10.0 if ratio <= 1 else 10 / min(ratio, 2)
