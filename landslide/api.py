@@ -36,7 +36,7 @@ from landslide.prediction.stream import (
     predict_scene,
 )
 from landslide.products import mapping
-from landslide.products.mask import clean_mask, write_mask
+from landslide.products.mask import outline_landslides, write_mask
 from landslide.products.polygons import describe_polygons
 from landslide.training.member import load_members
 from landslide.training.metrics import pixel_metrics
@@ -207,7 +207,7 @@ def find_landslides(
         write_raster(raster, probability.values[:1], grid, ["probability"], np.nan)
         write_mask(folder, grid, threshold)
         mask = folder / "landslides.tif"
-        polygons = clean_mask(mask, grid, min_area, 0)
+        polygons = outline_landslides(mask, grid, min_area, 0)
         describe_polygons(polygons, mask, raster, None, grid)
     return polygons
 

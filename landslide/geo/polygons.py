@@ -32,7 +32,9 @@ def outline_mask(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataF
     """
     found = {1: Outlines(), UNKNOWN: Outlines()}
     with rasterio.open(mask) as source:
-        for outline, value in shapes(rasterio.band(source, 1), transform=grid.transform):
+        band = rasterio.band(source, 1)
+        # The mask masks itself: the ground around, one polygon full of holes, is not outlined.
+        for outline, value in shapes(band, mask=band, transform=grid.transform):
             if value in found:
                 found[int(value)].add(outline["coordinates"])
     return found[1].measure(grid), found[UNKNOWN].measure(grid)

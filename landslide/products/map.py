@@ -29,7 +29,6 @@ from landslide.geo.cartography import (
     save_figure,
     show_image,
 )
-from landslide.geo.folders import measure_of
 from landslide.geo.grid import Grid
 from landslide.geo.rasters import UNKNOWN, open_raster, read_reduced, reading
 from landslide.products.comparison import COLORS, OUTCOMES
@@ -73,6 +72,20 @@ class Shades(NamedTuple):
     high: float
 
 
+class MapLayers(NamedTuple):
+    """Rasters of a map at the size of a picture.
+
+    Attributes:
+        band: The last backscatter image of the scene's orbit; without one, its first band.
+        image: (H, W) of that band, in dB if it is backscatter; NaN where nothing was measured.
+        measure: (H, W) probability or score; not finite where nothing was observed.
+    """
+
+    band: str
+    image: NDArray[np.float32]
+    measure: NDArray[np.float32]
+
+
 class MapLabels(NamedTuple):
     """Text on a map, and the scale of its colours.
 
@@ -89,36 +102,45 @@ class MapLabels(NamedTuple):
     shades: Shades
 
 
-def draw_map(
-    folder: Path, scene: Scene, polygons: gpd.GeoDataFrame, labels: MapLabels, path: Path
-) -> None:
-    """Draw polygons and probability or score over the last backscatter image of the scene's orbit.
-
-    Without backscatter they are drawn over the scene's first band.
+def read_layers(scene: Scene, raster: Path) -> MapLayers:
+    """Read what a map shows below its polygons.
 
     Args:
-        folder: Folder of the probability or score, and of ``landslides.tif``.
+        scene: The mapped scene.
+        raster: Probability or score.
+    """
+    images = [source_bands(band)[0] for band in scene.bands if is_backscatter(band)]
+    same_orbit = [image for image in images if ORBIT_MARK not in image]
+    band = (same_orbit or images or scene.bands[:1])[-1]
+    values = _read_band(scene, band)
+    if images:
+        values = 10 * np.log10(np.where((values > 0) & (values < np.inf), values, np.nan))
+    return MapLayers(band, values, _read_product(raster))
+
+
+def draw_map(
+    layers: MapLayers, scene: Scene, polygons: gpd.GeoDataFrame, labels: MapLabels, path: Path
+) -> None:
+    """Draw polygons and probability or score over an image.
+
+    Args:
+        layers: What is shown below the polygons.
         scene: The mapped scene.
         polygons: Landslides in the scene's CRS.
         labels: Title, source line, dates and colours.
         path: Picture to write; its suffix chooses the format.
     """
-    images = [source_bands(band)[0] for band in scene.bands if is_backscatter(band)]
-    same_orbit = [image for image in images if ORBIT_MARK not in image]
-    label = (same_orbit or images or scene.bands[:1])[-1]
-    values = _read_band(scene, label)
-    if images:
-        values = 10 * np.log10(np.where((values > 0) & (values < np.inf), values, np.nan))
+    label, values, found = layers
+    if is_backscatter(label):
         polarisation = polarisation_of(label).upper()
         label = f"{polarisation} backscatter, {labels.dates.get(label, label)} (dB)"
     figure, axis = _page(scene)
     low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0, 1)
     image = show_image(axis, values, scene.grid, cmap="gray", vmin=low, vmax=high)
-    unobserved = _read_product(folder / "landslides.tif") == UNKNOWN
+    unobserved, shades = ~np.isfinite(found), labels.shades
     nearest: dict[str, Any] = {"interpolation": "nearest"}
     yellow = ListedColormap([NOT_OBSERVED])
     show_image(axis, np.ma.masked_equal(unobserved, False), scene.grid, cmap=yellow, **nearest)
-    found, shades = _read_product(measure_of(folder)), labels.shades
     drawn = np.ma.masked_where(~(found >= shades.least), found)
     ends: dict[str, Any] = {"vmin": shades.low, "vmax": shades.high}
     measure = show_image(axis, drawn, scene.grid, cmap=PROBABILITY, **ends, **nearest)

@@ -1,5 +1,6 @@
 """``landslides.tif``: a map's raster against a threshold, without small holes and landslides."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -7,7 +8,6 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.io import DatasetWriter
 
 from landslide.geo.folders import measure_of
 from landslide.geo.grid import Grid, Window
@@ -45,25 +45,51 @@ def write_mask(folder: Path, grid: Grid, threshold: float) -> int:
     return observed
 
 
-def clean_mask(mask: Path, grid: Grid, min_area: float, fill_holes: float) -> gpd.GeoDataFrame:
-    """Fill small holes and drop small landslides in a mask raster, and outline the rest.
+def outline_landslides(
+    mask: Path, grid: Grid, min_area: float, fill_holes: float
+) -> gpd.GeoDataFrame:
+    """Outline the landslides of a mask raster that are large enough, without small holes.
 
     Args:
-        mask: ``landslides.tif``; is updated.
+        mask: ``landslides.tif``; its small holes are filled. Small landslides stay in it until
+            ``keep_landslides``.
         grid: Grid of the scene.
         min_area: Smallest landslide in m² (minimum mapping unit), after holes are filled.
         fill_holes: Largest hole in m² that is filled; holes with unobserved pixels stay.
 
     Returns:
-        The remaining polygons, see ``outline_mask``.
+        Polygons, see ``outline_mask``.
     """
     polygons, unobserved = outline_mask(mask, grid)
     if fill_holes and _fill_holes(mask, grid, polygons, unobserved, fill_holes):
         polygons, _ = outline_mask(mask, grid)
-    kept = polygons[polygons.area_m2 >= min_area].copy()  # the first: the largest come first
-    if len(kept) < len(polygons):
-        _keep(mask, grid, polygons, len(kept))
-    return kept
+    return polygons[polygons.area_m2 >= min_area].copy()
+
+
+def keep_landslides(
+    mask: Path, grid: Grid, polygons: gpd.GeoDataFrame
+) -> Iterator[tuple[NDArray[np.int32], Window]]:
+    """Remove landslides that have no polygon from a mask raster, and tell where the others are.
+
+    Args:
+        mask: ``landslides.tif``; is updated.
+        grid: Grid of the scene.
+        polygons: Landslides of the mask, see ``outline_landslides``.
+
+    Yields:
+        Number (H, W) of the polygon of each pixel, from 1, 0 outside, and the window of these
+        pixels. The windows are strips that cover the grid.
+    """
+    regions = Regions(mask, grid, polygons.geometry.array)
+    with rasterio.open(mask, "r+") as raster:
+        for strip in regions.strips:
+            numbers = regions.read(raster, strip)
+            values = raster.read(1, window=strip.to_rasterio())
+            small = (values == 1) & (numbers == 0)
+            if small.any():
+                values[small] = 0
+                raster.write(values, 1, window=strip.to_rasterio())
+            yield numbers, strip
 
 
 def _fill_holes(
@@ -88,24 +114,7 @@ def _fill_holes(
         for block in grid.blocks():
             inside = rasterize_window(holes, [1] * len(holes), grid, block) == 1
             if inside.any():
-                _overwrite(raster, block, inside, 1)
+                values = raster.read(1, window=block.to_rasterio())
+                values[inside & (values != UNKNOWN)] = 1
+                raster.write(values, 1, window=block.to_rasterio())
     return True
-
-
-def _keep(mask: Path, grid: Grid, polygons: gpd.GeoDataFrame, count: int) -> None:
-    """Remove all but the first polygons from a mask raster."""
-    regions = Regions(mask, grid, polygons.geometry.array)
-    with rasterio.open(mask, "r+") as raster:
-        for strip in regions.strips:
-            small = regions.read(raster, strip) > count
-            if small.any():
-                _overwrite(raster, strip, small, 0)
-
-
-def _overwrite(
-    raster: DatasetWriter, window: Window, inside: NDArray[np.bool_], value: int
-) -> None:
-    """Set observed pixels of a window to a value."""
-    values = raster.read(1, window=window.to_rasterio())
-    values[inside & (values != UNKNOWN)] = value
-    raster.write(values, 1, window=window.to_rasterio())

@@ -17,8 +17,8 @@ from landslide.data.readers import BandReader
 from landslide.geo.ahead import read_ahead
 from landslide.geo.grid import BLOCK_SIZE, Grid, Window
 from landslide.geo.polygons import FIXED_DATE, ZonalStatistics, undated_geopackages
-from landslide.geo.regions import Regions
 from landslide.products.images import Image
+from landslide.products.mask import keep_landslides
 from landslide.products.rapid_mapping import image_footprint, observed_event, source_table
 
 Part = tuple[NDArray[np.int32], Window]
@@ -32,23 +32,23 @@ def describe_polygons(
 ) -> None:
     """Add ``id`` and statistics of the map's raster and of terrain to each polygon.
 
+    Landslides without a polygon are removed from the mask on the way.
+
     Args:
-        polygons: Outlines of the mask; columns are added.
-        mask: ``landslides.tif``.
+        polygons: Landslides of the mask, see ``outline_landslides``; columns are added.
+        mask: ``landslides.tif``; is updated.
         raster: Probability or score.
         terrain: Those bands of ``TERRAIN`` that the scene has.
         grid: Grid of the scene.
     """
     polygons.insert(0, "id", range(1, len(polygons) + 1))
-    regions = Regions(mask, grid, polygons.geometry.array)
-    with rasterio.open(raster) as source, rasterio.open(mask) as mapped:
+    with rasterio.open(raster) as source:
         names = [name.replace("spread", "probability_spread") for name in source.descriptions]
         statistics = ZonalStatistics(len(polygons), [*names, *(terrain.bands if terrain else [])])
 
         def parts() -> Iterator[Part]:
             """Parts that hold polygons, with the numbers of these."""
-            for strip in regions.strips:
-                ids = regions.read(mapped, strip)
+            for ids, strip in keep_landslides(mask, grid, polygons):
                 # The tiles of a wide strip, of all bands, do not fit into GDAL's cache.
                 for part in strip.columns(BLOCK_SIZE):
                     inside = ids[:, part.col : part.col + part.width]

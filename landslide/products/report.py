@@ -21,7 +21,7 @@ def write_report(
     folder: Path,
     summary: Mapping[str, Any],
     metrics: Mapping[str, Any] | None,
-    polygons: gpd.GeoDataFrame,
+    sizes: bytes | None,
     labels: MapLabels,
 ) -> None:
     """Write the page about a map.
@@ -30,7 +30,7 @@ def write_report(
         folder: Folder of ``map.png`` and, with ground truth, ``outcome.png``.
         summary: Content of ``summary.json``.
         metrics: Content of ``metrics.json``, where there is ground truth.
-        polygons: The mapped landslides.
+        sizes: Histogram of the landslides' areas, see ``draw_sizes``.
         labels: Title and source line of the map.
     """
     page = render_template(
@@ -43,13 +43,15 @@ def write_report(
         scores={name: words for name, words in SCORES.items() if name in (metrics or {})},
         map=embed_png((folder / "map.png").read_bytes()),
         outcome=embed_png((folder / "outcome.png").read_bytes()) if metrics else None,
-        sizes=embed_png(_draw_sizes(polygons)) if len(polygons) else None,
+        sizes=embed_png(sizes) if sizes else None,
     )
     write_text(folder / "report.html", page)
 
 
-def _draw_sizes(polygons: gpd.GeoDataFrame) -> bytes:
-    """Histogram of landslide areas as PNG, logarithmic on both axes, as is usual."""
+def draw_sizes(polygons: gpd.GeoDataFrame) -> bytes | None:
+    """Histogram of landslide areas as PNG, logarithmic on both axes, as is usual; None of none."""
+    if polygons.empty:
+        return None
     area = polygons.area_m2.to_numpy()
     low, high = np.floor(np.log10(area.min())), np.ceil(np.log10(area.max() + 1))
     figure = Figure(figsize=(6, 3))

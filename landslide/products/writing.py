@@ -1,6 +1,6 @@
 """From a map's raster to its products: the one way of ``predict.py`` and ``landslide polygons``."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from landslide.geo.stac import ITEM
 from landslide.prediction.stream import Stopwatch
 from landslide.products.comparison import Truth, compare
 from landslide.products.item import write_item
-from landslide.products.map import draw_map, draw_outcome
+from landslide.products.map import MapLayers, draw_map, draw_outcome, read_layers
 from landslide.products.mapped import MappedScene
-from landslide.products.mask import clean_mask, write_mask
+from landslide.products.mask import outline_landslides, write_mask
 from landslide.products.polygons import (
     TERRAIN,
     describe_polygons,
@@ -30,7 +30,7 @@ from landslide.products.polygons import (
     write_geopackage,
 )
 from landslide.products.rapid_mapping import write_package
-from landslide.products.report import write_report
+from landslide.products.report import draw_sizes, write_report
 from landslide.training.scores import SCORES
 
 PRODUCTS = (
@@ -79,24 +79,35 @@ def write_products(
     if not observed:
         raise InputError(f"{mapped.scene.path} has no pixel that is valid in all of its bands")
     raster = measure_of(folder)
-    with ExitStack() as copying:
+    with ExitStack() as copying, ThreadPoolExecutor(1) as artist:
         if not raster.is_symlink():
             copying.enter_context(becoming_cog(raster, mapped.tags()))
-        polygons = _write_polygons(config, mapped, folder, watch)
+        layers = artist.submit(read_layers, mapped.scene, raster)
+        with watch("polygons"):
+            polygons = outline_landslides(
+                folder / "landslides.tif", mapped.grid, config.min_area, config.fill_holes
+            )
+            simple = simplify(polygons, config.simplify)
+        drawn = artist.submit(_draw_maps, config, mapped, layers, simple.copy(), folder, watch)
+        polygons = _write_polygons(config, mapped, polygons, simple, folder, watch)
         with watch("metrics"):
             metrics = _write_metrics(mapped, truth, folder)
         with watch("cog"):
+            layers.result()  # is read before the raster is replaced
             copying.close()
             for path in (folder / name for name in CUT_RASTERS):
                 if path.exists():
                     to_cog(path, mapped.tags() | mapped.threshold_tag())
+        with watch("report"):
+            sizes = draw_sizes(polygons)
+        drawn.result()
     summary = mapped.summary(polygons, observed)
     outcome = folder / "outcome.tif"
     if outcome.exists():
         with watch("map"):
             draw_outcome(outcome, mapped.scene, mapped.labels(), folder / "outcome.png")
     with watch("report"):
-        write_report(folder, summary, metrics, polygons, mapped.labels())
+        write_report(folder, summary, metrics, sizes, mapped.labels())
         write_item(mapped, summary, folder)
     _require_named(folder)
     with watch("checksums"):
@@ -107,22 +118,21 @@ def write_products(
 
 
 def _write_polygons(
-    config: DictConfig, mapped: MappedScene, folder: Path, watch: Stopwatch
+    config: DictConfig,
+    mapped: MappedScene,
+    polygons: gpd.GeoDataFrame,
+    simple: gpd.GeoDataFrame,
+    folder: Path,
+    watch: Stopwatch,
 ) -> gpd.GeoDataFrame:
-    """Clean the mask, write its polygons, and draw them while they are described."""
-    mask, grid = folder / "landslides.tif", mapped.grid
-    with watch("polygons"):
-        polygons = clean_mask(mask, grid, config.min_area, config.fill_holes)
-        simple = simplify(polygons, config.simplify)
-    with ThreadPoolExecutor(1) as artist:
-        drawn = artist.submit(_draw_maps, config, mapped, simple.copy(), folder, watch)
-        with watch("zonal statistics"):
-            terrain = mapped.scene.open_bands(TERRAIN)
-            describe_polygons(polygons, mask, measure_of(folder), terrain, grid)
-        with watch("vector files"):
-            polygons = polygons.set_geometry(simple.geometry)
-            _write_vector_files(config, mapped, polygons, folder)
-        drawn.result()
+    """Describe polygons by their pixels, and write them with simple outlines."""
+    with watch("zonal statistics"):
+        terrain = mapped.scene.open_bands(TERRAIN)
+        rasters = (folder / "landslides.tif", measure_of(folder))
+        describe_polygons(polygons, *rasters, terrain, mapped.grid)
+    with watch("vector files"):
+        polygons = polygons.set_geometry(simple.geometry)
+        _write_vector_files(config, mapped, polygons, folder)
     return polygons
 
 
@@ -160,13 +170,15 @@ def _write_metrics(mapped: MappedScene, truth: Truth | None, folder: Path) -> di
 def _draw_maps(
     config: DictConfig,
     mapped: MappedScene,
+    layers: Future[MapLayers],
     polygons: gpd.GeoDataFrame,
     folder: Path,
     watch: Stopwatch,
 ) -> None:
     with watch("map"):
         for picture in ("map.png", "map.pdf") if config.pdf else ("map.png",):
-            draw_map(folder, mapped.scene, polygons, mapped.labels(), folder / picture)
+            path = folder / picture
+            draw_map(layers.result(), mapped.scene, polygons, mapped.labels(), path)
 
 
 def product_checksums(folder: Path) -> dict[str, dict[str, int | str]]:

@@ -21,7 +21,7 @@ from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
 from landslide.products.images import list_images
 from landslide.products.map import MapLabels, Shades
-from landslide.products.mask import clean_mask, write_mask
+from landslide.products.mask import keep_landslides, outline_landslides, write_mask
 from landslide.products.polygons import (
     TERRAIN,
     describe_polygons,
@@ -66,7 +66,7 @@ def test_the_mask_says_where_nothing_was_observed(folder: Path) -> None:
 def test_only_small_observed_holes_are_filled(folder: Path, limit: float, filled: int) -> None:
     write_mask(folder, GRID, 0.5)
     before = read(folder / "landslides.tif")
-    polygons = clean_mask(folder / "landslides.tif", GRID, min_area=0, fill_holes=limit)
+    polygons = outline_landslides(folder / "landslides.tif", GRID, min_area=0, fill_holes=limit)
     after = read(folder / "landslides.tif")
     assert (after == 1).sum() - (before == 1).sum() == filled
     np.testing.assert_array_equal(after == 255, before == 255)
@@ -75,9 +75,13 @@ def test_only_small_observed_holes_are_filled(folder: Path, limit: float, filled
 
 def test_small_landslides_leave_mask_and_polygons(folder: Path) -> None:
     write_mask(folder, GRID, 0.5)
-    polygons = clean_mask(folder / "landslides.tif", GRID, min_area=201, fill_holes=0)
+    path = folder / "landslides.tif"
+    polygons = outline_landslides(path, GRID, min_area=201, fill_holes=0)
     assert len(polygons) == 1
-    mask = read(folder / "landslides.tif")
+    numbers = np.concatenate([part for part, _ in keep_landslides(path, GRID, polygons)])
+    mask = read(path)
+    np.testing.assert_array_equal(numbers, mask == 1)
+    np.testing.assert_array_equal(mask == 255, np.isnan(read(folder / "probability.tif")))
     assert (mask[90:92, 90] == 0).all()
     assert polygons.area_m2.sum() == 100 * (mask == 1).sum()
 
@@ -100,7 +104,7 @@ def test_simplified_neighbours_still_share_their_edge() -> None:
 
 def described(folder: Path) -> gpd.GeoDataFrame:
     write_mask(folder, GRID, 0.5)
-    polygons = clean_mask(folder / "landslides.tif", GRID, min_area=0, fill_holes=0)
+    polygons = outline_landslides(folder / "landslides.tif", GRID, min_area=0, fill_holes=0)
     slope = np.full((120, 140), 25, dtype=np.float32)
     aspect = np.where(np.arange(140) % 2, 350, 10) * np.ones((120, 1), dtype=np.float32)
     bands = np.stack([slope, aspect.astype(np.float32)])
@@ -164,7 +168,7 @@ def test_the_geopackage_has_style_and_rapid_mapping_layers(folder: Path) -> None
 
 def test_a_map_without_landslides_is_a_map(folder: Path) -> None:
     write_mask(folder, GRID, 0.95)
-    polygons = clean_mask(folder / "landslides.tif", GRID, min_area=0, fill_holes=100)
+    polygons = outline_landslides(folder / "landslides.tif", GRID, min_area=0, fill_holes=100)
     write_raster(folder / "scene.tif", np.zeros((120, 140), np.float32), GRID, ["slope"], np.nan)
     describe(polygons, folder)
     images = list_images(["vv_pre"], {}, "ascending")
@@ -219,7 +223,7 @@ def test_the_report_escapes_what_the_scene_says(folder: Path) -> None:
     labels = MapLabels(
         "Landslides\n<script>", "images & model", {}, Shades("probability", 0.1, 0, 1)
     )
-    write_report(folder, summary, None, gpd.GeoDataFrame({"area_m2": []}), labels)
+    write_report(folder, summary, None, None, labels)
     page = (folder / "report.html").read_text()
     assert "<script" not in page
     for words in ("Landslides. &lt;script&gt;", "A &lt; b.", "images &amp; model", "2.5 km²"):
