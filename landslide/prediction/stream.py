@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from landslide.data.scene import Sample, Scene
@@ -216,7 +218,8 @@ def predict_scene(
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         samples = [reader.submit(read, number) for number in todo[:1]]
         written: Future[None] | None = None
-        for following, number in enumerate(track(todo, "Predicting", transient=True), start=1):
+        bar = track(todo, "Predicting", console=_console(), transient=True)
+        for following, number in enumerate(bar, start=1):
             sample = samples.pop().result()
             samples = [reader.submit(read, number) for number in todo[following : following + 1]]
             output = predict(number, sample)
@@ -228,3 +231,8 @@ def predict_scene(
         if written is not None:
             written.result()
     trim_memory()
+
+
+def _console() -> Console:
+    """Where progress is drawn: in a notebook rich needs ipywidgets, and would warn without them."""
+    return Console(force_jupyter=None if find_spec("ipywidgets") else False)
