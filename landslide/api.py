@@ -128,8 +128,8 @@ def load_checkpoint(
     """
     if not paths:
         raise InputError("load_checkpoint needs at least one checkpoint: name the path of one")
-    tasks = load_members([Path(path) for path in paths])
-    return Network(tasks, choose_device(device), tta, engine)
+    members = load_members([Path(path) for path in paths])
+    return Network(members, choose_device(device), tta, engine)
 
 
 def predict(network: Network, scene: PathLike, orbit: str | None = None) -> xr.DataArray:
@@ -147,8 +147,8 @@ def predict(network: Network, scene: PathLike, orbit: str | None = None) -> xr.D
     Raises:
         InputError: The scene or a band is missing.
     """
-    opened = open_input(network.tasks, str(scene), orbit).scene
-    balance_input(network.tasks, opened)
+    opened = open_input(network.members, str(scene), orbit).scene
+    balance_input(network.members, opened)
     window = {"size": None, "overlap": 0.5, "halo": None}
     raster = ProbabilityArray(opened.grid, network.bands)
     predict_scene(opened, choose_predictor(network, opened.grid, window), raster, Stopwatch())

@@ -47,7 +47,7 @@ def write_card(exported: Exported, folder: Path) -> None:
         exported: The model.
         folder: Folder of its files.
     """
-    origins, orbits, tasks = exported.origins, exported.orbits, exported.tasks
+    origins, orbits, members = exported.origins, exported.orbits, exported.members
     metrics = [each.metrics for each in origins if each.metrics]
     headings = [words for name, words in SCORES.items() if _known(metrics, name)]
     page = render_template(
@@ -57,25 +57,25 @@ def write_card(exported: Exported, folder: Path) -> None:
         name=name_of(exported),
         purpose=describe(exported),
         remarks=remarks_of(exported),
-        bands=[{"name": b, "unit": unit_of(b), "meaning": meaning_of(b)} for b in tasks[0].bands],
+        bands=[{"name": b, "unit": unit_of(b), "meaning": meaning_of(b)} for b in members[0].bands],
         sides=_sides(exported),
         threshold=f"{exported.threshold:.4g}",
         flips=exported.tta == "flips",
         scenes=unique(line for each in origins for line in describe_scenes(each, orbits)),
-        implanted=any(task.implanted for task in tasks),
+        implanted=any(member.implanted for member in members),
         licence=describe_licence(origins, orbits),
         protocol=unique(line for each in origins for line in describe_protocol(each)),
         scores=_score_rows(metrics),
         headings=headings,
         scored=_scored(exported),
         other_thresholds=other_thresholds(exported),
-        spread=_spread(len(metrics), len(tasks)),
-        trained=tasks[0].measure == "probability",
+        spread=_spread(len(metrics), len(members)),
+        trained=members[0].measure == "probability",
         sizes=_size_rows(metrics),
         calibration=_calibration_rows(metrics),
         quiet=_quiet(metrics),
         files=MODEL_FILES,
-        measure=tasks[0].measure,
+        measure=members[0].measure,
         differences=exported.differences,
         misuse=[*NEVER, *_misuse(exported)],
         version=landslide.__version__,
@@ -85,18 +85,18 @@ def write_card(exported: Exported, folder: Path) -> None:
 
 def architecture_of(exported: Exported) -> str:
     """Name of the model's class."""
-    return str(exported.tasks[0].model_settings["_target_"]).rpartition(".")[2]
+    return str(exported.members[0].model_settings["_target_"]).rpartition(".")[2]
 
 
 def name_of(exported: Exported) -> str:
     """Architecture, orbit, and number of members of an ensemble."""
-    number = f" ensemble of {len(exported.tasks)}" if len(exported.tasks) > 1 else ""
+    number = f" ensemble of {len(exported.members)}" if len(exported.members) > 1 else ""
     return f"landslide-sar {architecture_of(exported)} {' and '.join(exported.orbits)}{number}"
 
 
 def describe(exported: Exported) -> str:
     """What the model does, in a sentence."""
-    first, number = exported.tasks[0], len(exported.tasks)
+    first, number = exported.members[0], len(exported.members)
     orbits = (" and " if orbits_of(first.bands) else " or ").join(exported.orbits)
     what = "landslide probability" if first.measure == "probability" else "a detector's score"
     members = f", mean and spread of {number} members" if number > 1 else ""
@@ -116,7 +116,7 @@ def _sides(exported: Exported) -> str:
 
 
 def _scored(exported: Exported) -> str:
-    if len(exported.tasks) == 1:
+    if len(exported.members) == 1:
         return "" if exported.tta == "none" else " They are without flips."
     return " They are those of the members; the ensemble itself was not scored."
 
@@ -205,8 +205,8 @@ def _quiet(metrics: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _misuse(exported: Exported) -> list[str]:
-    first, lines = exported.tasks[0], []
-    if any(task.simulated for task in exported.tasks):
+    first, lines = exported.members[0], []
+    if any(member.simulated for member in exported.members):
         lines.append("Real events: it was trained on SIMULATED images.")
     if not orbits_of(first.bands):
         lines.append(f"Images of another direction of flight than {' and '.join(exported.orbits)}.")

@@ -62,21 +62,21 @@ def export_model(config: DictConfig) -> Exported:
         raise InputError(
             f"{folder} already holds a model: choose another output or add overwrite=true"
         )
-    tasks, checkpoints = _load(config)
-    network = Network(tasks, torch.device("cpu"), config.tta)
+    members, checkpoints = _load(config)
+    network = Network(members, torch.device("cpu"), config.tta)
     _require_size(config.size, network)
-    threshold, halo = _threshold(config, tasks[0]), network.halo
-    scene = _open_scene(config, tasks, checkpoints)
+    threshold, halo = _threshold(config, members[0]), network.halo
+    scene = _open_scene(config, members, checkpoints)
     tiles = _deepness(network, config.size, halo, threshold, scene) if config.size else {}
-    model = ModelFiles.of(tasks, network.size_multiple, config.tta, config.size)
+    model = ModelFiles.of(members, network.size_multiple, config.tta, config.size)
     exported = Exported(
-        tasks=tasks,
+        members=members,
         checkpoints=checkpoints,
         tta=config.tta,
         threshold=threshold,
         halo=halo.size if halo else None,
         size=config.size,
-        differences=_compare(model, network, tasks, config, scene),
+        differences=_compare(model, network, members, config, scene),
     )
     with replacing_files(folder, FILES) as work:
         model.write(work, describe(exported, model.outputs), tiles)
@@ -90,13 +90,13 @@ def _load(config: DictConfig) -> tuple[list[LandslideModel], list[Path]]:
     names = checkpoint_names(config.checkpoint)
     if not any(map(is_model_name, names)):
         paths = [Path(name) for name in names]
-        tasks = [load_model(path) for path in paths]
-        if len({task.balance for task in tasks}) > 1:
+        members = [load_model(path) for path in paths]
+        if len({member.balance for member in members}) > 1:
             raise InputError(
                 "checkpoint: some members of the ensemble were trained on balanced dates "
                 "(normalization.balance=true) and some were not: export each kind by itself"
             )
-        return tasks, paths
+        return members, paths
     if len(names) > 1:
         raise InputError(f"checkpoint={config.checkpoint}: a detector maps by itself: name one")
     if config.scene is None:
@@ -106,17 +106,17 @@ def _load(config: DictConfig) -> tuple[list[LandslideModel], list[Path]]:
     return [make_detector(names[0], str(config.scene))], []
 
 
-def _threshold(config: DictConfig, task: LandslideModel) -> float:
+def _threshold(config: DictConfig, member: LandslideModel) -> float:
     if config.threshold is not None:
-        if config.threshold > 1 and task.measure == "probability":
+        if config.threshold > 1 and member.measure == "probability":
             raise InputError(f"threshold={config.threshold} is not a probability, from 0 to 1")
         return float(config.threshold)
-    if task.measure == "score":
+    if member.measure == "score":
         raise InputError(
             "a score has no threshold of its own: give one with threshold=, such as that in the "
             "summary.json of a map"
         )
-    return task.threshold
+    return member.threshold
 
 
 def _require_size(size: int | None, network: Network) -> None:
@@ -144,32 +144,32 @@ def _require_size(size: int | None, network: Network) -> None:
 
 
 def _open_scene(
-    config: DictConfig, tasks: list[LandslideModel], checkpoints: list[Path]
+    config: DictConfig, members: list[LandslideModel], checkpoints: list[Path]
 ) -> Scene | None:
     """The scene that was named, or that of the training if it still has the bands; balanced."""
-    path = config.scene or _training_scene(tasks[0], checkpoints)
+    path = config.scene or _training_scene(members[0], checkpoints)
     if path is None:
         return None
     try:
-        scene = open_input(tasks, str(path)).scene
+        scene = open_input(members, str(path)).scene
     except InputError:
         if config.scene is not None:
             raise
         return None
-    balance_input(tasks, scene)
+    balance_input(members, scene)
     return scene
 
 
-def _training_scene(task: LandslideModel, checkpoints: list[Path]) -> Path | None:
+def _training_scene(member: LandslideModel, checkpoints: list[Path]) -> Path | None:
     """Folder of the scene that the run of the first checkpoint lists among its data."""
     files = training_files(checkpoints[0]) if checkpoints else []
-    return next((file.parent for file in files if file.name == f"{task.orbit}.tif"), None)
+    return next((file.parent for file in files if file.name == f"{member.orbit}.tif"), None)
 
 
 def _compare(
     model: ModelFiles,
     network: Network,
-    tasks: list[LandslideModel],
+    members: list[LandslideModel],
     config: DictConfig,
     scene: Scene | None,
 ) -> dict[str, dict[str, float]]:
@@ -180,7 +180,7 @@ def _compare(
     """
     multiple, size = traced_multiple(network.size_multiple), config.size
     height = size or -(-COMPARED_SIDE // multiple) * multiple
-    images = make_images(network.tasks[0].bands, (height, size or height + multiple), scene)
+    images = make_images(network.members[0].bands, (height, size or height + multiple), scene)
     if size is None:
         # A file can be right at one size alone.
         side = -(-height // 2 // multiple) * multiple
@@ -196,7 +196,7 @@ def _compare(
                     f"{name} does not run and was not written ({str(error).splitlines()[0]}): give "
                     "one size with size=, which networks need that pool to a number of pixels"
                 ) from error
-    require_equal(differences, rounding_errors(tasks, config.tta, network, expected, images))
+    require_equal(differences, rounding_errors(members, config.tta, network, expected, images))
     return differences
 
 

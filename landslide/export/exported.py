@@ -22,7 +22,7 @@ class Exported:
     or score; an ensemble has a second output of the same shape, its spread.
 
     Attributes:
-        tasks: The loaded checkpoints, or a detector; several are one model, an ensemble.
+        members: The loaded checkpoints, or a detector; several are one model, an ensemble.
         checkpoints: Their files; empty for a detector that was named instead of a file.
         tta: ``none`` or ``flips``, which are inside of the model.
         threshold: Probability or score above which a pixel counts as landslide.
@@ -34,7 +34,7 @@ class Exported:
             input (``random``, ``broken``, ``scene``).
     """
 
-    tasks: Sequence[LandslideModel]
+    members: Sequence[LandslideModel]
     checkpoints: Sequence[Path]
     tta: TTA
     threshold: float
@@ -45,22 +45,22 @@ class Exported:
     @cached_property
     def origins(self) -> list[Origin]:
         """Where each checkpoint comes from; empty for a detector that was named."""
-        pairs = zip(self.checkpoints, self.tasks, strict=False)
-        return [Origin.of(path, implanted=task.implanted) for path, task in pairs]
+        pairs = zip(self.checkpoints, self.members, strict=False)
+        return [Origin.of(path, implanted=member.implanted) for path, member in pairs]
 
     @property
     def orbits(self) -> list[str]:
         """Orbits of the images that it reads, or that its members were trained on."""
-        first = self.tasks[0]
-        return sorted({*(task.orbit for task in self.tasks), *orbits_of(first.bands)})
+        first = self.members[0]
+        return sorted({*(member.orbit for member in self.members), *orbits_of(first.bands)})
 
     @property
     def scored_at(self) -> list[float]:
         """Threshold that each member was scored at, of those whose scores are known."""
-        pairs = zip(self.origins, self.tasks, strict=False)
+        pairs = zip(self.origins, self.members, strict=False)
         return [
-            each.metrics["test"].get("threshold", task.threshold)
-            for each, task in pairs
+            each.metrics["test"].get("threshold", member.threshold)
+            for each, member in pairs
             if each.metrics
         ]
 
@@ -72,4 +72,4 @@ class Exported:
     @property
     def size_multiple(self) -> int:
         """What height and width of an image are multiples of where they are free."""
-        return traced_multiple(math.lcm(*(task.size_multiple for task in self.tasks)))
+        return traced_multiple(math.lcm(*(member.size_multiple for member in self.members)))

@@ -35,7 +35,7 @@ class Graph(nn.Module):
     gives probability 0, or the least score.
 
     Args:
-        tasks: Checkpoints of the same bands; several are an ensemble.
+        members: Checkpoints of the same bands; several are an ensemble.
         tta: ``flips`` averages over the four flips.
 
     Attributes:
@@ -46,14 +46,14 @@ class Graph(nn.Module):
 
     backscatter: Tensor
 
-    def __init__(self, tasks: Sequence[LandslideModel], tta: TTA = "none") -> None:
+    def __init__(self, members: Sequence[LandslideModel], tta: TTA = "none") -> None:
         super().__init__()
-        first = tasks[0]
-        self.normalizations = nn.ModuleList(task.normalization for task in tasks)
-        self.networks = nn.ModuleList(ChannelsLast(fold(task.model)) for task in tasks)
+        first = members[0]
+        self.normalizations = nn.ModuleList(member.normalization for member in members)
+        self.networks = nn.ModuleList(ChannelsLast(fold(member.model)) for member in members)
         models = list(zip(self.normalizations, self.networks, strict=True))
         self.function = Function(models, tta, first.bands, first.measure)
-        self.outputs = (first.measure, SPREAD) if len(tasks) > 1 else (first.measure,)
+        self.outputs = (first.measure, SPREAD) if len(members) > 1 else (first.measure,)
         self.empty = 0.0 if first.measure == "probability" else MIN_SCORE
         flags = torch.tensor([is_backscatter(band) for band in first.bands])
         self.register_buffer("backscatter", flags[:, None, None])

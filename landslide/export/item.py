@@ -48,12 +48,12 @@ def write_item(exported: Exported, folder: Path) -> None:
     """
     origins = exported.origins
     grounds = [origin.ground for origin in origins if origin.ground is not None]
-    bands = [_describe_band(band) for band in exported.tasks[0].bands]
+    bands = [_describe_band(band) for band in exported.members[0].bands]
     architecture = architecture_of(exported)
     item = make_item(
         f"{architecture}_{checksum(folder / 'model.onnx')[:12]}",
         {
-            "title": f"Landslide {exported.tasks[0].measure} from radar: {architecture}",
+            "title": f"Landslide {exported.members[0].measure} from radar: {architecture}",
             "description": _describe(exported),
             **_time_of(exported, origins),
             # Whoever shares the weights states their licence; the card says what is known.
@@ -103,14 +103,14 @@ def _time_of(exported: Exported, origins: Sequence[Origin]) -> dict[str, Any]:
 
 def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, Any]:
     """The fields of MLM: what goes in, what comes out, and how it is made."""
-    first, side = exported.tasks[0], FREE if exported.size is None else exported.size
+    first, side = exported.members[0], FREE if exported.size is None else exported.size
     architecture = architecture_of(exported)
     return {
         "mlm:name": name_of(exported),
         "mlm:architecture": architecture,
         "mlm:tasks": TASKS,
         "mlm:total_parameters": sum(
-            value.numel() for task in exported.tasks for value in task.model.parameters()
+            value.numel() for member in exported.members for value in member.model.parameters()
         ),
         **_pretraining(origins),
         "mlm:accelerator": None,
@@ -144,7 +144,7 @@ def _describe_model(exported: Exported, origins: Sequence[Origin]) -> dict[str, 
             "threshold": exported.threshold,
             "halo": exported.halo,
             "tta": exported.tta,
-            "members": len(exported.tasks),
+            "members": len(exported.members),
             "model": first.model_settings,
             "normalization": first.normalization_settings,
         },
@@ -158,15 +158,15 @@ def _structure(shape: list[int], channels: str) -> dict[str, Any]:
 
 def _outputs(exported: Exported) -> list[tuple[str, str, dict[str, Any]]]:
     """Name, meaning and classes of each output."""
-    measure = exported.tasks[0].measure
+    measure = exported.members[0].measure
     meaning = "Probability of landslide, 0 to 1"
     if measure == "score":
-        meaning = f"Score in {exported.tasks[0].unit}, which ranks ground and is no probability"
+        meaning = f"Score in {exported.members[0].unit}, which ranks ground and is no probability"
     meaning += f"; landslide above {exported.threshold:.4g}"
     outputs: list[tuple[str, str, dict[str, Any]]] = [
         (measure, meaning, {"classification:classes": CLASSES})
     ]
-    if len(exported.tasks) > 1:
+    if len(exported.members) > 1:
         outputs.append(("spread", "Standard deviation of the ensemble's members", {}))
     return outputs
 
@@ -187,9 +187,9 @@ def _describe_training(exported: Exported, origins: Sequence[Origin]) -> dict[st
     pairs = zip(known, exported.scored_at, strict=True)
     scores = [scores | {"threshold": threshold} for scores, threshold in pairs]
     return {
-        "landslide:simulated": any(task.simulated for task in exported.tasks),
-        "landslide:implanted": any(task.implanted for task in exported.tasks),
-        "landslide:balanced_dates": any(task.balance for task in exported.tasks),
+        "landslide:simulated": any(member.simulated for member in exported.members),
+        "landslide:implanted": any(member.implanted for member in exported.members),
+        "landslide:balanced_dates": any(member.balance for member in exported.members),
         "landslide:differences": exported.differences,
         **({"landslide:training_events": events} if events else {}),
         **({"landslide:test_scores": scores} if scores else {}),

@@ -17,7 +17,7 @@ def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
         exported: The model.
         outputs: Names of its outputs.
     """
-    first = exported.tasks[0]
+    first = exported.members[0]
     return {
         "landslide_version": landslide.__version__,
         "bands": first.bands,
@@ -30,21 +30,21 @@ def describe(exported: Exported, outputs: Sequence[str]) -> dict[str, Any]:
         "halo": exported.halo,
         SIZE: exported.size,
         "size_multiple": exported.size_multiple,
-        "normalization": [dict(task.normalization_settings) for task in exported.tasks],
+        "normalization": [dict(member.normalization_settings) for member in exported.members],
         "differences": exported.differences,
         "notes": notes(exported),
         MEMBERS: [
-            ExportedMember.facts_of(task) | {"threshold": exported.threshold}
-            for task in exported.tasks
+            ExportedMember.facts_of(member) | {"threshold": exported.threshold}
+            for member in exported.members
         ],
     }
 
 
 def notes(exported: Exported) -> list[str]:
     """What whoever runs the model elsewhere must know."""
-    tasks, side = exported.tasks, exported.tasks[0].patch_size
+    members, side = exported.members, exported.members[0].patch_size
     found = []
-    if any(task.per_window for task in tasks):
+    if any(member.per_window for member in members):
         found.append(
             "each image is scaled by its own minimum and maximum, so that joined tiles cannot "
             f"equal the blended map of predict.py; tiles of {side} x {side} px, as in training, "
@@ -60,7 +60,7 @@ def notes(exported: Exported) -> list[str]:
             f"pixels less than {exported.halo} px from the edge of a tile are only right in a "
             "tile that reaches farther"
         )
-    if any(task.balance for task in tasks):
+    if any(member.balance for member in members):
         found.append(
             "the model reads dates of one brightness, which predict.py makes of a scene: "
             "`landslide composite` writes them"
@@ -72,16 +72,16 @@ def notes(exported: Exported) -> list[str]:
             f"QGIS' plugin Deepness, whose thresholds are whole percent from 1 to 99, maps at "
             f"{rounded:g} and not at {exported.threshold:.4g}"
         )
-    if tasks[0].measure == "score":
+    if members[0].measure == "score":
         found.append("the output is a detector's score and no probability")
-    return found + _origin(tasks)
+    return found + _origin(members)
 
 
-def _origin(tasks: Sequence[LandslideModel]) -> list[str]:
+def _origin(members: Sequence[LandslideModel]) -> list[str]:
     """Notes on training data that are not what they seem."""
     found = []
-    if any(task.simulated for task in tasks):
+    if any(member.simulated for member in members):
         found.append("the model was trained on SIMULATED images and is unproven on real ones")
-    if any(task.implanted for task in tasks):
+    if any(member.implanted for member in members):
         found.append("the model was trained on IMPLANTED landslides in quiet images")
     return found

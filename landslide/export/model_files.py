@@ -37,12 +37,12 @@ class ModelFiles(NamedTuple):
 
     @classmethod
     def of(
-        cls, tasks: Sequence[LandslideModel], multiple: int, tta: TTA, size: int | None = None
+        cls, members: Sequence[LandslideModel], multiple: int, tta: TTA, size: int | None = None
     ) -> Self:
         """Make a model of checkpoints.
 
         Args:
-            tasks: Checkpoints of the same bands; several are an ensemble.
+            members: Checkpoints of the same bands; several are an ensemble.
             multiple: What the image's sides are multiples of.
             tta: ``flips`` averages over the four flips.
             size: The only height and width that the ONNX model takes; None leaves them free.
@@ -50,7 +50,7 @@ class ModelFiles(NamedTuple):
         Raises:
             InputError: The model cannot be traced, or has an operation that ONNX lacks.
         """
-        graph, channels = Graph(tasks, tta).eval(), len(tasks[0].bands)
+        graph, channels = Graph(members, tta).eval(), len(members[0].bands)
         program = trace(graph, channels, multiple)
         static = program if size is None else trace(graph, channels, multiple, size)
         return cls(graph.outputs, to_onnx(static, graph.outputs), program)

@@ -90,19 +90,19 @@ def expected_outputs(network: Network, images: Images) -> Images:
 
 
 def rounding_errors(
-    tasks: Sequence[LandslideModel], tta: TTA, network: Network, expected: Images, images: Images
+    members: Sequence[LandslideModel], tta: TTA, network: Network, expected: Images, images: Images
 ) -> dict[str, float]:
     """How far ``predict.py`` is off what it computes in double precision, by kind of input.
 
     Args:
-        tasks: The network's checkpoints.
+        members: The network's checkpoints.
         tta: Its flips.
         network: The network.
         expected: Its outputs for ``images``.
         images: Input.
     """
-    models = [(deepcopy(t.normalization).double(), fold(t.model).double()) for t in tasks]
-    function = Function(models, tta, tasks[0].bands, network.measure)
+    models = [(deepcopy(m.normalization).double(), fold(m.model).double()) for m in members]
+    function = Function(models, tta, members[0].bands, network.measure)
     with torch.no_grad():
         exact = _outputs(lambda image: function(image.double()), network, images)
     return largest_differences(lambda image: [image], exact, expected, network.measure)
@@ -110,7 +110,7 @@ def rounding_errors(
 
 def _outputs(run: Callable[[Tensor], Tensor], network: Network, images: Images) -> Images:
     """Outputs (B, K, H, W) of a function that takes NaN for what was not measured."""
-    bands = network.tasks[0].bands
+    bands = network.members[0].bands
     power = torch.tensor([is_backscatter(band) for band in bands])[:, None, None]
     empty = 0.0 if network.measure == "probability" else MIN_SCORE
     expected = {}

@@ -28,18 +28,18 @@ class SceneInput(NamedTuple):
     info: dict[str, Any]
 
 
-def open_input(tasks: Sequence[Member], path: str, orbit: str | None = None) -> SceneInput:
+def open_input(members: Sequence[Member], path: str, orbit: str | None = None) -> SceneInput:
     """Open a scene folder or a GeoTIFF with the bands of checkpoints.
 
     Args:
-        tasks: Members of an ensemble, which share their bands.
+        members: Members of an ensemble, which share their bands.
         path: Folder, file, or URL that GDAL opens.
         orbit: Orbit of a folder; default: that of training.
 
     Raises:
         InputError: There is no such scene, or it lacks a band.
     """
-    bands = tasks[0].bands
+    bands = members[0].bands
     if not is_scene_folder(path):
         if not (is_address(path) or Path(path).exists()):
             raise InputError(
@@ -48,8 +48,8 @@ def open_input(tasks: Sequence[Member], path: str, orbit: str | None = None) -> 
         scene, truth = Scene(path, bands), None
         info = scene_info(Path(path).parent) or {"simulated": is_simulated(path)}
     else:
-        orbit = orbit or tasks[0].orbit
-        if orbit != tasks[0].orbit and orbits_of(bands):
+        orbit = orbit or members[0].orbit
+        if orbit != members[0].orbit and orbits_of(bands):
             raise InputError(
                 f"orbit={orbit}: the checkpoint reads both orbits, {', '.join(bands)}: "
                 "leave orbit out"
@@ -61,7 +61,7 @@ def open_input(tasks: Sequence[Member], path: str, orbit: str | None = None) -> 
     return SceneInput(scene, truth, info)
 
 
-def balance_input(tasks: Sequence[Member], scene: Scene) -> Levels:
+def balance_input(members: Sequence[Member], scene: Scene) -> Levels:
     """Balance the scene's dates if the checkpoints were trained on balanced dates.
 
     Returns:
@@ -70,12 +70,12 @@ def balance_input(tasks: Sequence[Member], scene: Scene) -> Levels:
     Raises:
         InputError: Only some members of an ensemble were trained on balanced dates.
     """
-    balanced = {task.balance for task in tasks}
+    balanced = {member.balance for member in members}
     if len(balanced) > 1:
         raise InputError(
             "checkpoint: some members of the ensemble were trained on balanced dates "
             "(normalization.balance=true) and some were not: map with each kind by itself"
         )
-    if all(task.per_window for task in tasks):
+    if all(member.per_window for member in members):
         return {}
     return balance_dates(scene) if balanced == {True} else measure_levels(scene)

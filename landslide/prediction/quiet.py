@@ -131,7 +131,7 @@ def find_quiet_events(
         Scores; None where there are fewer than two quiet events (see ``list_quiet_events``), or too
         few dates for the detector.
     """
-    bands, scores = network.tasks[0].bands, {}
+    bands, scores = network.members[0].bands, {}
     orbits = dict.fromkeys([orbit, *orbits_of(bands)])
     known = {name: list_quiet_events(bands, root, name, info) for name in orbits}
     before, after = [], []
@@ -180,7 +180,7 @@ class _Scores:
 
 def _score(network: Network, scene: Scene) -> NDArray[np.float32]:
     """Scores (N) of a scene, its dates balanced as the detector wants it."""
-    balance_input(network.tasks, scene)
+    balance_input(network.members, scene)
     window = {"size": BLOCK_SIDE, "overlap": 0.5, "halo": None}
     predictor = choose_predictor(network, scene.grid, window)
     scores = _Scores(set(range(len(predictor.blocks))) - set(sampled_blocks(scene.grid)))

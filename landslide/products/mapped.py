@@ -72,7 +72,7 @@ class Record:
     @classmethod
     def of(
         cls,
-        tasks: Sequence[Member],
+        members: Sequence[Member],
         source: SceneInput,
         levels: Levels,
         inventory: Path | None,
@@ -80,12 +80,12 @@ class Record:
         """Record of checkpoints and an opened scene.
 
         Args:
-            tasks: The checkpoints or the detector; several are an ensemble.
+            members: The checkpoints or the detector; several are an ensemble.
             source: The scene, with its dates balanced where the checkpoints want it.
             levels: Measured brightness of whole dates.
             inventory: Ground truth, if there is any.
         """
-        scene, info, bands = source.scene, source.info, tasks[0].bands
+        scene, info, first = source.scene, source.info, members[0]
         path = without_signature(str(scene.path))
         simulated = bool(info.get("simulated", False))
         event = info.get("event") or Path(path).stem
@@ -94,23 +94,23 @@ class Record:
             if isinstance(event, Mapping)
             else (event, None)
         )
-        measure = f"score ({tasks[0].unit})" if tasks[0].measure == "score" else tasks[0].measure
+        measure = f"score ({first.unit})" if first.measure == "score" else first.measure
         return cls(
             scene=path,
             scene_files=scene_files(scene),
             simulated=simulated,
             event=str(name),
             event_time=time,
-            dates=dates_of(bands, info, Path(path).stem),
-            images=list_images(bands, info, Path(path).stem),
+            dates=dates_of(first.bands, info, Path(path).stem),
+            images=list_images(first.bands, info, Path(path).stem),
             inventory=without_signature(str(inventory)) if inventory else None,
             inventory_file=file_state(str(inventory)) if inventory else None,
             not_observed_known_by=scene.visibility.known_by,
             measure=measure,
-            model=tasks[0].model_settings,
-            models=[str(task.model_settings["_target_"]) for task in tasks],
-            bands=list(bands),
-            notes=_notes(tasks, scene, levels, measure, Path(path).stem, simulated=simulated),
+            model=first.model_settings,
+            models=[str(member.model_settings["_target_"]) for member in members],
+            bands=list(first.bands),
+            notes=_notes(members, scene, levels, measure, Path(path).stem, simulated=simulated),
             levels_db=mean_levels(levels),
         )
 
@@ -149,7 +149,7 @@ def without_signature(path: str) -> str:
 
 
 def _notes(
-    tasks: Sequence[Member],
+    members: Sequence[Member],
     scene: Scene,
     levels: Levels,
     measure: str,
@@ -161,12 +161,12 @@ def _notes(
     notes = []
     if measure != "probability":
         notes.append(f"the map is made of a {measure}, which ranks ground and is no probability")
-    if any(task.implanted for task in tasks):
+    if any(member.implanted for member in members):
         notes.append("the model was trained on IMPLANTED landslides in quiet images")
-    if any(task.simulated for task in tasks) and not simulated:
+    if any(member.simulated for member in members) and not simulated:
         notes.append("the model was trained on SIMULATED images and is unproven on real ones")
-    if mapped in ORBITS and mapped != tasks[0].orbit:
-        notes.append(f"the model was trained on {tasks[0].orbit} images, these are {mapped}")
+    if mapped in ORBITS and mapped != members[0].orbit:
+        notes.append(f"the model was trained on {members[0].orbit} images, these are {mapped}")
     if changes := describe_level_changes(levels):
         answer = (
             "taken out before mapping"

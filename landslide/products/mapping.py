@@ -76,7 +76,7 @@ def _map_scene(config: DictConfig, place: Path) -> dict[str, Any]:
         scene, _, info = source
         inventory = Path(config.inventory) if config.inventory else source.truth
         truth = open_truth(inventory, scene.grid) if inventory else None
-        record = Record.of(network.tasks, source, levels, inventory)
+        record = Record.of(network.members, source, levels, inventory)
         predictor = _predictor(config, network, scene)
         settings = _settings(config, source, predictor)
     with replacing_products(output, PRODUCTS, settings, resume=config.resume) as folder:
@@ -160,16 +160,16 @@ def _open(config: DictConfig) -> tuple[Network, SceneInput, Levels]:
 
     The halo is measured while the scene is read.
     """
-    tasks, orbit = load_or_make(
+    members, orbit = load_or_make(
         checkpoint_names(config.checkpoint), str(config.scene), config.orbit
     )
-    require_thresholds(config, tasks[0].measure)
+    require_thresholds(config, members[0].measure)
     device = choose_device(config.device)
-    network = Network(tasks, device, config.tta, config.engine, config.precision)
+    network = Network(members, device, config.tta, config.engine, config.precision)
     with ThreadPoolExecutor(1) as measuring:
         halo = measuring.submit(lambda: network.halo)
-        source = open_input(tasks, str(config.scene), orbit)
-        levels = balance_input(tasks, source.scene)
+        source = open_input(members, str(config.scene), orbit)
+        levels = balance_input(members, source.scene)
         halo.result()
     return network, source, levels
 

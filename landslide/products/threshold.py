@@ -74,7 +74,7 @@ def choose_threshold(
     """
     if given := given_threshold(config, raster):
         return given
-    first = network.tasks[0]
+    first = network.members[0]
     if isinstance(first, ExportedMember) and config.false_alarms is None:
         return Threshold(first.threshold, "the exported model's")
     if network.measure == "probability":

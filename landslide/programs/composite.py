@@ -20,9 +20,9 @@ def composite(config: DictConfig) -> None:
         from landslide.radar.balance import describe_level_changes
         from landslide.training.named_detectors import load_or_make
 
-    tasks, orbit = load_or_make(names, str(config.scene), config.orbit)
-    scene, _, info = open_input(tasks, str(config.scene), orbit)
-    changes = describe_level_changes(balance_input(tasks, scene))
+    members, orbit = load_or_make(names, str(config.scene), config.orbit)
+    scene, _, info = open_input(members, str(config.scene), orbit)
+    changes = describe_level_changes(balance_input(members, scene))
     output = Path(config.output)
     write_composite(scene, output, simulated=bool(info.get("simulated")))
     console = Console(soft_wrap=True)

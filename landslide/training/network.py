@@ -80,7 +80,7 @@ class Network:
     """One or several checkpoints that map measurements to probability.
 
     Args:
-        tasks: Loaded checkpoints of the same bands; several are an ensemble. Or the members of
+        members: Loaded checkpoints of the same bands; several are an ensemble. Or the members of
             an exported model.
         device: Device to compute on.
         tta: ``flips`` averages over the four flips.
@@ -94,7 +94,7 @@ class Network:
 
     def __init__(
         self,
-        tasks: Sequence[Member],
+        members: Sequence[Member],
         device: torch.device,
         tta: TTA = "none",
         engine: str | None = None,
@@ -107,36 +107,36 @@ class Network:
         ):
             if value not in choices:
                 raise InputError(f"{option}={value} is unknown: choose from {', '.join(choices)}")
-        for task in tasks[1:]:
-            if task.bands != tasks[0].bands:
+        for member in members[1:]:
+            if member.bands != members[0].bands:
                 raise InputError(
                     f"checkpoint: an ensemble shares its bands, but one member was trained on "
-                    f"{', '.join(tasks[0].bands)} and another on {', '.join(task.bands)}"
+                    f"{', '.join(members[0].bands)} and another on {', '.join(member.bands)}"
                 )
-            if task.measure != tasks[0].measure:
+            if member.measure != members[0].measure:
                 raise InputError(
                     "checkpoint: one member gives a probability and another, a detector that was "
                     "not fitted, a score: map with each by itself"
                 )
         self.device = device
-        self.tasks = tasks
-        self.measure = tasks[0].measure
-        self.bands = (self.measure, "spread") if len(tasks) > 1 else (self.measure,)
-        self.per_window = any(task.per_window for task in tasks)
-        self.patch_size = tasks[0].patch_size
-        self.channels = len(tasks[0].bands)
-        self.size_multiple = math.lcm(*(task.size_multiple for task in tasks))
+        self.members = members
+        self.measure = members[0].measure
+        self.bands = (self.measure, "spread") if len(members) > 1 else (self.measure,)
+        self.per_window = any(member.per_window for member in members)
+        self.patch_size = members[0].patch_size
+        self.channels = len(members[0].bands)
+        self.size_multiple = math.lcm(*(member.size_multiple for member in members))
         self.function: Callable[[Tensor], Tensor]
-        if isinstance(tasks[0], ExportedMember):
-            self.function = _open_exported(tasks[0], device, tta, engine, precision)
+        if isinstance(members[0], ExportedMember):
+            self.function = _open_exported(members[0], device, tta, engine, precision)
         else:
             make_logits = ENGINES[engine or "torch"]
             models = [
-                (task.normalization.to(device), make_logits(task, device, precision == "half"))
-                for task in tasks
-                if isinstance(task, LandslideModel)
+                (member.normalization.to(device), make_logits(member, device, precision == "half"))
+                for member in members
+                if isinstance(member, LandslideModel)
             ]
-            self.function = Function(models, tta, tasks[0].bands, self.measure)
+            self.function = Function(models, tta, members[0].bands, self.measure)
 
     @cached_property
     def halo(self) -> Halo | None:
@@ -144,9 +144,9 @@ class Network:
         if self.per_window:
             return None
         # A halo does not depend on weights, by which most members differ.
-        models = [task.model_settings for task in self.tasks]
-        distinct = [task for i, task in enumerate(self.tasks) if models.index(models[i]) == i]
-        halos = [task.measure_halo() for task in distinct]
+        models = [member.model_settings for member in self.members]
+        distinct = [member for i, member in enumerate(self.members) if models.index(models[i]) == i]
+        halos = [member.measure_halo() for member in distinct]
         known = [halo for halo in halos if halo is not None]
         if len(known) < len(halos):
             return None

@@ -59,7 +59,7 @@ def export(folder: Path, *checkpoints: Path, **changes: object) -> Exported:
     (folder / "model.onnx").write_bytes(b"graph")
     (folder / "model.pt2").write_bytes(b"program")
     facts: dict[str, Any] = {
-        "tasks": [load_task(path) for path in checkpoints],
+        "members": [load_task(path) for path in checkpoints],
         "checkpoints": checkpoints,
         "tta": "none",
         "threshold": 0.25,

@@ -128,8 +128,8 @@ def test_an_ensemble_says_which_members_were_scored(scene: Path, tmp_path: Path)
 
 
 def test_a_detector_was_not_trained(scene: Path, tmp_path: Path) -> None:
-    tasks = [make_detector("log_ratio", str(scene))]
-    card = card_of(tmp_path / "model", tasks=tasks, threshold=2.0)
+    members = [make_detector("log_ratio", str(scene))]
+    card = card_of(tmp_path / "model", members=members, threshold=2.0)
     assert "It is a detector and was not trained." in card
     assert "no probability" in card
     assert "Scores are not known." in card

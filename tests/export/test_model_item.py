@@ -110,8 +110,8 @@ def test_an_item_describes_input_and_outputs(runs: list[Path], tmp_path: Path) -
 
 
 def test_a_detector_is_a_valid_item_of_scores(runs: list[Path], tmp_path: Path) -> None:
-    tasks = [make_detector("log_ratio", str(runs[0].parents[2] / "scene"))]
-    item = item_of(export(tmp_path, tasks=tasks, threshold=2.0), tmp_path)
+    members = [make_detector("log_ratio", str(runs[0].parents[2] / "scene"))]
+    item = item_of(export(tmp_path, members=members, threshold=2.0), tmp_path)
     validate_core(tmp_path / "item.json")
     [output] = item["properties"]["mlm:output"]
     assert output["name"] == "score"

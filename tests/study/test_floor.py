@@ -70,7 +70,7 @@ def test_the_floor_is_that_of_the_detectors_map(
     floor: pd.DataFrame, root: Path, sweep: Path
 ) -> None:
     network = Network([make_detector("log_ratio", str(root), "both")], torch.device("cpu"))
-    assert sum("@descending" in band for band in network.tasks[0].bands) == 3
+    assert sum("@descending" in band for band in network.members[0].bands) == 3
     score = predict(network, root)[0].to_numpy()
     row = floor[floor[FLOOR] == "log_ratio"].iloc[0]
     features = json.loads((sweep / row.run / "splits.geojson").read_text())["features"]
