@@ -6,14 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from landslide.models.sizes import size_multiple
+
 GRIDS = (16, 32, 64)
 """Pixel grids on which windows may start, for networks that halve their input four to six times."""
 
 MAX_HALO = 512
 """Halos beyond this, in pixels, cost more than blending windows does."""
-
-STRIP_WIDTH = 2 * max(GRIDS)
-"""Width in pixels of the inputs that are tried: strips take a tenth of the work of squares."""
 
 Network = Callable[[Tensor], Tensor]
 
@@ -52,22 +51,32 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
         return Halo(GRIDS[0], -(-int(reach) // GRIDS[0]) * GRIDS[0])
     training = model.training
     networks = [_strip_network(model.eval(), axis) for axis in (2, 3)]
+    strip = (channels, _strip_width(model))
     try:
         for grid in GRIDS:
-            sizes = [_nan_spread(network, channels, grid) for network in networks]
+            sizes = [_nan_spread(network, strip, grid) for network in networks]
             known = [size for size in sizes if size is not None]
             if len(known) < len(sizes):
                 return None
             halo = Halo(grid, max(known))
-            if all(_shifts_with_input(network, channels, halo) for network in networks):
+            if all(_shifts_with_input(network, strip, halo) for network in networks):
                 return halo
         return None
     finally:
         model.train(training)
 
 
+def _strip_width(model: nn.Module) -> int:
+    """Width in pixels of the inputs that are tried: strips take a small part of squares' work.
+
+    It is twice what the network halves its input to one pixel of, if the network says so.
+    """
+    multiple = size_multiple(model)
+    return 2 * (multiple if multiple > 1 else max(GRIDS))
+
+
 def _strip_network(model: nn.Module, axis: int) -> Network:
-    """The network on a strip (1, C, L, STRIP_WIDTH) whose length is laid along an axis."""
+    """The network on a strip (1, C, L, width) whose length is laid along an axis."""
     device = next(model.parameters()).device
 
     def run(x: Tensor) -> Tensor:
@@ -78,11 +87,12 @@ def _strip_network(model: nn.Module, axis: int) -> Network:
     return run
 
 
-def _nan_spread(network: Network, channels: int, grid: int) -> int | None:
+def _nan_spread(network: Network, strip: tuple[int, int], grid: int) -> int | None:
     """Pixels by which NaN in one grid cell spreads, rounded up to the grid; None if too far."""
+    channels, width = strip
     margin = 2 * max(GRIDS)
     while margin <= MAX_HALO:
-        x = torch.zeros(1, channels, 2 * margin + max(GRIDS), STRIP_WIDTH)
+        x = torch.zeros(1, channels, 2 * margin + max(GRIDS), width)
         x[:, :, margin : margin + grid] = torch.nan
         rows = torch.nonzero(network(x)[0, 0].isnan().any(dim=1)).flatten()
         size = max(margin - int(rows.min()), int(rows.max()) + 1 - margin - grid)
@@ -92,12 +102,13 @@ def _nan_spread(network: Network, channels: int, grid: int) -> int | None:
     return None
 
 
-def _shifts_with_input(network: Network, channels: int, halo: Halo) -> bool:
+def _shifts_with_input(network: Network, strip: tuple[int, int], halo: Halo) -> bool:
     """Whether output shifts with input by one grid cell, away from the strip's ends."""
+    channels, width = strip
     margin = -(-halo.size // max(GRIDS)) * max(GRIDS)
     length = 2 * margin + 2 * max(GRIDS)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, channels, length + halo.grid, STRIP_WIDTH, generator=generator)
+    x = torch.randn(1, channels, length + halo.grid, width, generator=generator)
     output, shifted = network(x[:, :, :length]), network(x[:, :, halo.grid :])
     difference = (
         output[:, :, margin + halo.grid : length - margin]
