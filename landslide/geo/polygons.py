@@ -18,8 +18,8 @@ from rasterio.features import rasterize, shapes
 from landslide.geo.grid import Grid, Window
 from landslide.geo.rasters import UNKNOWN
 
-FIXED_DATE = "2018-09-06T03:07:00.000Z"
-"""What GeoPackages record as the date of their writing."""
+FIXED_DATE = "1980-01-01T00:00:00.000Z"
+"""What GeoPackages record as the date of their writing, as files in a zip of no date do."""
 
 
 def outline_mask(mask: Path, grid: Grid) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:

@@ -160,8 +160,9 @@ def choose_dates(
         Files of each date, by the names of ``name_dates``.
 
     Raises:
-        InputError: The date of a file is not known, two overpasses are of one day, or there is none
-            before the event, or after it, which a stack can do without.
+        InputError: The date of a file is not known, no image has a polarisation, two overpasses are
+            of one day, or there is none before the event, or after it, which a stack can do
+            without.
     """
     wanted = {str(name).lower() for name in config.sar.polarisations}
     parts: dict[str, list[list[Path]]] = {"before": [], "after": [], "unsure": []}
@@ -172,6 +173,12 @@ def choose_dates(
         assert first.time is not None
         if wanted <= {polarisation for path in paths for polarisation in images[path].tiles}:
             parts[event.side_of(first.time, exact=first.exact)].append(paths)
+    known = {polarisation for image in images.values() for polarisation in image.tiles}
+    if known and not wanted <= known:
+        raise InputError(
+            f"sar.polarisations: the images of sar.{orbit} have {', '.join(sorted(known))}, and "
+            f"none has {', '.join(sorted(wanted - known))}: choose among those"
+        )
     for side in ("before", "after"):
         if not parts[side] and (side == "before" or config.sar.before < MIN_BEFORE):
             raise InputError(

@@ -84,6 +84,31 @@ def list_images(bands: Sequence[str], info: Mapping[str, Any], orbit: str) -> li
     return [image for group in images.values() for image in group]
 
 
+def describe_images(images: Sequence[Image]) -> list[str]:
+    """One line for each mission and orbit: its days before and after the event."""
+    lines = []
+    for sensor, orbit in dict.fromkeys((image.sensor, image.orbit) for image in images):
+        own = [image for image in images if (image.sensor, image.orbit) == (sensor, orbit)]
+        days = {
+            words: list(dict.fromkeys(image.date for image in own if image.phase == phase))
+            for phase, words in (("pre", "before"), ("post", "after"))
+        }
+        parts = [f"{_span(dates)} {words}" for words, dates in days.items() if dates]
+        if parts:
+            lines.append(f"{sensor} {orbit}: {', '.join(parts)}")
+    return lines
+
+
+def _span(dates: Sequence[str | None]) -> str:
+    """Days in words: one or two, or how many from the first to the last."""
+    known = sorted(date for date in dates if date)
+    if len(known) < len(dates):
+        return "undated"
+    if len(known) <= 2:
+        return " and ".join(known)
+    return f"{known[0]} to {known[-1]} ({len(known)} dates)"
+
+
 def _phase_of(name: str) -> Phase | None:
     if name.startswith("pre"):
         return "pre"

@@ -64,12 +64,14 @@ class Shades(NamedTuple):
         least: Smaller values are not drawn.
         low: Value of the palest colour.
         high: Value of the strongest colour.
+        threshold: Value above which a pixel is landslide.
     """
 
     name: str
     least: float
     low: float
     high: float
+    threshold: float
 
 
 class MapLayers(NamedTuple):
@@ -91,12 +93,14 @@ class MapLabels(NamedTuple):
 
     Attributes:
         title: Two lines: what is mapped, and the event.
+        images: A line for each orbit: its days before and after the event.
         source: Images, model and notes, below the map.
         dates: Date of each backscatter band, where known.
         shades: How the probability or score is drawn.
     """
 
     title: str
+    images: Sequence[str]
     source: str
     dates: Mapping[str, str]
     shades: Shades
@@ -149,12 +153,19 @@ def draw_map(
     area = polygons.area_m2.sum() / 1e6
     landslides = f"landslide ({len(polygons):,} mapped, {area:,.2f} km²)"
     handles = [Patch(facecolor=VERMILION, edgecolor="black", label=landslides)]
+    if shades.least < shades.threshold:
+        middle = (shades.least + shades.threshold) / 2
+        pale = PROBABILITY((middle - shades.low) / (shades.high - shades.low))
+        unmapped = f"{shades.name} {shades.least:g} to {shades.threshold:.3g}, not mapped"
+        handles.append(Patch(facecolor=pale, label=unmapped))
     if unobserved.any():
         handles.append(Patch(facecolor=NOT_OBSERVED, label="not observed"))
     for bottom, layer, name in ((0.52, measure, shades.name), (0.02, image, label)):
         bar = axis.inset_axes((1.015, bottom, 0.018, 0.46))
         figure.colorbar(layer, cax=bar).set_label(name, fontsize=8)
         bar.tick_params(labelsize=8)
+        if layer is measure:
+            bar.axhline(shades.threshold, color="black")
     _finish(figure, axis, scene, labels, handles)
     save_figure(figure, path)
 
@@ -196,6 +207,7 @@ def draw_outcome(outcome: Path, scene: Scene, labels: MapLabels, path: Path) -> 
     event = labels.title.partition("\n")[2]
     titled = labels._replace(title=f"Mapped landslides against the inventory\n{event}")
     _finish(figure, axis, scene, titled, handles)
+    axis.grid(visible=False)  # white lines would cut landslides
     save_figure(figure, path)
 
 
@@ -239,7 +251,7 @@ def _finish(
     crs = f"EPSG:{epsg}" if epsg else "projected CRS"
     axis.set_xlabel(f"Easting (km), {crs}; centre {_centre(scene)}", fontsize=8)
     axis.set_ylabel("Northing (km)", fontsize=8)
-    axis.set_title(labels.title, fontsize=10, loc="left")
+    axis.set_title("\n".join((labels.title, *labels.images)), fontsize=10, loc="left")
     _draw_scale_and_north(axis)
     below = ScaledTranslation(0, -34 / 72, figure.dpi_scale_trans)  # the x axis and its label
     axis.legend(

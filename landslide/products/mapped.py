@@ -13,7 +13,7 @@ from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
 from landslide.geo.states import State, file_state, raster_states
 from landslide.prediction.inputs import SceneInput
-from landslide.products.images import Image, dates_of, list_images
+from landslide.products.images import Image, dates_of, describe_images, list_images
 from landslide.products.map import MapLabels, Shades
 from landslide.products.threshold import NOT_CHOSEN, Threshold
 from landslide.radar.balance import Levels, describe_level_changes, mean_levels
@@ -231,10 +231,13 @@ class MappedScene:
         record = self.record
         simulated = "SIMULATED data: " if record.simulated else ""
         images = [self._dated(band) for band in record.bands]
+        day = (record.event_time or "")[:10]
+        day = f", {day}" if day and day not in record.event else ""
         model, members = record.models[0].rsplit(".", 1)[-1], len(record.models)
         models = f"ensemble of {members} {model}" if members > 1 else model
         return MapLabels(
-            title=f"Landslides mapped from radar\n{simulated}{record.event}",
+            title=f"Landslides mapped from radar\n{simulated}{record.event}{day}",
+            images=describe_images(record.images),
             source=(
                 f"{simulated}{Path(record.scene).stem}, {', '.join(images)}; {models}, "
                 f"threshold {self.threshold.value:.3g}; landslide-sar {landslide.__version__}"
@@ -247,8 +250,8 @@ class MappedScene:
     def _shades(self) -> Shades:
         measure, value = self.record.measure, self.threshold.value
         if measure == "probability":
-            return Shades(measure, least=0.1, low=0, high=1)
-        return Shades(measure, least=value, low=value / 2, high=2 * value)
+            return Shades(measure, least=0.1, low=0, high=1, threshold=value)
+        return Shades(measure, least=value, low=value / 2, high=2 * value, threshold=value)
 
     def _dated(self, band: str) -> str:
         """A band with the date of its image, or the dates of a ratio's images."""

@@ -37,6 +37,7 @@ def write_report(
         "landslide.products",
         "report.html",
         title=labels.title.replace("\n", ". "),
+        images=labels.images,
         source=labels.source,
         summary=summary,
         metrics=metrics,

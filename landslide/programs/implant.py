@@ -37,5 +37,7 @@ def implant(config: DictConfig) -> None:
         f"{len(written.before)} quiet dates stand for those before, "
         f"{', '.join(map(str, written.after))} for those after."
     )
+    if not written.outlines:
+        console.print("Note: this draw is of a quiet event: another seed= implants landslides")
     for path in sorted(Path(config.output).rglob("*.*")):
         console.print(f"  {path}")

@@ -62,8 +62,9 @@ def comparable_runs(
     if len(others) and not partial:
         first = others.iloc[0]
         raise InputError(
-            f"{sweep} holds {len(others)} runs that are not finished (the first, {first.run}, is "
-            f"{first.status}): start the sweep again to finish them, or say partial=true"
+            f"{sweep}: of {len(runs)} runs that were begun {len(others)} are not finished (the "
+            f"first, {first.run}, is {first.status}): start the sweep again to finish them, or say "
+            "partial=true"
         )
     if finished.empty:
         raise InputError(f"{sweep} holds no finished run yet")

@@ -17,6 +17,9 @@ from torch.optim.swa_utils import update_bn
 from landslide.geo.files import replacing, write_text
 from landslide.training.checkpoint import write_checkpoint
 
+FAILED = 0.1
+"""F1 below which nothing was learned, and share of training's F1 below which validation failed."""
+
 
 class ProgressBar(RichProgressBar):
     """Lightning's bar with the losses and F1 of the last epoch, drawn once a second.
@@ -163,6 +166,23 @@ class PatientStopping(EarlyStopping):
         """Stop at once if the interrupted run had run out of patience."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+def describe_lag(history: Path) -> str | None:
+    """A note if validation failed in most epochs of a training that learned, else None.
+
+    Args:
+        history: ``history.csv`` of a run.
+    """
+    rows = pd.read_csv(history)
+    lagging = (rows.val_f1 < FAILED * rows.train_f1) & (rows.train_f1 > FAILED)
+    if lagging.sum() <= len(rows) / 2:
+        return None
+    return (
+        f"in {lagging.sum()} of {len(rows)} epochs validation F1 was below a tenth of training's. "
+        "Where training takes few steps, batch normalisation's running statistics lag behind: "
+        "callbacks=small_scene takes fresh ones"
+    )
 
 
 class FreshStatistics(Callback):

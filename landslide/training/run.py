@@ -23,7 +23,7 @@ from landslide.geo.files import write_json
 from landslide.geo.metadata import scene_info
 from landslide.models.detectors import Detector
 from landslide.training import figures
-from landslide.training.callbacks import WholeCheckpoints
+from landslide.training.callbacks import WholeCheckpoints, describe_lag
 from landslide.training.cpu import tune_cpu
 from landslide.training.evaluation import (
     Predictions,
@@ -98,7 +98,10 @@ def train(config: DictConfig, memory: SceneMemory | None = None) -> float:
         Console().print(
             f"Quiet ground on the test's dates: {100 * found['mapped']:.3f} % is mapped"
         )
-    Console(soft_wrap=True).print(f"Run folder: {output}")
+    console = Console(soft_wrap=True)
+    if lag := describe_lag(output / "history.csv"):
+        console.print(f"Note: {lag}")
+    console.print(f"Run folder: {output}")
     return float(results["val"]["f1"] or 0)
 
 

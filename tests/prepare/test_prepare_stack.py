@@ -269,6 +269,11 @@ def test_without_a_stack_an_image_after_the_event_is_needed(bursts: Path, tmp_pa
         prepare(*options(tmp_path / "s", f"'{bursts}/**/*_20180[678]*.tif'", "sar.before=1"))
 
 
+def test_a_polarisation_that_no_image_has_is_named(bursts: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"have vh, vv, and none has hh: choose among those"):
+        prepare(*options(tmp_path / "s", bursts, "sar.polarisations=[hh]"))
+
+
 @pytest.mark.slow
 def test_a_scene_without_a_dem_has_no_terrain_and_says_so(
     bursts: Path, tmp_path: Path, figures: None

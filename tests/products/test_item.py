@@ -81,7 +81,7 @@ def test_an_item_says_where_and_when(mapped: Path) -> None:
     assert properties["start_datetime"] == "2018-09-05T00:00:00Z"
     assert properties["end_datetime"] == "2018-09-29T23:59:59Z"
     assert properties["title"] == (
-        "Landslides mapped from radar: SIMULATED data: Test event "
+        "Landslides mapped from radar: SIMULATED data: Test event, 2018-09-05 "
         "(ascending, 2018-09-29, AttentionUNet)"
     )
     with rasterio.open(mapped / "first" / "probability.tif") as source:

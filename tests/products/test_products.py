@@ -19,7 +19,7 @@ from landslide.data.scene import Scene
 from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
-from landslide.products.images import list_images
+from landslide.products.images import describe_images, list_images
 from landslide.products.map import MapLabels, Shades
 from landslide.products.mask import keep_landslides, outline_landslides, write_mask
 from landslide.products.polygons import (
@@ -221,12 +221,46 @@ def test_the_report_escapes_what_the_scene_says(folder: Path) -> None:
         "not_observed_known_by": "nodata",
     }
     labels = MapLabels(
-        "Landslides\n<script>", "images & model", {}, Shades("probability", 0.1, 0, 1)
+        title="Landslides\n<script>",
+        images=["Sentinel-1 ascending: 2018-09-05 before"],
+        source="images & model",
+        dates={},
+        shades=Shades("probability", 0.1, 0, 1, threshold=0.5),
     )
     write_report(folder, summary, None, None, labels)
     page = (folder / "report.html").read_text()
     assert "<script" not in page
-    for words in ("Landslides. &lt;script&gt;", "A &lt; b.", "images &amp; model", "2.5 km²"):
+    for words in (
+        "Landslides. &lt;script&gt;",
+        "ascending: 2018-09-05 before",
+        "A &lt; b.",
+        "images &amp; model",
+        "2.5 km²",
+    ):
         assert words in page
     assert "SIMULATED" not in page
     assert "Against the inventory" not in page
+
+
+def test_a_map_says_from_which_days_its_images_are() -> None:
+    entries = [
+        {"date": day, "side": side}
+        for day, side in (
+            ("2018-08-12", "pre"),
+            ("2018-08-24", "pre"),
+            ("2018-09-05", "pre"),
+            ("2018-09-17", "post"),
+            ("2018-09-29", "post"),
+        )
+    ]
+    info = {
+        "stack": {"ascending": entries},
+        "dates": {"descending": {"vv_pre": "2018-09-04"}},
+    }
+    bands = ["vv_pre_mean", "vh_post_mean", "vv_pre@descending", "vv_post1@descending", "slope"]
+    assert describe_images(list_images(bands, info, "ascending")) == [
+        "Sentinel-1 ascending: 2018-08-12 to 2018-09-05 (3 dates) before, "
+        "2018-09-17 and 2018-09-29 after",
+        "Sentinel-1 descending: 2018-09-04 before, undated after",
+    ]
+    assert describe_images(list_images(["slope"], info, "ascending")) == []

@@ -410,7 +410,7 @@ def bad_sweeps() -> list[object]:
     return [
         pytest.param(missing, "there is no sweep folder", id="missing"),
         pytest.param(empty, "holds no run of a sweep", id="empty"),
-        pytest.param(half_written, "1 runs that are not finished .* b, is unfinished", id="half"),
+        pytest.param(half_written, "begun 1 are not finished .* b, is unfinished", id="half"),
         pytest.param(failed, "b, is failed", id="failed"),
         pytest.param(truncated, "metrics.json is not readable JSON", id="truncated"),
         pytest.param(untested, "no precision of the val split", id="untested"),

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from landslide.study.runs import flatten_metrics, read_metrics
+from landslide.training.callbacks import describe_lag
 from landslide.training.run import train
 from landslide.training.task import LandslideTask, load_task
 
@@ -60,3 +61,23 @@ def test_a_fold_whose_test_ground_is_quiet_counts_its_false_alarms(tmp_path: Pat
     row = flatten_metrics(read_metrics(tmp_path / "run"))
     assert math.isnan(row["test_f1"])
     assert row["test_fp"] == test["fp"]
+
+
+@pytest.mark.parametrize(
+    ("validation", "training", "words"),
+    [
+        ([0.3, 0.0, 0.0, 0.0], [0.3, 0.4, 0.5, 0.5], "in 3 of 4 epochs"),
+        ([0.3, 0.4, 0.0, 0.0], [0.3, 0.4, 0.5, 0.5], None),
+        ([0.0, 0.0, 0.0, 0.0], [0.0, 0.01, 0.02, 0.05], None),
+    ],
+    ids=["lags", "at times", "nothing learned"],
+)
+def test_a_run_says_when_its_validation_lagged_behind(
+    tmp_path: Path, validation: list[float], training: list[float], words: str | None
+) -> None:
+    rows = zip(range(4), training, validation, strict=True)
+    lines = ["epoch,train_f1,val_f1", *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "history.csv").write_text("\n".join(lines))
+    note = describe_lag(tmp_path / "history.csv")
+    assert (words is None) is (note is None)
+    assert words is None or words in str(note)
