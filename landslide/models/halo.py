@@ -6,13 +6,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from landslide.models.sizes import size_multiple
-
 GRIDS = (16, 32, 64)
 """Pixel grids on which windows may start, for networks that halve their input four to six times."""
 
 MAX_HALO = 512
 """Halos beyond this, in pixels, cost more than blending windows does."""
+
+STRIP_WIDTH = 2 * max(GRIDS)
+"""Width in pixels of the inputs that are tried: strips take a tenth of the work of squares."""
 
 Network = Callable[[Tensor], Tensor]
 
@@ -36,7 +37,8 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
     are: the farthest gives the size. Because of pooling this holds only for windows that start
     on a grid, the smallest by which input and output can be shifted together. Rows and columns
     are measured separately, on long strips. A model in which NaN does not spread has an attribute
-    ``reach`` instead: the number of pixels that it sees on every side.
+    ``reach`` instead: the number of pixels that it sees on every side. One whose layers spread
+    alike in narrower strips has their width as ``strip_width``.
 
     Args:
         model: (1, C, H, W) to logits (1, 1, H, W). It is left in the mode it was in.
@@ -51,7 +53,7 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
         return Halo(GRIDS[0], -(-int(reach) // GRIDS[0]) * GRIDS[0])
     training = model.training
     networks = [_strip_network(model.eval(), axis) for axis in (2, 3)]
-    strip = (channels, _strip_width(model))
+    strip = (channels, int(getattr(model, "strip_width", STRIP_WIDTH)))
     try:
         for grid in GRIDS:
             sizes = [_nan_spread(network, strip, grid) for network in networks]
@@ -64,15 +66,6 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
         return None
     finally:
         model.train(training)
-
-
-def _strip_width(model: nn.Module) -> int:
-    """Width in pixels of the inputs that are tried: strips take a small part of squares' work.
-
-    It is twice what the network halves its input to one pixel of, if the network says so.
-    """
-    multiple = size_multiple(model)
-    return 2 * (multiple if multiple > 1 else max(GRIDS))
 
 
 def _strip_network(model: nn.Module, axis: int) -> Network:

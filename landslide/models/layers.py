@@ -98,6 +98,7 @@ class PaperNetwork(nn.Module):
     """
 
     size_multiple = DOWNSAMPLING
+    strip_width = 2 * DOWNSAMPLING  # see measure_halo
 
     def __init__(self, in_channels: int, filters: int) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
+from rich import get_console
 from rich.console import Console
 from rich.progress import track
 
@@ -218,7 +219,7 @@ def predict_scene(
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         samples = [reader.submit(read, number) for number in todo[:1]]
         written: Future[None] | None = None
-        bar = track(todo, "Predicting", console=_console(), transient=True)
+        bar = track(todo, "Predicting", console=progress_console(), transient=True)
         for following, number in enumerate(bar, start=1):
             sample = samples.pop().result()
             samples = [reader.submit(read, number) for number in todo[following : following + 1]]
@@ -233,6 +234,9 @@ def predict_scene(
     trim_memory()
 
 
-def _console() -> Console:
+def progress_console() -> Console:
     """Where progress is drawn: in a notebook rich needs ipywidgets, and would warn without them."""
-    return Console(force_jupyter=None if find_spec("ipywidgets") else False)
+    console = get_console()
+    if console.is_jupyter and find_spec("ipywidgets") is None:
+        return Console(force_jupyter=False)
+    return console

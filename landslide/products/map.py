@@ -80,12 +80,15 @@ class MapLayers(NamedTuple):
     Attributes:
         band: The last backscatter image of the scene's orbit; without one, its first band.
         image: (H, W) of that band, in dB if it is backscatter; NaN where nothing was measured.
-        measure: (H, W) probability or score; not finite where nothing was observed.
+        measure: (H, W) probability or score.
+        unobserved: (H, W) whether nothing was observed. A raster that has overviews already
+            averages its gaps away, so the mask tells.
     """
 
     band: str
     image: NDArray[np.float32]
     measure: NDArray[np.float32]
+    unobserved: NDArray[np.bool_]
 
 
 class MapLabels(NamedTuple):
@@ -106,12 +109,18 @@ class MapLabels(NamedTuple):
     shades: Shades
 
 
-def read_layers(scene: Scene, raster: Path) -> MapLayers:
+def read_unobserved(mask: Path) -> NDArray[np.bool_]:
+    """Where nothing was observed (H, W), at the size of a picture, from ``landslides.tif``."""
+    return np.asarray(_read_product(mask) == UNKNOWN)
+
+
+def read_layers(scene: Scene, raster: Path, unobserved: NDArray[np.bool_]) -> MapLayers:
     """Read what a map shows below its polygons.
 
     Args:
         scene: The mapped scene.
         raster: Probability or score.
+        unobserved: See ``read_unobserved``.
     """
     images = [source_bands(band)[0] for band in scene.bands if is_backscatter(band)]
     same_orbit = [image for image in images if ORBIT_MARK not in image]
@@ -119,7 +128,7 @@ def read_layers(scene: Scene, raster: Path) -> MapLayers:
     values = _read_band(scene, band)
     if images:
         values = 10 * np.log10(np.where((values > 0) & (values < np.inf), values, np.nan))
-    return MapLayers(band, values, _read_product(raster))
+    return MapLayers(band, values, _read_product(raster), unobserved)
 
 
 def draw_map(
@@ -134,17 +143,17 @@ def draw_map(
         labels: Title, source line, dates and colours.
         path: Picture to write; its suffix chooses the format.
     """
-    label, values, found = layers
+    label, values, found, unobserved = layers
     if is_backscatter(label):
         polarisation = polarisation_of(label).upper()
         label = f"{polarisation} backscatter, {labels.dates.get(label, label)} (dB)"
     figure, axis = _page(scene)
     low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0, 1)
     image = show_image(axis, values, scene.grid, cmap="gray", vmin=low, vmax=high)
-    unobserved, shades = ~np.isfinite(found), labels.shades
     nearest: dict[str, Any] = {"interpolation": "nearest"}
     yellow = ListedColormap([NOT_OBSERVED])
     show_image(axis, np.ma.masked_equal(unobserved, False), scene.grid, cmap=yellow, **nearest)
+    shades = labels.shades
     drawn = np.ma.masked_where(~(found >= shades.least), found)
     ends: dict[str, Any] = {"vmin": shades.low, "vmax": shades.high}
     measure = show_image(axis, drawn, scene.grid, cmap=PROBABILITY, **ends, **nearest)

@@ -28,6 +28,7 @@ from landslide.prediction.stream import (
     choose_predictor,
     collect_blocks,
     predict_scene,
+    progress_console,
 )
 from landslide.prediction.windows import Predictor
 from landslide.products.comparison import open_truth
@@ -115,7 +116,7 @@ def _spread(
     parts = [part for n in range(config.parts) if (part := todo[n :: config.parts])]
     function = partial(_predict_part, config, settings, own)
     try:
-        with Progress(transient=True) as bar:
+        with Progress(console=progress_console(), transient=True) as bar:
             task = bar.add_task(f"Predicting, launcher={launcher.name}", total=len(parts))
             compute_parts(function, parts, own, launcher, lambda: bar.advance(task))
     finally:

@@ -19,7 +19,7 @@ from landslide.geo.stac import ITEM
 from landslide.prediction.stream import Stopwatch
 from landslide.products.comparison import Truth, compare
 from landslide.products.item import write_item
-from landslide.products.map import MapLayers, draw_map, draw_outcome, read_layers
+from landslide.products.map import MapLayers, draw_map, draw_outcome, read_layers, read_unobserved
 from landslide.products.mapped import MappedScene
 from landslide.products.mask import outline_landslides, write_mask
 from landslide.products.polygons import (
@@ -74,19 +74,19 @@ def write_products(
     Raises:
         InputError: No pixel of the raster is observed.
     """
+    mask = folder / "landslides.tif"
     with watch("mask"):
         observed = write_mask(folder, mapped.grid, mapped.threshold.value)
+        unobserved = read_unobserved(mask)
     if not observed:
         raise InputError(f"{mapped.scene.path} has no pixel that is valid in all of its bands")
     raster = measure_of(folder)
     with ExitStack() as copying, ThreadPoolExecutor(1) as artist:
         if not raster.is_symlink():
             copying.enter_context(becoming_cog(raster, mapped.tags()))
-        layers = artist.submit(read_layers, mapped.scene, raster)
+        layers = artist.submit(read_layers, mapped.scene, raster, unobserved)
         with watch("polygons"):
-            polygons = outline_landslides(
-                folder / "landslides.tif", mapped.grid, config.min_area, config.fill_holes
-            )
+            polygons = outline_landslides(mask, mapped.grid, config.min_area, config.fill_holes)
             simple = simplify(polygons, config.simplify)
         drawn = artist.submit(_draw_maps, config, mapped, layers, simple.copy(), folder, watch)
         polygons = _write_polygons(config, mapped, polygons, simple, folder, watch)

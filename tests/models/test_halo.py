@@ -63,3 +63,32 @@ def test_a_measured_halo_is_exact_and_no_larger_than_needed(model: nn.Module) ->
             differences.append((model(x[..., part, part])[..., inner, inner] - whole).abs().max())
     assert differences[0] <= 1e-5 * whole.std()
     assert differences[1] > 0
+
+
+class Shifted(nn.Module):
+    """A network that looks at one distant pixel, down and to the right."""
+
+    size_multiple = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, (20, 0, 20, 0))[:, :1, :-20, :-20] + x[:, :1]
+
+
+class Context(nn.Module):
+    """A network whose deepest level is padded by reflection."""
+
+    size_multiple = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 1, 5, padding=2, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = self.conv(nn.functional.avg_pool2d(x, 16))
+        return nn.functional.interpolate(deep, scale_factor=16)
+
+
+@pytest.mark.parametrize(("model", "size"), [(Shifted(), 32), (Context(), 32)])
+def test_the_halo_of_a_network_that_only_tells_its_multiple(model: nn.Module, size: int) -> None:
+    model.conv = getattr(model, "conv", nn.Conv2d(4, 1, 1))  # its device is that of parameters
+    assert measure_halo(model, 4) == Halo(16, size)

@@ -20,7 +20,7 @@ from landslide.geo.grid import Grid
 from landslide.geo.polygons import outline_mask
 from landslide.geo.rasters import to_cog, write_raster
 from landslide.products.images import describe_images, list_images
-from landslide.products.map import MapLabels, Shades
+from landslide.products.map import MapLabels, Shades, read_unobserved
 from landslide.products.mask import keep_landslides, outline_landslides, write_mask
 from landslide.products.polygons import (
     TERRAIN,
@@ -264,3 +264,14 @@ def test_a_map_says_from_which_days_its_images_are() -> None:
         "Sentinel-1 descending: 2018-09-04 before, undated after",
     ]
     assert describe_images(list_images(["slope"], info, "ascending")) == []
+
+
+def test_a_picture_shows_the_gaps_that_overviews_average_away(tmp_path: Path) -> None:
+    grid = GRID._replace(height=1700, width=1800)
+    probability = np.full((1700, 1800), 0.1, dtype=np.float32)
+    probability[np.random.default_rng(0).random(probability.shape) < 0.02] = np.nan
+    raster = tmp_path / "probability.tif"
+    write_raster(raster, probability, grid, ["probability"], np.nan)
+    to_cog(raster, {})
+    write_mask(tmp_path, grid, 0.5)
+    assert read_unobserved(tmp_path / "landslides.tif").mean() == pytest.approx(0.02, abs=0.002)
