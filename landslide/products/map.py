@@ -173,7 +173,7 @@ def draw_map(
         bar = axis.inset_axes((1.015, bottom, 0.018, 0.46))
         figure.colorbar(layer, cax=bar).set_label(name, fontsize=8)
         bar.tick_params(labelsize=8)
-        if layer is measure:
+        if layer is measure and shades.low <= shades.threshold <= shades.high:
             bar.axhline(shades.threshold, color="black")
     _finish(figure, axis, scene, labels, handles)
     save_figure(figure, path)

@@ -38,6 +38,6 @@ def implant(config: DictConfig) -> None:
         f"{', '.join(map(str, written.after))} for those after."
     )
     if not written.outlines:
-        console.print("Note: this draw is of a quiet event: another seed= implants landslides")
+        console.print("Note: this draw has no landslide: another seed= implants some")
     for path in sorted(Path(config.output).rglob("*.*")):
         console.print(f"  {path}")
