@@ -35,10 +35,10 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
 
     NaN in one grid cell spreads to every output that depends on the cell, whatever the weights
     are: the farthest gives the size. Because of pooling this holds only for windows that start
-    on a grid, the smallest by which input and output can be shifted together. Rows and columns
-    are measured separately, on long strips. A model in which NaN does not spread has an attribute
-    ``reach`` instead: the number of pixels that it sees on every side. One whose layers spread
-    alike in narrower strips has their width as ``strip_width``.
+    on a grid, the smallest by which input and output, and what NaN reaches, can be shifted
+    together. Rows and columns are measured separately, on long strips. A model in which NaN does
+    not spread has an attribute ``reach`` instead: the number of pixels that it sees on every side.
+    One whose layers spread alike in narrower strips has their width as ``strip_width``.
 
     Args:
         model: (1, C, H, W) to logits (1, 1, H, W). It is left in the mode it was in.
@@ -61,7 +61,10 @@ def measure_halo(model: nn.Module, channels: int) -> Halo | None:
             if len(known) < len(sizes):
                 return None
             halo = Halo(grid, max(known))
-            if all(_shifts_with_input(network, strip, halo) for network in networks):
+            if all(
+                _reach_shifts(network, strip, halo) and _shifts_with_input(network, strip, halo)
+                for network in networks
+            ):
                 return halo
         return None
     finally:
@@ -93,6 +96,18 @@ def _nan_spread(network: Network, strip: tuple[int, int], grid: int) -> int | No
             return -(-size // grid) * grid
         margin *= 2
     return None
+
+
+def _reach_shifts(network: Network, strip: tuple[int, int], halo: Halo) -> bool:
+    """Whether NaN one grid cell further spreads one grid cell further, whatever the weights are."""
+    channels, width = strip
+    margin = -(-halo.size // max(GRIDS)) * max(GRIDS)
+    reached = []
+    for start in (margin, margin + halo.grid):
+        x = torch.zeros(1, channels, 2 * margin + 2 * max(GRIDS), width)
+        x[:, :, start : start + halo.grid] = torch.nan
+        reached.append(network(x)[0, 0].isnan().any(dim=1))
+    return torch.equal(reached[0].roll(halo.grid), reached[1])
 
 
 def _shifts_with_input(network: Network, strip: tuple[int, int], halo: Halo) -> bool:

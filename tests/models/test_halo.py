@@ -61,7 +61,7 @@ def test_a_measured_halo_is_exact_and_no_larger_than_needed(model: nn.Module) ->
             part = slice(start - size, start + halo.grid + size)
             inner = slice(size, size + halo.grid)
             differences.append((model(x[..., part, part])[..., inner, inner] - whole).abs().max())
-    assert differences[0] <= 1e-5 * whole.std()
+    assert differences[0] <= 5e-5 * whole.std()  # rounding alone
     assert differences[1] > 0
 
 
@@ -92,3 +92,12 @@ class Context(nn.Module):
 def test_the_halo_of_a_network_that_only_tells_its_multiple(model: nn.Module, size: int) -> None:
     model.conv = getattr(model, "conv", nn.Conv2d(4, 1, 1))  # its device is that of parameters
     assert measure_halo(model, 4) == Halo(16, size)
+
+
+def test_windows_start_where_the_deepest_level_does_though_its_weights_hardly_count() -> None:
+    torch.manual_seed(0)
+    channels = (32, 16, 16, 8, 8)
+    model = smp.Unet("mobilenet_v2", encoder_weights=None, in_channels=4, decoder_channels=channels)
+    halo = measure_halo(model, 4)
+    assert halo is not None
+    assert halo.grid == model.encoder.output_stride == 32
