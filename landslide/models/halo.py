@@ -85,12 +85,10 @@ def _strip_network(model: nn.Module, axis: int) -> Network:
 
 def _nan_spread(network: Network, strip: tuple[int, int], grid: int) -> int | None:
     """Pixels by which NaN in one grid cell spreads, rounded up to the grid; None if too far."""
-    channels, width = strip
     margin = 2 * max(GRIDS)
     while margin <= MAX_HALO:
-        x = torch.zeros(1, channels, 2 * margin + max(GRIDS), width)
-        x[:, :, margin : margin + grid] = torch.nan
-        rows = torch.nonzero(network(x)[0, 0].isnan().any(dim=1)).flatten()
+        reached = _reached(network, strip, 2 * margin + max(GRIDS), slice(margin, margin + grid))
+        rows = torch.nonzero(reached).flatten()
         size = max(margin - int(rows.min()), int(rows.max()) + 1 - margin - grid)
         if size <= margin - max(GRIDS):  # the strip's ends are not reached
             return -(-size // grid) * grid
@@ -100,14 +98,20 @@ def _nan_spread(network: Network, strip: tuple[int, int], grid: int) -> int | No
 
 def _reach_shifts(network: Network, strip: tuple[int, int], halo: Halo) -> bool:
     """Whether NaN one grid cell further spreads one grid cell further, whatever the weights are."""
-    channels, width = strip
     margin = -(-halo.size // max(GRIDS)) * max(GRIDS)
-    reached = []
-    for start in (margin, margin + halo.grid):
-        x = torch.zeros(1, channels, 2 * margin + 2 * max(GRIDS), width)
-        x[:, :, start : start + halo.grid] = torch.nan
-        reached.append(network(x)[0, 0].isnan().any(dim=1))
-    return torch.equal(reached[0].roll(halo.grid), reached[1])
+    first, second = (
+        _reached(network, strip, 2 * margin + 2 * max(GRIDS), slice(start, start + halo.grid))
+        for start in (margin, margin + halo.grid)
+    )
+    return torch.equal(first.roll(halo.grid), second)
+
+
+def _reached(network: Network, strip: tuple[int, int], length: int, cell: slice) -> Tensor:
+    """Whether NaN in a cell of a strip spreads to each of its rows (L,)."""
+    channels, width = strip
+    x = torch.zeros(1, channels, length, width)
+    x[:, :, cell] = torch.nan
+    return network(x)[0, 0].isnan().any(dim=1)
 
 
 def _shifts_with_input(network: Network, strip: tuple[int, int], halo: Halo) -> bool:
